@@ -2,7 +2,7 @@
 
 import argparse
 
-from hpc.api.cancellation import cancel
+from hpc.api.cancellation import CancelResult, cancel
 from hpc.command_line import cli
 from hpc.command_line.verb import Outcome, Verb, chosen_run
 from hpc.database.gather_outputs import is_gathered
@@ -20,6 +20,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Cancel the run's jobs, and say what is kept and how to resume."""
     done = cancel(chosen_run(options), say=printer)
+    if not done.run.manifest.is_labeled_elsewhere:  # else it is said already where the run is now
+        _report(done, printer)
+    return done.exit_code, {
+        "run_id": done.run.run_id,
+        "cancelled_jobs": list(done.cancelled_jobs),
+        "unreached_jobs": list(done.unreached_jobs),
+        "shards_done": done.shards_done,
+        "posts_kept": done.posts_kept,
+    }
+
+
+def _report(done: CancelResult, printer: Printer) -> None:
     now = done.look
     verified = [shard for shard in now.observation.shards if shard.output.verified]
     published = sum(shard.posts for shard in verified)
@@ -34,13 +46,6 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
             "Slurm shows no record of some tasks that may be at work. If they are, cancel them by "
             f"hand: scancel {' '.join(map(str, done.hidden_jobs))}"
         )
-    return done.exit_code, {
-        "run_id": done.run.run_id,
-        "cancelled_jobs": list(done.cancelled_jobs),
-        "unreached_jobs": list(done.unreached_jobs),
-        "shards_done": done.shards_done,
-        "posts_kept": done.posts_kept,
-    }
 
 
 def _how_to_resume(now: RunStatus) -> str:

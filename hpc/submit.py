@@ -4,7 +4,7 @@ import argparse
 from datetime import UTC, datetime
 from typing import Any
 
-from hpc.api.submission import SubmitResult, preview, submit
+from hpc.api.submission import SubmitResult, plan, preview, submit
 from hpc.command_line import cli
 from hpc.command_line.same_command import same_command
 from hpc.command_line.verb import Outcome, Verb
@@ -39,6 +39,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--caretaker",
         action="store_true",
         help="add a small Slurm job that supervises the run, so that no process has to stay here",
+    )
+    afterwards.add_argument(
+        "--plan-only",
+        action="store_true",
+        help="write the shards and a task list for another engine, and submit nothing; see "
+        "hpc adopt",
     )
     parser.add_argument(
         "--canary",
@@ -151,6 +157,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
             selection=selection,
             overrides=options.set,
             caretaker=options.caretaker,
+            plan_only=options.plan_only,
             say=printer,
         )
         planned = shown.preview
@@ -164,6 +171,9 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
             "columns": columns_document(shown.spec.columns),
             "checks": [finding.to_json() for finding in planned.findings] if planned else [],
         }
+    if options.plan_only:
+        planned_run = plan(options.config, selection=selection, overrides=options.set, say=printer)
+        return planned_run.exit_code, _document(planned_run)
     result = submit(
         options.config,
         selection=selection,

@@ -11,6 +11,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from hpc.api.adoption import AdoptResult as AdoptResult
+    from hpc.api.adoption import AdoptSettings as AdoptSettings
+    from hpc.api.adoption import adopt as adopt
     from hpc.api.archiving import CleanResult as CleanResult
     from hpc.api.archiving import RestoreResult as RestoreResult
     from hpc.api.archiving import clean as clean
@@ -58,6 +61,7 @@ if TYPE_CHECKING:
     from hpc.api.run_status import runs as runs
     from hpc.api.run_status import status as status
     from hpc.api.submission import SubmitResult as SubmitResult
+    from hpc.api.submission import plan as plan
     from hpc.api.submission import preview as preview
     from hpc.api.submission import submit as submit
     from hpc.api.supervision import wait as wait
@@ -79,6 +83,7 @@ if TYPE_CHECKING:
     from pipeline.sampling.draw import DrawRequest as DrawRequest
 
 _HOMES = {
+    "hpc.api.adoption": ("AdoptResult", "AdoptSettings", "adopt"),
     "hpc.api.archiving": ("CleanResult", "RestoreResult", "clean", "restore"),
     "hpc.api.attempts": ("LogsResult", "ShardLogs", "logs"),
     "hpc.api.auditing": ("AuditResult", "audit"),
@@ -97,7 +102,7 @@ _HOMES = {
     "hpc.api.reporting": ("ReportResult", "report"),
     "hpc.api.resubmission": ("ResubmitResult", "ResubmitSettings", "resubmit"),
     "hpc.api.run_status": ("ShardStatus", "StatusResult", "runs", "status"),
-    "hpc.api.submission": ("SubmitResult", "preview", "submit"),
+    "hpc.api.submission": ("SubmitResult", "plan", "preview", "submit"),
     "hpc.api.supervision": ("wait",),
     "hpc.api.trying": ("TryResult", "TrySettings", "try_posts"),
     "hpc.display.attempts": ("AttemptLog",),

@@ -8,6 +8,7 @@ from hpc.api.call.place import HERE, Place
 from hpc.api.call.surroundings import library_call
 from hpc.display.screen import awaiting_answer
 from hpc.executors.factory import executor_of
+from hpc.planning.handed_over.take_back import take_back
 from hpc.reconcile.look import look
 from hpc.run.exit_codes import FAILED
 from hpc.run.model import Run, Say, State
@@ -39,6 +40,9 @@ class CancelResult:
 def cancel(run: RunChoice = None, *, at: Place = HERE, say: Say | None = None) -> CancelResult:
     """End a run's pending and running jobs. Answers are kept, and `resubmit` continues the run.
 
+    A run that another engine labels has no jobs. If none of its answers was adopted, it is moved
+    aside, and its posts are free again.
+
     Args:
         run: a run, a result about one, a run's id, name or folder; None: the newest run.
         at: where the runs are.
@@ -46,10 +50,13 @@ def cancel(run: RunChoice = None, *, at: Place = HERE, say: Say | None = None) -
 
     Raises:
         InputError: there is no such run.
-        RunError: the run cannot be read, or Slurm does not answer.
+        RunError: the run cannot be read, Slurm does not answer, or answers of another engine were
+            adopted.
     """
     with library_call():
         found = find_run(run, at=at)
+        if found.manifest.is_labeled_elsewhere:
+            return _take_back(found, screen_of(say))
         executor = executor_of(found)
         screen = screen_of(say)
         cancellation = executor.cancel(found, screen)
@@ -65,6 +72,22 @@ def cancel(run: RunChoice = None, *, at: Place = HERE, say: Say | None = None) -
         posts_kept=now.posts_kept,
         exit_code=0 if cancellation.is_complete and not hidden else FAILED,
         look=now,
+    )
+
+
+def _take_back(run: Run, say: Say) -> CancelResult:
+    """Free the posts of a run that another engine was to label."""
+    before = look(run, executor_of(run))
+    take_back(run, say)
+    return CancelResult(
+        run=run,
+        cancelled_jobs=(),
+        unreached_jobs=(),
+        hidden_jobs=(),
+        shards_done=0,
+        posts_kept=0,
+        exit_code=0,
+        look=before,
     )
 
 

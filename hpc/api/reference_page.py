@@ -51,17 +51,17 @@ _ERRORS = """\
 | `OSError` | 1 | The disk is full, or a file is closed to this user. |
 """
 _FUNCTIONS = (
-    "check", "try_posts", "submit", "preview", "wait", "status", "logs", "ls", "runs", "find_run",
-    "gather", "resubmit", "cancel", "labels", "labels_batches", "export", "sample", "gold",
-    "compare", "audit", "report", "clean", "restore", "notebook",
+    "check", "try_posts", "submit", "plan", "preview", "wait", "status", "logs", "ls", "runs",
+    "find_run", "gather", "adopt", "resubmit", "cancel", "labels", "labels_batches", "export",
+    "sample", "gold", "compare", "audit", "report", "clean", "restore", "notebook",
 )  # fmt: skip
 _VALUES = (
     "Place", "CheckResult", "TrySettings", "TryResult", "Selection", "DrawRequest", "Canary",
     "SubmitResult", "StatusResult", "ShardStatus", "LogsResult", "ShardLogs", "AttemptLog",
-    "RunList", "GatherResult", "ResubmitSettings", "ResubmitResult", "CancelResult", "LabelQuery",
-    "ExportResult", "SampleSettings", "SampleResult", "GoldSettings", "GoldResult",
-    "CompareSettings", "CompareResult", "AuditResult", "ReportResult", "CleanResult",
-    "RestoreResult",
+    "RunList", "GatherResult", "AdoptSettings", "AdoptResult", "ResubmitSettings",
+    "ResubmitResult", "CancelResult", "LabelQuery", "ExportResult", "SampleSettings",
+    "SampleResult", "GoldSettings", "GoldResult", "CompareSettings", "CompareResult",
+    "AuditResult", "ReportResult", "CleanResult", "RestoreResult",
 )  # fmt: skip
 _ENUMS = ("State", "RunState", "Cause", "Allocation")
 _SHORTER = {

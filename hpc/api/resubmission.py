@@ -25,6 +25,7 @@ from hpc.locks.locked_run import hold_run
 from hpc.reconcile import resubmit as resubmitting
 from hpc.reconcile.amend import amend
 from hpc.reconcile.check_resources import check_resources
+from hpc.reconcile.preflight import reject_labeled_elsewhere
 from hpc.run.array_plan import plan_arrays
 from hpc.run.model import ResourceRequest, Run, Say, ShardGroup
 from hpc.run.plan import reaches_tasks
@@ -113,6 +114,8 @@ def resubmit(
             locked = locks.enter_context(hold_run(before))
             before, lock = locked.run, locked.lock
         changes = _corrections(before, settings)
+        if not changes:  # a correction, such as of `storage.trust_group`, submits nothing of it
+            reject_labeled_elsewhere(before)
         executor = executor_of(before)
         if settings.caretaker:
             executor.caretaker_jobs()  # raises InputError if this executor's runs need none

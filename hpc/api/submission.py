@@ -15,6 +15,7 @@ from hpc.display.screen import Screen, awaiting_answer
 from hpc.executors.factory import create_executor
 from hpc.planning.create_run import RunDraft
 from hpc.planning.estimate import CostEstimate, estimate_cost
+from hpc.planning.handed_over.plan_only import check_plan_only, plan_run
 from hpc.planning.measured.submit_canary import CanarySubmit, submit_after_canary
 from hpc.planning.preview_run import RunPreview, preview_run
 from hpc.planning.run_spec import RunSpec, Selection, validate
@@ -104,6 +105,7 @@ def submit(
     with library_call():
         request = _request(config, selection, overrides, screen)
         request = replace(request, wait=wait, caretaker=caretaker)
+        check_plan_only(request)
         report_left_out(request.spec.config.storage.run_root, screen)
         after = submit_after_canary(request, screen) if selection.canary else None
         done = after.result if after else submit_run(request, screen)
@@ -113,12 +115,46 @@ def submit(
         return replace(described, canary=after)
 
 
+def plan(
+    config: PathText,
+    *,
+    selection: Selection = ALL_UNLABELED,
+    overrides: Overrides = (),
+    say: Say | None = None,
+) -> SubmitResult:
+    """Freeze the selected posts as a run that another engine labels, and submit nothing.
+
+    The run's folder has a task list for the engine, whose answers `adopt` takes.
+
+    Args:
+        config: the configuration, a YAML file, with `classifier.type: external`.
+        selection: which posts; by default, all without a label.
+        overrides: values by the path of their key.
+        say: receives each message.
+
+    Raises:
+        InputError: the configuration, the source or the selection is wrong.
+        BusyError: another submit is planning under the same run root.
+        RunError: the database cannot be used.
+        OSError: the disk is full, or a folder is closed to this user.
+    """
+    screen = screen_of(say)
+    with library_call():
+        request = _request(config, selection, overrides, screen)
+        request = replace(request, plan_only=True)
+        check_plan_only(request)
+        report_left_out(request.spec.config.storage.run_root, screen)
+        done = plan_run(request, screen)
+        return _describe(request.spec, done.draft, done.run, exit_code=done.exit_code)
+
+
 def preview(
     config: PathText,
     *,
     selection: Selection = ALL_UNLABELED,
     overrides: Overrides = (),
     caretaker: bool = False,
+    plan_only: bool = False,
     say: Say | None = None,
 ) -> SubmitResult:
     """Return what `submit` would do. Nothing is submitted or written.
@@ -128,6 +164,7 @@ def preview(
         selection: which posts; by default, all without a label.
         overrides: values by the path of their key.
         caretaker: count the jobs of a caretaker as well.
+        plan_only: describe what another engine would be handed.
         say: receives each message, such as the plan in words.
 
     Raises:
@@ -137,7 +174,8 @@ def preview(
     screen = screen_of(say)
     with library_call(), saying("interrupted; nothing was submitted, and nothing was written"):
         request = _request(config, selection, overrides, screen, is_preview=True)
-        request = replace(request, caretaker=caretaker)
+        request = replace(request, caretaker=caretaker, plan_only=plan_only)
+        check_plan_only(request)
         report_left_out(request.spec.config.storage.run_root, screen)
         shown = preview_run(request, screen)
         return _describe(request.spec, shown.draft, None, exit_code=shown.exit_code, preview=shown)

@@ -10,6 +10,7 @@ from pipeline.classifiers.one_answer import OneAnswer, ask_once
 from pipeline.errors import Cause
 from pipeline.messages.options import NO_REQUEST
 from pipeline.model import Answer, JsonObject, Post
+from pipeline.run_files.manifest import EXTERNAL
 from pipeline.terminal import one_line
 from pipeline.text import format_duration
 
@@ -31,6 +32,8 @@ class SeenRequest:
     """Whether a person wanted no request."""
     lacks_key: bool = False
     """Whether nothing was asked because there is no API key."""
+    is_elsewhere: bool = False
+    """Whether another engine labels the posts, so that there is nothing to ask."""
     result: OneAnswer | None = None
     """The result; None if nothing was asked."""
 
@@ -58,8 +61,9 @@ def observe_request(
         starts_slowly=base.starts_slowly(frozen),
         is_skipped=not is_wanted,
         lacks_key=lacks_key,
+        is_elsewhere=frozen[base.TYPE] == EXTERNAL,
     )
-    if seen.starts_slowly or seen.is_skipped or seen.lacks_key:
+    if seen.is_elsewhere or seen.starts_slowly or seen.is_skipped or seen.lacks_key:
         return seen
     # Classifiers print notes for the log of a task.
     with contextlib.redirect_stdout(sys.stderr):
@@ -69,6 +73,8 @@ def observe_request(
 
 def judge_request(seen: SeenRequest) -> list[Finding]:
     """Say whether the classifier answers from here."""
+    if seen.is_elsewhere:
+        return [ok(Part.REQUEST, "not sent, because another engine labels the posts")]
     if seen.starts_slowly:
         message = "not tried, because a task loads a model or starts a server first"
         return [ok(Part.REQUEST, f"{message}. hpc check --node looks for its files")]

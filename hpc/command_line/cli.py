@@ -34,6 +34,7 @@ VERBS = {
     "supervise": "gather and resubmit until the run is complete or needs your attention",
     "resubmit": "resubmit failed shards at the same array indices",
     "gather": "copy finished labels into the database (safe to repeat)",
+    "adopt": "take the labels that another engine gave to a run of submit --plan-only",
     "cancel": "cancel a run's pending and running jobs; finished work is kept",
     "logs": "show how a shard's tasks ended, attempt by attempt, and the end of their logs",
     "audit": "show where every post of a backlog is; with --post, why one has no label",

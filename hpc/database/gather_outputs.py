@@ -358,6 +358,19 @@ def forget_run(run: Run) -> None:
     """Delete a run in which nothing was paid for, also from the database."""
     database = database_of(run)
     run_folder.remove(run.folder)
+    _delete_run(run, database)
+
+
+def delete_from_history(run: Run) -> None:
+    """Delete a run of which nothing was gathered from the database, if there is one.
+
+    Raises:
+        HeldDatabaseError: another process has the database open.
+    """
+    _delete_run(run, database_of(run))
+
+
+def _delete_run(run: Run, database: Path) -> None:
     if database.exists():
         with duckdb_file.opened(database) as connection:
             history.delete_run(connection, run.run_id)

@@ -14,6 +14,7 @@ NOTES = {
     Place.NOT_GATHERED: "published, but not in the database yet: hpc gather",
     Place.IN_FLIGHT: "in a shard that is queued, running or ending: hpc status",
     Place.PLANNED: "in a shard that was never submitted: hpc supervise",
+    Place.HANDED_OVER: "in a shard that another engine labels: hpc status",
     Place.FAILED: "in a failed shard: hpc resubmit",
     Place.BLOCKED: "in a shard that needs your attention: hpc status",
     Place.LOST: "labels that are missing from the database: hpc gather --rebuild "
@@ -28,6 +29,7 @@ TONES = {
     Place.NOT_GATHERED: Tone.PENDING,
     Place.IN_FLIGHT: Tone.ACTIVE,
     Place.PLANNED: Tone.BAD,
+    Place.HANDED_OVER: Tone.PENDING,
     Place.FAILED: Tone.BAD,
     Place.BLOCKED: Tone.BAD,
     Place.LOST: Tone.BAD,
@@ -36,7 +38,14 @@ TONES = {
     Place.NEW: Tone.PLAIN,
 }
 # Their commands need a run: without one, a verb takes the newest run, maybe of another name.
-_WITH_RUN = (Place.NOT_GATHERED, Place.IN_FLIGHT, Place.PLANNED, Place.FAILED, Place.BLOCKED)
+_WITH_RUN = (
+    Place.NOT_GATHERED,
+    Place.IN_FLIGHT,
+    Place.PLANNED,
+    Place.HANDED_OVER,
+    Place.FAILED,
+    Place.BLOCKED,
+)
 # What the verdict calls posts in a place about which a person has to do something.
 _STUCK = {
     Place.LOST: "lost",
@@ -48,6 +57,7 @@ _STUCK = {
 }
 _UNDER_WAY = {
     Place.IN_FLIGHT: "in flight",
+    Place.HANDED_OVER: "at another engine",
     Place.NOT_GATHERED: "not gathered yet",
     Place.NEW: "in no run yet",
 }

@@ -7,6 +7,7 @@ from hpc.display.label_counts import describe_no_label
 from hpc.run.model import Run
 from hpc.run.next_step import NextStep, next_command, next_step
 from hpc.run.run_state import RunStatus
+from pipeline.run_files.manifest import ANSWERS
 from pipeline.text import counted
 
 _IF_CONFIGURED_WRONGLY = (
@@ -19,7 +20,7 @@ _IF_CONFIGURED_WRONGLY = (
 
 
 # The verbs that report on, or write to, the run's database.
-_TAKE_DATABASE = frozenset({"cancel", "gather", "resubmit", "status", "supervise"})
+_TAKE_DATABASE = frozenset({"adopt", "cancel", "gather", "resubmit", "status", "supervise"})
 
 
 def command(verb: str, run: Run, *options: str) -> str:
@@ -32,6 +33,8 @@ def command(verb: str, run: Run, *options: str) -> str:
         options = (*options, "--database", shlex.quote(str(run.chosen_database)))
     here = Path.cwd()
     folder = run.folder.relative_to(here) if run.folder.is_relative_to(here) else run.folder
+    if verb == "adopt":  # of a folder with answers; that in the run's folder says which run it is
+        folder /= ANSWERS
     return f"hpc {' '.join([verb, *options, shlex.quote(str(folder))])}"
 
 

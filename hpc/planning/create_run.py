@@ -27,6 +27,7 @@ from hpc.planning.exclusions import (
     uris_chosen_by_labels,
     uris_labeled_under,
 )
+from hpc.planning.handed_over.task_list import write_hand_over
 from hpc.planning.measured.cut_posts import cut_posts, first_posts
 from hpc.planning.measured.pace import RunPace
 from hpc.planning.measured.shard_size import ShardSize
@@ -250,6 +251,8 @@ def create_run(
             (folder / name).mkdir()
         files.write_text(folder / "config.yaml", config_text)
         files.write_text(folder / "README", README)
+        if run_manifest.is_labeled_elsewhere:
+            write_hand_over(folder, run_manifest)
         manifest.write(folder, run_manifest, project_folders(root, Path.cwd()))
         folder.rename(root / run_id)
         return typed_run(root / run_id, manifest.read(root / run_id)), draft

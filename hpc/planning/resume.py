@@ -68,6 +68,8 @@ def resume_runs(
         try:
             if run.executor != executor.name or not is_to_resume(run):
                 continue
+            if run.manifest.is_labeled_elsewhere:  # no task ever labels it
+                continue
             read_submissions(run)
             if run.manifest.config_hash != spec.label_spec.hash:
                 say(

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+import msgspec
+
 from hpc.config.run_config import Config
 from hpc.executors.base import ExecutorError
 from hpc.executors.factory import apply_shell, create_executor
@@ -16,6 +18,7 @@ from pipeline.classifiers import base
 from pipeline.config.check import Problem, Problems
 from pipeline.database.supersede import OTHER_CONFIG, UNLABELABLE
 from pipeline.model import Column, JsonObject
+from pipeline.run_files.manifest import EXTERNAL
 from pipeline.run_files.portable_paths import with_real_paths
 from pipeline.sampling.draw import DrawRequest
 from pipeline.usage import CostOptions, cost_options
@@ -186,6 +189,9 @@ def validate(
     classifier = config.classifier.freeze(problems)
     problems.raise_any(but_lacks=is_preview)
     cluster, notes = apply_shell(config.cluster, shell or {})
+    if config.classifier.kind == EXTERNAL:  # no task runs, so no cluster is asked
+        cluster = msgspec.structs.replace(config.cluster, executor=ExecutorName.LOCAL)
+        notes = ()
     trouble = ""
     try:
         executor = (

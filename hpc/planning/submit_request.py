@@ -26,6 +26,8 @@ class SubmitRequest:
     """Supervise the runs until they end."""
     caretaker: bool = False
     """Submit a job that supervises each run."""
+    plan_only: bool = False
+    """Write the shards and a task list for another engine, and submit nothing."""
     resumes: bool = True
     """Resume the unfinished runs of the name."""
 

@@ -207,7 +207,7 @@ def _start(
                 lock = locks.enter_context(run_lock.lock_run(run))
                 if in_background:
                     wave = _submit_or_forget(LockedRun(run, lock), executor, request, say)
-                _register(run, say)
+                register_new_run(run, say)
             runs = (*runs, LockedRun(run, lock))
         elif draft.sample:
             _register_samples(spec, say)
@@ -258,7 +258,8 @@ def _submit_or_forget(
     return wave
 
 
-def _register(run: Run, say: Say) -> None:
+def register_new_run(run: Run, say: Say) -> None:
+    """Record a new run in the database, so that its posts hold the watermark back."""
     try:
         register_run(run)
     except HeldDatabaseError as error:

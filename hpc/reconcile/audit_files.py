@@ -158,7 +158,12 @@ def _places(status: RunStatus) -> list[Place]:
 
     A planned shard is on its way while others are: its wave follows theirs.
     """
-    places = [PLACE.get(judgement.state, Place.UNREADABLE) for judgement in status.judgements]
+    places = [
+        Place.HANDED_OVER
+        if judgement.awaits_engine
+        else PLACE.get(judgement.state, Place.UNREADABLE)
+        for judgement in status.judgements
+    ]
     if not status.is_under_way:
         return places
     return [Place.IN_FLIGHT if place is Place.PLANNED else place for place in places]

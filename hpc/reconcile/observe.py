@@ -93,6 +93,7 @@ def observe(
         last_answer=query.last_answer,
         trouble=query.trouble,
         submissions=submissions,
+        is_labeled_elsewhere=run.manifest.is_labeled_elsewhere,
         unreadable=(*describe_lost_records(run), *task_files.unreadable),
         asked=frozenset(looked_at),
     )

@@ -6,11 +6,21 @@ or a file may have been moved. Attempts without it would all fail, and stop the 
 
 from pathlib import Path
 
+from hpc.display.next_step import command
 from hpc.reconcile.trust import check_run
 from hpc.run.model import Run
 from pipeline.classifiers import base
 from pipeline.config.check import Problems
 from pipeline.errors import InputError
+
+
+def reject_labeled_elsewhere(run: Run) -> None:
+    """Raise InputError if another engine labels the run, so that nothing of it is submitted."""
+    if run.manifest.is_labeled_elsewhere:
+        raise InputError(
+            f"another engine labels run {run.run_id}, and no task does, so nothing was submitted. "
+            f"To take its answers: {command('adopt', run)}"
+        )
 
 
 def check_before_submission(run: Run) -> None:
@@ -20,6 +30,7 @@ def check_before_submission(run: Run) -> None:
         InputError: every attempt would fail now, or others can write to the run. It names each
             key of the configuration.
     """
+    reject_labeled_elsewhere(run)
     check_run(run)
     problems = Problems()
     source = f"run {run.run_id}"

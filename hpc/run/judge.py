@@ -65,6 +65,9 @@ def judge(
     if shard.output.verified:
         return verdict(rule=1, state=State.DONE)
     if not shard.attempts and not shard.output.unreadable:
+        if observation.is_labeled_elsewhere:
+            message = "another engine labels it, and its answers were not adopted yet"
+            return verdict(rule=2, state=State.PLANNED, message=message, awaits_engine=True)
         return verdict(rule=2, state=State.PLANNED, message="not submitted yet")
     return (
         _judge_alive(shard, observation, policy, verdict)

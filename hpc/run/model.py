@@ -400,6 +400,8 @@ class Observation:
     """How far resources can grow; None if nothing needs to know."""
     submit_limits: tuple[SubmitLimit, ...] | None = None
     """How many jobs may be submitted, as far as is known; None if nothing needs to know."""
+    is_labeled_elsewhere: bool = False
+    """Whether another engine labels the posts, so that nothing is ever submitted."""
 
     @property
     def released(self) -> tuple[Submission, ...]:
@@ -425,6 +427,8 @@ class Judgement:
     """Whether it is running and has made no progress for longer than it should."""
     awaits_file: bool = False
     """Whether its state is open until a file can be read that cannot be read now."""
+    awaits_engine: bool = False
+    """Whether another engine labels it, so that no task is ever submitted for it."""
 
     @property
     def is_held(self) -> bool:

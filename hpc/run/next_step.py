@@ -49,6 +49,8 @@ def next_command(status: RunStatus) -> NextStep:
     is_canceled = any(shard.cause is Cause.CANCELLED for shard in blocked)
     if is_canceled and status.state not in (RunState.RUNNING, RunState.UNKNOWN):
         return _STEP[RunState.BLOCKED]
+    if any(shard.awaits_engine for shard in status.judgements):
+        return NextStep(verb="adopt")
     return _STEP[status.state]
 
 

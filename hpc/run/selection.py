@@ -99,8 +99,12 @@ def jobs_in_phase(observation: Observation, *phases: Phase) -> tuple[int, ...]:
 
 
 def planned_shards(judgements: Sequence[Judgement]) -> tuple[int, ...]:
-    """Return the shards that were never submitted."""
-    return tuple(judgement.index for judgement in judgements if judgement.state is State.PLANNED)
+    """Return the shards that were never submitted, except those that another engine labels."""
+    return tuple(
+        judgement.index
+        for judgement in judgements
+        if judgement.state is State.PLANNED and not judgement.awaits_engine
+    )
 
 
 def shards_to_submit(status: RunStatus) -> tuple[int, ...]:

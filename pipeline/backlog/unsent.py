@@ -71,15 +71,15 @@ def first_to_send(
 
 def with_reasons(counts: BacklogCounts, min_text_length: int) -> str:
     """Return SQL that yields the posts to label with `why`: the reason of those that stay here."""
-    too_short = _too_short(min_text_length)
+    too_short = too_short_sql(min_text_length)
     return (
         f"SELECT *, coalesce(reason, CASE WHEN {too_short} THEN {literal(TOO_SHORT)} END) AS why "
         f"FROM {posts_to_label(counts)}"
     )
 
 
-def _too_short(min_length: int) -> str:
-    """Return the SQL of `short_text.is_too_short`.
+def too_short_sql(min_length: int) -> str:
+    """Return the SQL of `short_text.is_too_short` for column `text`.
 
     Most texts have visible characters at their start and where the shortest text would end, and so
     need no look at the rest: trimming all texts takes ten times as long.

@@ -32,6 +32,7 @@ GROUP = "pipeline.classifiers"
 SECTION, TYPE = "classifier", "type"
 
 _SHIPPED = {
+    "external": "pipeline.classifiers.external:ExternalLabels",
     "guard": "pipeline.classifiers.guard.classifier:Guard",
     "llm": "pipeline.classifiers.llm.classifier:Llm",
     "moderation": "pipeline.classifiers.moderation.classifier:Moderation",
@@ -293,6 +294,16 @@ def what_decides(frozen: JsonObject) -> JsonObject:
         for name, value in frozen.items()
         if name not in keys or keys[name].facts.changes_labels
     }
+
+
+def declared_columns(frozen: JsonObject) -> tuple[Column, ...]:
+    """Return the label columns that these frozen options tell.
+
+    Raises:
+        InputError: the options are of another version.
+    """
+    classifier, options = _with_options(frozen, source="the manifest")
+    return classifier.declared(options)
 
 
 def render_request(frozen: JsonObject, posts: Sequence[Post]) -> RenderedRequest | None:

@@ -41,6 +41,7 @@ class Place(StrEnum):
     NOT_GATHERED = "not_gathered"
     IN_FLIGHT = "in_flight"
     PLANNED = "planned"
+    HANDED_OVER = "handed_over"
     FAILED = "failed"
     BLOCKED = "blocked"
     LOST = "lost"
@@ -49,7 +50,14 @@ class Place(StrEnum):
     NEW = "new"
 
 
-WAITING = (Place.IN_FLIGHT, Place.PLANNED, Place.FAILED, Place.BLOCKED, Place.UNREADABLE)
+WAITING = (
+    Place.IN_FLIGHT,
+    Place.PLANNED,
+    Place.HANDED_OVER,
+    Place.FAILED,
+    Place.BLOCKED,
+    Place.UNREADABLE,
+)
 """The places of posts in shards that are not done."""
 
 

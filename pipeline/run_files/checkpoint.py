@@ -75,6 +75,37 @@ def _holds_answers(path: Path) -> bool:
     return not pc.all(pc.is_in(reasons, value_set=pa.array(UNSENT))).as_py()
 
 
+def write_part(
+    folder: Path, answers: pa.Table, *, metadata: Mapping[str, str], attempt: int
+) -> Path:
+    """Write answers that are there already as one part, and return its file.
+
+    Args:
+        folder: the shard's work folder; created if missing.
+        answers: the answers, in `part_schema`.
+        metadata: `Manifest.part_metadata`.
+        attempt: the attempt's number.
+
+    Raises:
+        OSError: the disk is full, or the run's folder is not there any more.
+    """
+    files.make_folder_of_run(folder)
+    return _write_part(folder, _new_prefix(attempt), 0, answers, metadata)
+
+
+def _new_prefix(attempt: int) -> str:
+    """Return how the names of one process's files begin."""
+    return f"{attempt:04d}-{uuid.uuid4().hex[:8]}"
+
+
+def _write_part(
+    folder: Path, prefix: str, number: int, table: pa.Table, metadata: Mapping[str, str]
+) -> Path:
+    path = folder / f"{prefix}-{number:05d}-{table.num_rows}.parquet"
+    files.write_parquet(path, table.replace_schema_metadata(dict(metadata)))
+    return path
+
+
 class Checkpoint:
     """Collects a shard's answers, and writes them as a part whenever `flush` is called.
 
@@ -110,7 +141,7 @@ class Checkpoint:
         self._rows = AnswerRows(columns, keep_raw=keep_raw)
         self._counted = usage.count_columns(columns)
         self._facts = {*self._counted, *(column.name for column in columns if column.fact)}
-        self._prefix = f"{attempt:04d}-{uuid.uuid4().hex[:8]}"
+        self._prefix = _new_prefix(attempt)
         self._now = now
         self._lock = threading.Lock()
         self._pending: list[dict[str, object]] = []
@@ -248,8 +279,7 @@ class Checkpoint:
         table = pa.Table.from_pylist(rows, schema=self._schema)
         # An attempt that published may have deleted the folder.
         files.make_folder_of_run(self._folder)
-        path = self._folder / f"{self._prefix}-{number:05d}-{table.num_rows}.parquet"
-        files.write_parquet(path, table.replace_schema_metadata(self._metadata))
+        path = _write_part(self._folder, self._prefix, number, table, self._metadata)
         self._known_files.append(path)
         with self._lock:
             self._saved[path] = table.select(self._answers.names)

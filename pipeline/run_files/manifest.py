@@ -30,6 +30,10 @@ _SERVER_LOG_ENDING = "_server.log"
 
 # The classifier type of a run that holds the codings of people.
 HUMAN = "human"
+# That of a run whose posts another engine labels; `hpc adopt` takes its answers.
+EXTERNAL = "external"
+# The folder of such a run where the other engine is expected to write its answers.
+ANSWERS = "answers"
 
 
 class Manifest(Section, frozen=True, kw_only=True):
@@ -92,6 +96,11 @@ class Manifest(Section, frozen=True, kw_only=True):
     def is_coded_by_people(self) -> bool:
         """Return whether people assigned the labels, so that no task ever ran."""
         return self.classifier.get("type") == HUMAN
+
+    @property
+    def is_labeled_elsewhere(self) -> bool:
+        """Return whether another engine labels the posts, so that no task ever runs."""
+        return self.classifier.get("type") == EXTERNAL
 
     @property
     def posts(self) -> int:

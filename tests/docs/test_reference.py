@@ -16,7 +16,7 @@ from tests.docs.pages import read
 from tests.hpc.run.test_judge import STATE_OF_RULE
 
 STATES = read("docs/reference/states.md")
-SHIPPED = ("perspective", "llm", "guard", "moderation", "transformers", "valence")
+SHIPPED = ("perspective", "llm", "guard", "moderation", "transformers", "valence", "external")
 
 
 def test_every_state_is_explained() -> None:

@@ -25,6 +25,7 @@ from hpc.run.model import Say
 from pipeline.classifiers import base
 from pipeline.classifiers.perspective.options import API_KEY_ENV
 from pipeline.errors import InputError
+from pipeline.run_files.manifest import EXTERNAL
 from pipeline.text import did_you_mean
 
 _PERSPECTIVE_ATTRIBUTES = (
@@ -59,7 +60,8 @@ class ClassifierAnswers:
 
 def ask_kind(answerer: Answerer, given: Given) -> str | None:
     """Return which classifier labels the posts; None if that is missing."""
-    installed = base.installed()
+    # What another engine gives is declared by hand.
+    installed = [kind for kind in base.installed() if kind != EXTERNAL]
     kinds = [kind for kind in _NOTES if kind in installed]
     kinds += [kind for kind in installed if kind not in kinds]
 

@@ -23,7 +23,7 @@ LLM: dict[str, Any] = {
     "type": "llm", "base_url": "http://localhost:8000/v1", "model": "small", "prompt": "Rate it.",
     "labels": [{"name": "toxic", "type": "bool", "description": "Is it toxic?"}],
 }  # fmt: skip
-SHIPPED = ("perspective", "llm", "guard", "moderation", "transformers", "valence")
+SHIPPED = ("perspective", "llm", "guard", "moderation", "transformers", "valence", "external")
 LISTS = ("classifier.labels", "classifier.messages", "classifier.questions")
 FROZEN = ("name", "backlog", "sharding", "storage.run_root", "storage.database", "cluster.executor",
           "cluster.template", "cluster.cluster_name")  # fmt: skip
@@ -98,6 +98,7 @@ def test_each_declared_key_is_accepted_or_rejected_as_its_declaration_says(
         "guard": {"type": "guard", "base_url": "http://localhost:1/v1", "model": "m",
                   "messages": [{"role": "user", "content": "{text}"}], "label": "unsafe",
                   "words": {"unsafe": True, "safe": False}},
+        "external": {"type": "external", "model": "m", "labels": [{"name": "a", "type": "bool"}]},
     }  # fmt: skip
     run = make(tmp_path, classifiers[kind])
     for _, path, changes_labels in (key for key in EVERY_KEY if key[0] == kind):

@@ -15,7 +15,7 @@ from pipeline.classifiers import base
 from pipeline.config.keys import Section, keys_of, section_in
 
 ROOT = Path(__file__).parents[3]
-SHIPPED = ("guard", "llm", "moderation", "perspective", "transformers", "valence")
+SHIPPED = ("external", "guard", "llm", "moderation", "perspective", "transformers", "valence")
 SCHEMA = descriptions.configuration_schema(SHIPPED)
 REGENERATE = "run bash .ci/generate"
 

@@ -1,0 +1,1 @@
+"""Take the labels that another engine gave, as outputs of a run."""

@@ -1,0 +1,224 @@
+"""Adopt the answers of another engine: check all of them, then publish complete shards.
+
+Nothing is written before every row of every file is checked. Answers to shards that are not
+complete are kept in the run's work folder, like those of a task, so that later files complete them.
+Whatever ends an adoption, the same command continues it.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hpc.adoption import adoption_record
+from hpc.adoption.adoption_record import AdoptedFile, Adoption
+from hpc.adoption.answer_files import AnswerFolder, find_answer_files, reject_changed
+from hpc.adoption.match_answers import AnswerMatch, Matched
+from hpc.adoption.shard_answers import ShardAnswers
+from hpc.adoption.stage_answers import StagedFiles, stage_answers
+from hpc.locks import run_lock
+from hpc.locks.locked_run import LockedRun
+from hpc.reconcile.trust import check_run
+from hpc.run.model import Run
+from hpc.run.outputs import verify_outputs
+from pipeline import __version__, ownership
+from pipeline.backlog import select
+from pipeline.classifiers.base import TYPE
+from pipeline.classifiers.external import ExternalOptions
+from pipeline.errors import InputError, RunError
+from pipeline.progress import NO_PROGRESS, Progress
+from pipeline.run_files.checkpoint import Checkpoint
+from pipeline.run_files.manifest import shard_path, work_path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdoptRequest:
+    """What to adopt."""
+
+    folder: Path
+    """The folder with the engine's files, or one file."""
+    engine: str = ""
+    """What gave the answers, with its version; '' for what the configuration says."""
+    missing: str = ""
+    """The reason to give posts without an answer; '' to wait for their answers."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Adopted:
+    """What an adoption found, and did or would do."""
+
+    found: AnswerFolder
+    staged: StagedFiles
+    matched: Matched
+    engine: str
+    """What gave the answers; '' if nobody said it."""
+    number: int | None = None
+    """The number of the adoption; None if nothing was written."""
+    complete: tuple[int, ...]
+    """The shards that are published by it."""
+    waiting: int
+    """How many posts wait for an answer, in shards that are not complete."""
+    given_up: int
+    """How many posts get the reason for a missing answer."""
+
+
+def options_of(run: Run) -> ExternalOptions:
+    """Return the options of a run that another engine labels.
+
+    Raises:
+        InputError: tasks label it, or another version wrote the options.
+    """
+    values = run.manifest.classifier
+    if not run.manifest.is_labeled_elsewhere:
+        raise InputError(
+            f"run {run.run_id} is labeled by tasks (classifier.type: {values.get(TYPE)}), and "
+            "adopts nothing: name a run that hpc submit --plan-only made"
+        )
+    own = {key: value for key, value in values.items() if key != TYPE}
+    return ExternalOptions.from_manifest(own, source=str(run.folder))
+
+
+def preview_adoption(run: Run, request: AdoptRequest, progress: Progress = NO_PROGRESS) -> Adopted:
+    """Check the answers, and return what `adopt_run` would do. Nothing is written.
+
+    The arguments and errors are those of `adopt_run`.
+    """
+    with _checked(run, request, progress) as (adopted, _):
+        return adopted
+
+
+def adopt_run(
+    locked: LockedRun, request: AdoptRequest, progress: Progress = NO_PROGRESS
+) -> Adopted:
+    """Check the answers, and publish the shards that they complete.
+
+    Args:
+        locked: the run.
+        request: what to adopt.
+        progress: shows how far it is.
+
+    Raises:
+        InputError: the files or their rows are wrong, or the run is no run to adopt into. Nothing
+            was written.
+        RunError: a file of the run is damaged or cannot be read now, or the run's lock was lost.
+        OSError: the disk is full. What is published stays, and the same command continues.
+    """
+    run = locked.run
+    with _checked(run, request, progress) as (adopted, shards):
+        if not (adopted.complete or adopted.matched.fresh):
+            return adopted
+        run_lock.check_lock(run, locked.lock)
+        number = adoption_record.next_number(run.folder)
+        record = _record(number, request, adopted, shards.adopted_at)
+        adoption_record.write(run.folder, record)
+        total = len(adopted.matched.missing)
+        with progress.step("publishing", total=total, unit="shard") as step:
+            for done, index in enumerate(adopted.matched.missing, 1):
+                run_lock.check_lock(run, locked.lock)
+                if index in adopted.complete:
+                    shards.publish(index, number, request.missing)
+                else:
+                    shards.keep(index, number)
+                step.advance(done)
+    return replace(adopted, number=number)
+
+
+@contextmanager
+def _checked(
+    run: Run, request: AdoptRequest, progress: Progress
+) -> Iterator[tuple[Adopted, ShardAnswers]]:
+    """Check the answers; yield what follows for the run, and the answers of its shards."""
+    options = options_of(run)
+    check_run(run)
+    _reject_missing_shards(run)
+    with progress.step("reading the answers"):
+        found = find_answer_files(request.folder)
+    published = _published(run)
+    kept = _load_kept(run, options, published)
+    with (
+        tempfile.TemporaryDirectory(prefix="hpc-adopt-") as folder,
+        select.staging(Path(folder)) as connection,
+    ):
+        with progress.step("checking the answers"):
+            staged = stage_answers(connection, found.files, options.labels)
+            reject_changed(found.files)
+            match = AnswerMatch(connection, run, options.labels, published)
+            matched = match.match(found.files, [each.answered() for each in kept.values()])
+        missing = matched.missing
+        complete = tuple(index for index, count in missing.items() if not count or request.missing)
+        adopted = Adopted(
+            found=found,
+            staged=staged,
+            matched=matched,
+            engine=request.engine or options.engine or "",
+            complete=complete,
+            waiting=sum(count for index, count in missing.items() if index not in complete),
+            given_up=sum(missing[index] for index in complete),
+        )
+        now = datetime.now(UTC).replace(tzinfo=None)
+        yield adopted, ShardAnswers(connection, run, options, kept, now)
+
+
+def _reject_missing_shards(run: Run) -> None:
+    for shard in run.manifest.shards:
+        path = shard_path(run.folder, shard.index)
+        if not path.is_file():
+            raise InputError(
+                f"{path} is not there, so nothing was adopted: restore the file. If the run is "
+                "archived, it is complete"
+            )
+
+
+def _published(run: Run) -> frozenset[int]:
+    """Return the shards that have their outputs.
+
+    Raises:
+        RunError: an output cannot be read now, so nobody knows whether it is there.
+    """
+    verdicts = verify_outputs(run)
+    for index, verdict in enumerate(verdicts):
+        if verdict.unreadable:
+            raise RunError(
+                f"the output of shard {index} cannot be read now, so nothing was adopted: "
+                f"{verdict.unreadable}"
+            )
+    return frozenset(index for index, verdict in enumerate(verdicts) if verdict.verified)
+
+
+def _load_kept(
+    run: Run, options: ExternalOptions, published: frozenset[int]
+) -> Mapping[int, Checkpoint]:
+    """Load the answers that were adopted into shards that are not complete."""
+    columns = tuple(label.column for label in options.labels)
+    kept: dict[int, Checkpoint] = {}
+    for shard in run.manifest.shards:
+        folder = work_path(run.folder, shard.index)
+        if shard.index not in published and folder.is_dir():
+            kept[shard.index] = Checkpoint(
+                folder,
+                metadata=run.manifest.part_metadata(shard.index),
+                columns=columns,
+                attempt=0,
+            )
+            kept[shard.index].load()
+    return kept
+
+
+def _record(number: int, request: AdoptRequest, adopted: Adopted, adopted_at: datetime) -> Adoption:
+    return Adoption(
+        format=adoption_record.FORMAT,
+        number=number,
+        adopted_at=adopted_at.isoformat(timespec="milliseconds"),
+        adopted_by=ownership.user_name(os.getuid()),
+        version=__version__,
+        engine=adopted.engine,
+        files=tuple(
+            AdoptedFile(path=str(file.path), sha256=file.sha256, bytes=file.size, rows=rows)
+            for file, rows in zip(adopted.found.files, adopted.staged.rows, strict=True)
+        ),
+        answers=adopted.matched.fresh,
+        missing=request.missing,
+    )

@@ -1,0 +1,40 @@
+"""Describe what was adopted from another engine. Pure."""
+
+from hpc.adoption.adopt_run import Adopted
+from pipeline.messages.options import ENGINE
+from pipeline.text import counted
+
+
+def describe_adopted(adopted: Adopted, shards: int, *, is_dry_run: bool) -> list[str]:
+    """Return lines on what was read, what was adopted, and what is missing.
+
+    Args:
+        adopted: what was found and done.
+        shards: how many shards the run has.
+        is_dry_run: whether nothing was written.
+    """
+    matched, would = adopted.matched, "would be " if is_dry_run else ""
+    lines = [
+        f"{counted(sum(adopted.staged.rows), 'row')} in "
+        f"{counted(len(adopted.found.files), 'file')}: {counted(matched.fresh, 'new answer')}, "
+        f"{matched.adopted_before:,} adopted before, {matched.repeated:,} repeated"
+    ]
+    if matched.empty:
+        lines.append(f"{counted(matched.empty, 'row')} without a label or a reason")
+    if matched.not_asked:
+        lines.append(
+            f"{counted(matched.not_asked, 'answer')} ignored, because the posts have no text or "
+            "one that is too short, and are not labeled"
+        )
+    if adopted.staged.ignored_columns:
+        lines.append(f"ignored columns: {', '.join(adopted.staged.ignored_columns)}")
+    if adopted.found.ignored:
+        lines.append(f"ignored files: {', '.join(adopted.found.ignored)}")
+    if not adopted.engine:
+        lines.append(f"nothing says which engine gave the answers: add {ENGINE}")
+    lines.append(f"{len(adopted.complete):,} of {counted(shards, 'shard')} {would}published now")
+    if adopted.given_up:
+        lines.append(f"{counted(adopted.given_up, 'post')} without an answer: given a reason")
+    if adopted.waiting:
+        lines.append(f"{counted(adopted.waiting, 'post')} without an answer yet")
+    return lines

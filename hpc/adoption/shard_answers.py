@@ -1,0 +1,116 @@
+"""Publish the answers of one shard after the other, or keep those of a shard that lacks some."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hpc.adoption.match_answers import COPIES, FRESH, UNANSWERED
+from hpc.run.model import Run
+from pipeline.classifiers.external import ExternalOptions
+from pipeline.model import UTC_TIMESTAMP
+from pipeline.run_files import checkpoint, output
+from pipeline.run_files.answer_row import part_schema
+from pipeline.run_files.checkpoint import Checkpoint
+from pipeline.run_files.manifest import shard_path, work_path
+from pipeline.run_files.output import ShardLabels
+from pipeline.run_files.read_parquet import read_table
+
+
+class ShardAnswers:
+    """The answers that `AnswerMatch` has matched with the posts of a run."""
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        run: Run,
+        options: ExternalOptions,
+        kept: Mapping[int, Checkpoint],
+        adopted_at: datetime,
+    ) -> None:
+        """Take the matched answers.
+
+        Args:
+            connection: the staging database, after `AnswerMatch.match`.
+            run: the run.
+            options: its classifier's options.
+            kept: by shard, the answers that were adopted before.
+            adopted_at: the time (UTC) that labels get.
+        """
+        self._connection = connection
+        self._run = run
+        self._model = options.model
+        self._columns = tuple(label.column for label in options.labels)
+        self._schema = part_schema(self._columns)
+        self._kept = kept
+        self.adopted_at = adopted_at
+
+    def publish(self, index: int, number: int, missing: str) -> None:
+        """Publish a shard, and delete what was kept of it.
+
+        Args:
+            index: the shard.
+            number: of the adoption.
+            missing: the reason for posts without an answer.
+
+        Raises:
+            DamagedError: the shard's file has changed since the run was planned.
+            OSError: the disk is full.
+        """
+        manifest = self._run.manifest
+        path = shard_path(self._run.folder, index)
+        tables = [self._fresh(index), self._unlabeled(index, missing)]
+        if index in self._kept:
+            tables.append(self._kept[index].answered())
+        labels = ShardLabels(
+            posts=read_table(path, sha256=manifest.shards[index].sha256),
+            answers=pa.concat_tables(tables),
+            columns=self._columns,
+            model=self._model,
+            attempt=number,
+            copied_from=self._copies(index),
+        )
+        output.publish(self._run.folder, manifest, index, labels)
+        if index in self._kept:
+            self._kept[index].discard()
+
+    def keep(self, index: int, number: int) -> None:
+        """Keep the new answers to a shard that lacks others; the arguments are as above."""
+        fresh = self._fresh(index)
+        if fresh.num_rows:
+            checkpoint.write_part(
+                work_path(self._run.folder, index),
+                fresh,
+                metadata=self._run.manifest.part_metadata(index),
+                attempt=number,
+            )
+
+    def _fresh(self, index: int) -> pa.Table:
+        return self._rows(f"SELECT * FROM {FRESH} WHERE shard = ?", index)
+
+    def _unlabeled(self, index: int, missing: str) -> pa.Table:
+        rows = f"SELECT uri, coalesce(why, ?) AS reason FROM {UNANSWERED} WHERE shard = ?"
+        return self._rows(rows, missing, index)
+
+    def _rows(self, query: str, *parameters: object) -> pa.Table:
+        """Return answers in `part_schema`; label columns that the query lacks are null."""
+        rows: pa.Table = self._connection.sql(query, params=parameters).to_arrow_table()
+        made = {
+            "was_successfully_labeled": pc.is_null(rows["reason"]),
+            "label_timestamp": pa.repeat(pa.scalar(self.adopted_at, UTC_TIMESTAMP), len(rows)),
+        }
+        columns = [
+            made[field.name]
+            if field.name in made
+            else rows[field.name].cast(field.type)
+            if field.name in rows.column_names
+            else pa.nulls(len(rows), field.type)
+            for field in self._schema
+        ]
+        return pa.table(columns, schema=self._schema)
+
+    def _copies(self, index: int) -> dict[str, str]:
+        query = f"SELECT uri, origin FROM {COPIES} WHERE shard = ?"
+        return dict(self._connection.execute(query, [index]).fetchall())

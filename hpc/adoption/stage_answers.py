@@ -1,0 +1,132 @@
+"""Read another engine's files into a staging table, a row for each of theirs, with its problem."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import duckdb
+
+from hpc.adoption.answer_files import AnswerFile, Layout
+from hpc.adoption.read_columns import (
+    REASON,
+    URI,
+    JsonRows,
+    ParquetRows,
+    Rows,
+    read_label,
+    read_text,
+)
+from pipeline.classifiers.external import ExternalLabel
+from pipeline.errors import InputError
+from pipeline.model import KIND_TYPES
+from pipeline.sql import fetch_number, file_list, literal, quoted, raise_lack_of_space
+from pipeline.terminal import one_line
+
+ANSWERS = "answers"
+"""The table: file and row (from 1), uri, reason, the labels, and what is wrong with the row."""
+_ROW = "file_row_number"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StagedFiles:
+    """What was read."""
+
+    rows: tuple[int, ...]
+    """How many rows each file has."""
+    ignored_columns: tuple[str, ...]
+    """The names of columns that are no labels of the run, sorted."""
+
+
+def stage_answers(
+    connection: duckdb.DuckDBPyConnection,
+    answer_files: Sequence[AnswerFile],
+    labels: Sequence[ExternalLabel],
+) -> StagedFiles:
+    """Create the table ANSWERS with the rows of all files.
+
+    Args:
+        connection: a staging database.
+        answer_files: the files.
+        labels: the labels that the run declares.
+
+    Raises:
+        InputError: a file cannot be decoded, or lacks a column; the message names it.
+        OSError: the disk is full.
+    """
+    typed = "".join(
+        f", {quoted(label.name)} {KIND_TYPES[label.column.kind].duckdb}" for label in labels
+    )
+    connection.execute(
+        f"CREATE TABLE {ANSWERS} (file INTEGER, row BIGINT, uri VARCHAR, reason VARCHAR{typed}, "
+        "problem VARCHAR)"
+    )
+    rows: list[int] = []
+    ignored: set[str] = set()
+    known = {URI, REASON, *(label.name for label in labels)}
+    for number, file in enumerate(answer_files):
+        try:
+            ignored |= _stage(connection, number, file, labels) - known
+        except duckdb.Error as error:
+            raise_lack_of_space(error, "adopting")
+            problem = one_line(str(error).partition(": ")[2] or str(error), 300)
+            raise InputError(
+                f"{file.path} cannot be read, so nothing was adopted: {problem}"
+            ) from None
+        count = f"SELECT count(*) FROM {ANSWERS} WHERE file = {number}"
+        rows.append(fetch_number(connection, count))
+    return StagedFiles(rows=tuple(rows), ignored_columns=tuple(sorted(ignored)))
+
+
+def _stage(
+    connection: duckdb.DuckDBPyConnection,
+    number: int,
+    file: AnswerFile,
+    labels: Sequence[ExternalLabel],
+) -> set[str]:
+    """Insert the rows of one file; return the names of its columns."""
+    if file.layout is Layout.PARQUET:
+        source = f"read_parquet({file_list([file.path])}, file_row_number = true)"
+        described = connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
+        types = {name: kind for name, kind, *_ in described if name != _ROW}
+        if missing := [
+            name
+            for name in (URI, *(label.name for label in labels if not label.may_be_null))
+            if name not in types
+        ]:
+            raise InputError(
+                f"{file.path} has no column {', '.join(missing)}, so nothing was adopted; it has: "
+                f"{', '.join(types) or 'none'}"
+            )
+        _insert(connection, number, ParquetRows(types), source, f"{_ROW} + 1", labels)
+        return set(types)
+    compression = "gzip" if file.layout is Layout.JSON_LINES_GZIP else "none"
+    source = (
+        f"read_json_objects({file_list([file.path])}, format = 'newline_delimited', "
+        f"compression = '{compression}')"
+    )
+    _insert(connection, number, JsonRows(), source, "row_number() OVER ()", labels)
+    keys = connection.execute(
+        f"SELECT DISTINCT unnest(json_keys(json)) FROM {source} WHERE json_type(json) = 'OBJECT'"
+    ).fetchall()
+    return {key for (key,) in keys}
+
+
+def _insert(
+    connection: duckdb.DuckDBPyConnection,
+    number: int,
+    rows: Rows,
+    source: str,
+    row: str,
+    labels: Sequence[ExternalLabel],
+) -> None:
+    uri_field = rows.field(URI)
+    uri, reason = read_text(uri_field, URI), read_text(rows.field(REASON), REASON)
+    readings = {label.name: read_label(rows.field(label.name), label) for label in labels}
+    no_uri = f"CASE WHEN {uri_field.is_null} THEN {literal('it has no uri')} END"
+    problems = [rows.broken, no_uri, uri.problem, reason.problem]
+    problems += [reading.problem for reading in readings.values()]
+    values = "".join(f", {reading.value}" for reading in readings.values())
+    connection.execute(
+        f"INSERT INTO {ANSWERS} SELECT {number}, {row}, {uri.value}, "
+        f"nullif(trim({reason.value}), ''){values}, "
+        f"coalesce({', '.join(problems)}) FROM {source}"
+    )

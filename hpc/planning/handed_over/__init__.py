@@ -1,0 +1,1 @@
+"""Plan a run whose posts another engine labels, and take it back."""
