@@ -9,8 +9,8 @@ from pipeline.errors import InputError
 from pipeline.messages.options import AFTER
 
 
-def check_upstream(jobs: Sequence[str], executor: Executor, say: Say) -> None:
-    """Check the jobs, and say which are still under way.
+def check_upstream(jobs: Sequence[str], executor: Executor, say: Say) -> tuple[str, ...]:
+    """Check the jobs, say which are still under way, and return these.
 
     Args:
         jobs: their ids; nothing is checked without any.
@@ -22,7 +22,7 @@ def check_upstream(jobs: Sequence[str], executor: Executor, say: Say) -> None:
         ExecutorError: the executor does not answer.
     """
     if not jobs:
-        return
+        return ()
     try:
         under_way = executor.check_upstream(tuple(jobs))
     except UpstreamError as error:
@@ -31,3 +31,4 @@ def check_upstream(jobs: Sequence[str], executor: Executor, say: Say) -> None:
         say(f"the tasks start once {listed_jobs(under_way)} succeeded ({AFTER})")
     else:
         say(f"{listed_jobs(jobs)} succeeded already, so the tasks do not wait ({AFTER})")
+    return under_way

@@ -70,9 +70,9 @@ def preview_run(request: SubmitRequest, screen: Screen) -> RunPreview:
     for note in spec.notes:
         screen(note)
     executor = create_executor(spec.config.cluster)
-    _check_upstream(request, executor, screen)
+    awaited = _check_upstream(request, executor, screen)
     discardable = find_discardable(spec, screen)
-    selection = replace(request.selection, without=discardable, canary=None)
+    selection = replace(request.selection, without=discardable, canary=None, after=awaited)
     if canary := request.selection.canary:
         screen(describe_plan(canary, find_canary(spec)))
     draft = draft_run(spec, selection, request.folders, screen)
@@ -121,16 +121,18 @@ def preview_run(request: SubmitRequest, screen: Screen) -> RunPreview:
     return preview
 
 
-def _check_upstream(request: SubmitRequest, executor: Executor, screen: Screen) -> None:
+def _check_upstream(request: SubmitRequest, executor: Executor, screen: Screen) -> tuple[str, ...]:
+    """Return which jobs the tasks would wait for."""
     jobs, trouble = request.selection.after, request.spec.cluster_trouble
     try:
         if not trouble:
             with awaiting_answer(executor, screen):
-                check_upstream(jobs, executor, screen)
+                return check_upstream(jobs, executor, screen)
     except ExecutorError as error:
         trouble = error.brief
     if jobs and trouble:
         screen(f"{AFTER} is not checked: {trouble}")
+    return jobs
 
 
 def _for_a_plan(finding: Finding) -> Finding:

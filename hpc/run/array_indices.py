@@ -49,6 +49,12 @@ def parse_jobs_to_await(text: str) -> tuple[str, ...]:
         if re.fullmatch(r"\d+\+\d+", job, re.ASCII):
             whole = job.partition("+")[0]
             raise ValueError(f"{job} is a part of a heterogeneous job: name the whole job, {whole}")
+        if foreign := re.fullmatch(r"(\d[\d_]*)[;@](\S+)", job, re.ASCII):
+            raise ValueError(
+                f"{job} names the cluster {foreign[2]}. Tasks can wait only for jobs of the "
+                f"cluster that they run on: if that is {foreign[2]}, give the number alone, "
+                f"{foreign[1]}"
+            )
         if not re.fullmatch(r"[1-9]\d*(_(0|[1-9]\d*))?", job, re.ASCII):
             raise ValueError(f"{job!r} is not a job id such as 4711, or 4711_3 for an array task")
     return tuple(dict.fromkeys(jobs))

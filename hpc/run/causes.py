@@ -60,6 +60,10 @@ def why_ended(attempt: Attempt) -> tuple[Cause, str]:
     details = [f"exit code {record.exit_code}"] if record.exit_code not in (None, "0:0") else []
     details += [f"on {record.node}"] if record.node else []
     message = f"{message} ({', '.join(details)})" if details else message
+    if record.cause is Cause.CANCELLED and attempt.upstream and not attempt.began:
+        # Some sites cancel tasks that can never start (kill_invalid_depend), and say no more.
+        jobs = ",".join(attempt.upstream)
+        message = f"{message} while it waited for {jobs} to succeed (sacct -j {jobs})"
     return record.cause, message
 
 

@@ -310,6 +310,8 @@ class Attempt:
     """Its last words, if they are there but cannot be read now."""
     request: ResourceRequest = ResourceRequest()
     """What the task requested."""
+    upstream: tuple[str, ...] = ()
+    """Jobs of others that had to succeed before it started."""
     rows: int = 0
     """Answers that the task kept in checkpoint parts and journals; while it runs, in parts."""
     solo_attempts: int = 0

@@ -68,19 +68,19 @@ def submit_arrays(
             if intent.array_job_id is None:
                 run_lock.check_lock(run, lock)
                 before = (jobs.get(intent.plan.after), *intent.plan.after_jobs)
-                after = _dependency(
-                    tuple(str(job) for job in before if job is not None),
-                    check_upstream(slurm, intent.plan.upstream),
-                )
+                # What has succeeded by now is not waited for, and the record says so.
+                awaited = check_upstream(slurm, intent.plan.upstream)
+                submission = replace(intent, plan=replace(intent.plan, upstream=awaited))
+                after = _dependency(tuple(str(job) for job in before if job is not None), awaited)
                 try:
-                    job = _executor(run, intent).submit_waiting(slurm, intent, after)
+                    job = _executor(run, submission).submit_waiting(slurm, submission, after)
                 except SubmitLimitError:
                     if not on_hold:
                         raise
                     _cancel_and_withdraw(run, slurm, intents[len(on_hold) :])
                     break
                 run_lock.check_lock(run, lock)
-                submission = write_submission(run, replace(intent, array_job_id=job))
+                submission = write_submission(run, replace(submission, array_job_id=job))
                 jobs[intent.number] = job
             on_hold.append(submission)
         for submission in on_hold:

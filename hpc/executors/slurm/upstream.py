@@ -83,7 +83,8 @@ def _is_under_way(job: str, task: TaskId, records: Mapping[int, _Tasks]) -> bool
         words = f"Slurm shows no job {job}"
         raise UpstreamError(
             f"{AFTER.given(job)}: {words}, so nothing can wait for it. squeue -u $USER lists your "
-            "pending and running jobs, and sacct -X also those that have ended",
+            "pending and running jobs, and sacct -X also those that have ended. Tasks cannot wait "
+            "for a job of another cluster",
             words,
         )
     for index, record in tasks.items():

@@ -168,7 +168,7 @@ def test_jobs_to_await_are_read_in_order_and_each_once(jobs: list[str], comma: s
 @pytest.mark.parametrize(
     "text",
     ["", ",", "4711,", "0", "-3", "4711+1", "4711_", "4711_[0-3]", "4711.batch", "afterok:4711",
-     "4711:4712", "4711 4712", "٤٧", "4711_03", "$JOB"],
+     "4711:4712", "4711 4712", "4711;beta", "4711_3@beta", "٤٧", "4711_03", "$JOB"],
 )  # fmt: skip
 def test_what_is_no_list_of_jobs_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="job"):

@@ -254,6 +254,12 @@ def test_rule_8_what_needs_a_person_is_shown_at_once() -> None:
     canceled = attempt(record=record("CANCELLED", ended_at=NOW))
     message = "task 4001_7 ended as CANCELLED"
     assert judged(canceled) == verdict(8, message, Cause.CANCELLED)
+    waited = replace(canceled, upstream=("4711", "4712_3"), began=False)
+    message = (
+        "task 4001_7 ended as CANCELLED while it waited for 4711,4712_3 to succeed "
+        "(sacct -j 4711,4712_3)"
+    )
+    assert judged(waited) == verdict(8, message, Cause.CANCELLED)
     crashed = attempt(record=record("FAILED", ended_at=NOW))
     message = "task 4001_7 ended as FAILED; no attempts left (1 of 1)"
     assert judged(crashed, max_attempts=1) == verdict(8, message, Cause.CRASHED)

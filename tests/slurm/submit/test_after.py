@@ -105,5 +105,28 @@ def test_what_has_succeeded_already_is_not_waited_for(bench: Bench, config: path
     job = upstream(bench.cluster, "exit 0")
     ended_as(bench.cluster, array, "FAILED")
     ended_as(bench.cluster, job, "COMPLETED")
-    assert bench.hpc("submit", "--config", config, "--after", f"{job},{array}_0").returncode == 0
+    after = ("--config", config, "--after", f"{job},{array}_0")
+    assert "dependency" not in bench.document("submit", *after, "--dry-run")["script"]
+    submitted = bench.hpc("submit", *after)
+    assert submitted.returncode == 0
+    assert submitted.stdout.count(" have succeeded") == 1, submitted.stdout
     assert bench.document("supervise")["state"] == "complete"
+
+
+def test_a_site_that_cancels_what_can_never_start_leaves_a_blocked_run_that_names_the_job(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: pathlib.Path
+) -> None:
+    extra = ("DependencyParameters=kill_invalid_depend",)
+    with SlurmCluster(tmp_path_factory.mktemp("slurm"), nodes=1, extra_conf=extra) as site:
+        bench = Bench(site, tmp_path)
+        config = bench.config(posts.json_lines(tmp_path / "p.jsonl", 12), sharding={"shards": 3})
+        job = upstream(site, "sleep 3; exit 1")
+        bench.document("submit", "--config", config, "--after", job)
+        end = bench.document("supervise", code=1)
+        assert {(shard["state"], shard["cause"]) for shard in end["shards"]} == {
+            ("blocked", "cancelled")
+        }
+        assert all(f"sacct -j {job}" in shard["message"] for shard in end["shards"])
+        assert bench.asked() == []
+        assert bench.hpc("resubmit", "--force").returncode == 0
+        assert bench.document("supervise")["state"] == "complete"
