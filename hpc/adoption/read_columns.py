@@ -120,7 +120,7 @@ def read_text(field: Field, name: str) -> Reading:
     """Return how a text that is no label is read."""
     problem = f"NOT ({field.is_null}) AND NOT ({field.is_text})"
     return Reading(
-        value=f"CASE WHEN {field.is_text} THEN {field.value} END",
+        value=f"CASE WHEN {field.is_text} THEN {_as_text(field)} END",
         problem=f"CASE WHEN {problem} THEN {literal(f'{name}: should be a text')} END",
     )
 
@@ -128,7 +128,7 @@ def read_text(field: Field, name: str) -> Reading:
 def read_label(field: Field, label: ExternalLabel) -> Reading:
     """Return how the value of a label is read and checked."""
     value, is_valid = _CHECKS[label.type](field, label)
-    shown = f"left(CAST({field.value} AS VARCHAR), {_LONGEST_SHOWN})"
+    shown = f"left({_as_text(field)}, {_LONGEST_SHOWN})"
     problem = f"{label.name}: should be {_expected(label)}, not "
     return Reading(
         value=f"CASE WHEN {is_valid} THEN {value} END",
@@ -158,13 +158,18 @@ def _integer(field: Field, label: ExternalLabel) -> tuple[str, str]:
     return whole, valid + _within(number, label)
 
 
+def _as_text(field: Field) -> str:
+    # Also where the column has another type: the CASE around it has to have one type.
+    return f"CAST({field.value} AS VARCHAR)"
+
+
 def _text(field: Field, label: ExternalLabel) -> tuple[str, str]:
-    return field.value, field.is_text
+    return _as_text(field), field.is_text
 
 
 def _choice(field: Field, label: ExternalLabel) -> tuple[str, str]:
     choices = ", ".join(map(literal, label.choices))
-    return field.value, f"{field.is_text} AND CAST({field.value} AS VARCHAR) IN ({choices})"
+    return _as_text(field), f"{field.is_text} AND {_as_text(field)} IN ({choices})"
 
 
 _CHECKS = {BOOL: _bool, CHOICE: _choice, INTEGER: _integer, NUMBER: _number, TEXT: _text}
