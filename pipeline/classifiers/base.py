@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import ClassVar, Generic, TypeVar, cast
 
 from pipeline.classifiers.options import Options
+from pipeline.classifiers.other_packages import places_of_others
 from pipeline.config.check import Problems, check, shown
 from pipeline.config.input_files import InputFiles
 from pipeline.config.keys import keys_of
@@ -28,7 +29,6 @@ from pipeline.model import RESERVED, Answer, Column, JsonObject, Post
 from pipeline.service.activity import ServiceActivity
 from pipeline.text import did_you_mean
 
-GROUP = "pipeline.classifiers"
 SECTION, TYPE = "classifier", "type"
 
 _SHIPPED = {
@@ -381,7 +381,7 @@ def load(kind: str) -> type[Classifier[Options]]:
     Raises:
         InputError: there is no such classifier, or it cannot be imported.
     """
-    place = _SHIPPED.get(kind) or _RECORDED.get(kind) or _places_of_others().get(kind)
+    place = _SHIPPED.get(kind) or _RECORDED.get(kind) or places_of_others().get(kind)
     if place is None:
         raise InputError(
             f"classifier.type: there is no {kind!r}; installed: {', '.join(installed())}"
@@ -396,7 +396,7 @@ def load(kind: str) -> type[Classifier[Options]]:
 
 def installed() -> list[str]:
     """Return the names of all classifiers, ours and those of other packages, sorted."""
-    return sorted({*_SHIPPED, *_places_of_others()})
+    return sorted({*_SHIPPED, *places_of_others()})
 
 
 def _with_options(frozen: JsonObject, *, source: str) -> tuple[type[Classifier[Options]], Options]:
@@ -404,18 +404,3 @@ def _with_options(frozen: JsonObject, *, source: str) -> tuple[type[Classifier[O
     classifier = load(frozen[TYPE])
     values = {name: value for name, value in frozen.items() if name != TYPE}
     return classifier, classifier.options_type.from_manifest(values, source=source)
-
-
-def _places_of_others() -> dict[str, str]:
-    """Return where the classifiers of other packages are, as `package.module:Class`, by name.
-
-    Reading the metadata of all installed packages, and importing what reads it, takes 20 ms. Nobody
-    waits for that who uses a classifier of ours.
-    """
-    entries = importlib.import_module("importlib.metadata").entry_points(group=GROUP)
-    # Metadata of an earlier version may still list ours, under the places that they had then.
-    return {
-        entry.name: f"{entry.module}:{entry.attr}"
-        for entry in entries
-        if entry.name not in _SHIPPED
-    }

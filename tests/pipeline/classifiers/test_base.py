@@ -1,5 +1,6 @@
 """How classifiers are found and created: ours and those of other packages."""
 
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -75,6 +76,20 @@ def test_our_own_classifiers_are_known_whatever_the_metadata_of_packages_say() -
         "type": "valence",
         "version": version("vaderSentiment"),
     }
+
+
+def test_a_package_that_is_installed_or_removed_meanwhile_is_noticed(installed: Path) -> None:
+    """As in a notebook, which goes on after `pip install`."""
+    assert "shouting" in base.installed()
+    another = installed / "calm_labels-1.0.dist-info"
+    another.mkdir()
+    (another / "entry_points.txt").write_text(
+        "[pipeline.classifiers]\ncalm = loud_labels:Shouting\n"
+    )
+    assert {"calm", "shouting"} <= set(base.installed())
+    shutil.rmtree(installed / "loud_labels-1.0.dist-info")
+    assert base.load("calm").__name__ == "Shouting"
+    assert "shouting" not in base.installed()
 
 
 @pytest.mark.usefixtures("installed")
