@@ -12,7 +12,7 @@ from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.executor import SlurmExecutor
 from hpc.locks import run_lock
 from hpc.reconcile.look import look
-from hpc.reconcile.resubmit import Request, resubmit
+from hpc.reconcile.resubmit import Request, preview, resubmit
 from hpc.run import run_folder
 from hpc.run.model import ArrayPlan, ResourceRequest, Run, State, Submission
 from hpc.run.submissions import write_submission
@@ -189,9 +189,8 @@ def test_an_interrupted_submission_is_finished_before_anything_is_resubmitted(
 def test_a_dry_run_writes_nothing(twice_submitted_run: Run) -> None:
     before = sorted((twice_submitted_run.folder / "submissions").iterdir())
     lines: list[str] = []
-    with run_lock.lock_run(twice_submitted_run) as lock:
-        request = replace(EVERYTHING, dry_run=True)
-        outcome = resubmit(twice_submitted_run, slurm(), request, lock, lines.append, never)
+    request = replace(EVERYTHING, dry_run=True)
+    outcome = preview(twice_submitted_run, slurm(), request, lines.append)
     assert (outcome.shards, outcome.sent, len(lines)) == ((1,), (), 1)
     assert sorted((twice_submitted_run.folder / "submissions").iterdir()) == before
 

@@ -11,7 +11,7 @@ from hpc.executors.base import ExecutorError
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.executor import SlurmExecutor
 from hpc.locks import run_lock
-from hpc.reconcile.resubmit import Outcome, Request, resubmit
+from hpc.reconcile.resubmit import Outcome, Request, preview, resubmit
 from hpc.run import run_folder
 from hpc.run.exit_codes import FAILED, UNDER_WAY
 from hpc.run.model import ArrayPlan, ResourceRequest, Run, Submission, Wait
@@ -142,7 +142,9 @@ def test_a_dry_run_with_force_waits_for_nothing_and_shows_what_would_follow(
     slurm: ScriptedSlurm,
 ) -> None:
     slurm.ended("FAILED", "CANCELLED by 1001", ago=timedelta(seconds=1))
-    outcome = slurm.resubmit(replace(FORCE, dry_run=True))
+    outcome = preview(
+        slurm.run, SlurmExecutor(Slurm()), replace(FORCE, dry_run=True), lambda line: None
+    )
     assert (outcome.shards, jobs(outcome), outcome.exit_code) == ((0, 1), [], 0)
 
 
