@@ -12,6 +12,13 @@ from tests.slurm.private_cluster.commands import Bench
 pytestmark = pytest.mark.slurm
 
 
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
+    """Not the one of other modules: its accounting knows the second cluster from then on."""
+    with SlurmCluster(tmp_path_factory.mktemp("slurm"), nodes=1) as booted:
+        yield booted
+
+
 @pytest.fixture
 def closed_partition(cluster: SlurmCluster) -> Iterator[str]:
     """A partition whose tasks stay pending until the end of the test, or until it is UP."""
