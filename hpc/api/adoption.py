@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hpc.adoption.adopt_run import Adopted, AdoptRequest, adopt_run, preview_adoption
 from hpc.adoption.describe_adopted import describe_adopted
+from hpc.api.call.argument_types import checked
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.choose_run import RunChoice, find_run
 from hpc.api.call.place import HERE, PathText, Place
@@ -60,6 +61,7 @@ class AdoptResult:
     """What came into the database; None if nothing was gathered."""
 
 
+@checked
 def adopt(
     folder: PathText,
     run: RunChoice = None,

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from hpc.api.call.argument_types import checked
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.choose_run import RunChoice, find_run
 from hpc.api.call.place import HERE, Place
+from hpc.api.call.ranges import check_above_zero
 from hpc.api.call.surroundings import library_call
 from hpc.cleaning.archive_run import archive_run, unpack_run
 from hpc.cleaning.describe import describe_plan
@@ -66,6 +68,7 @@ class RestoreResult:
     """The runs."""
 
 
+@checked
 def clean(
     *runs: RunChoice,
     archive: bool = False,
@@ -88,8 +91,7 @@ def clean(
         InputError: there is no such run.
         RunError: the run root cannot be read.
     """
-    if older_than_days is not None and older_than_days <= 0:
-        raise InputError(f"older_than_days: should be above 0, not {older_than_days}")
+    check_above_zero("older_than_days", older_than_days)
     screen = screen_of(say)
     with library_call():
         chosen = _choose(runs, older_than_days, at, screen)
@@ -109,6 +111,7 @@ def clean(
         )
 
 
+@checked
 def restore(*runs: RunChoice, at: Place = HERE, say: Say | None = None) -> RestoreResult:
     """Unpack the archives of runs, and remove these.
 

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from hpc.api.call.argument_types import checked
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.choose_run import RunChoice, find_run
 from hpc.api.call.place import HERE, Place
+from hpc.api.call.ranges import check_least
 from hpc.api.call.surroundings import library_call
 from hpc.display.attempts import AttemptLog, AttemptReport, unfinished_shards
 from hpc.display.blocks import Block, Line
@@ -72,6 +74,7 @@ class LogsResult:
         return to_html(self.describe())
 
 
+@checked
 def logs(
     run: RunChoice = None,
     indices: Sequence[int] | None = None,
@@ -93,8 +96,7 @@ def logs(
         InputError: there is no such run, or it has no such shard.
         RunError: the run cannot be read.
     """
-    if lines < 1:
-        raise InputError(f"lines: should be 1 or more, not {lines}")
+    check_least("lines", lines, 1)
     with library_call():
         found = find_run(run, at=at)
         executor = executor_of(found)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from hpc.api.call.argument_types import checked
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.overrides import Overrides, override_texts
 from hpc.api.call.place import PathText
@@ -65,6 +66,7 @@ class AuditedBacklog:
     """Those that may be of the name and cannot be read."""
 
 
+@checked
 def audit(config: PathText, *, overrides: Overrides = (), say: Say | None = None) -> AuditResult:
     """Compare a backlog with the database and all outputs, and find where each post is.
 

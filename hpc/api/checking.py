@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from hpc.api.call.argument_types import checked
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.overrides import Overrides, override_texts
 from hpc.api.call.place import PathText
+from hpc.api.call.ranges import check_above_zero
 from hpc.api.call.surroundings import library_call
 from hpc.checks.describe_findings import describe_findings, summarize_findings
 from hpc.checks.finding import Finding, Level
@@ -14,6 +16,7 @@ from hpc.display.html.render import to_html
 from hpc.planning.check_run import CheckRequest, check_run
 from hpc.run.exit_codes import FAILED, WRONG
 from hpc.run.model import Say
+from pipeline.messages.options import PATIENCE
 
 PATIENCE_S = 300.0
 
@@ -58,6 +61,7 @@ class CheckResult:
         return to_html(self.describe())
 
 
+@checked
 def check(
     config: PathText,
     *,
@@ -83,6 +87,7 @@ def check(
         InputError: an argument is wrong.
         KeyboardInterrupt: somebody has interrupted it. A job on a node is canceled.
     """
+    check_above_zero(PATIENCE, patience_s)
     request = CheckRequest(
         config=Path(config),
         overrides=override_texts(overrides),

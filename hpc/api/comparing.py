@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hpc.api.call.argument_types import checked
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.place import HERE, PathText, Place
+from hpc.api.call.ranges import check_least
 from hpc.api.call.surroundings import library_call
 from hpc.comparison.compared import Compared
 from hpc.comparison.gold import compare_with_gold
@@ -20,7 +22,7 @@ from hpc.run.model import Say
 from pipeline.analysis.options import Bins, BootstrapDraws, CompareOptions
 from pipeline.analysis.results import Comparison
 from pipeline.errors import InputError
-from pipeline.messages.options import CONFIG, DATABASE, GOLD, SAVE_MAP
+from pipeline.messages.options import CONFIG, DATABASE, GOLD, RESAMPLES, SAVE_MAP, SEED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,6 +83,7 @@ def _describe(report: NamesReport | GoldReport) -> list[Block]:
     return describe_gold(report) if isinstance(report, GoldReport) else describe_names(report)
 
 
+@checked
 def compare(
     *names: str,
     gold: str | None = None,
@@ -143,8 +146,8 @@ def _check(names: Sequence[str], gold: str | None, settings: CompareSettings) ->
             f"{SAVE_MAP} is about two names: leave {GOLD} away, which says nothing about the other "
             "posts"
         )
-    if settings.resamples < 1:
-        raise InputError(f"resamples: should be 1 or more, not {settings.resamples}")
+    check_least(RESAMPLES, settings.resamples, 1)
+    check_least(SEED, settings.seed, 0)
 
 
 def _find_run_root(at: Place) -> Path | None:

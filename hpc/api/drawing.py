@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hpc.api.call.argument_types import checked
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.place import HERE, PathText, Place
+from hpc.api.call.ranges import check_least, check_seed
 from hpc.api.call.surroundings import library_call
 from hpc.coding import coding_record, write_files
 from hpc.coding.assign import Assignment, assign
@@ -31,7 +33,7 @@ from hpc.run.model import Say
 from pipeline.backlog import select
 from pipeline.database import duckdb_file
 from pipeline.errors import InputError
-from pipeline.messages.options import CODERS, OVERLAP, SIZE
+from pipeline.messages.options import CODERS, OVERLAP, SEED, SIZE
 from pipeline.model import POST_COLUMNS
 from pipeline.run_files import sample_file
 from pipeline.sampling.allocate import Allocation
@@ -55,7 +57,7 @@ class SampleSettings:
     """How the strata share the sample."""
     seed: int = 0
     """Decides which posts are drawn."""
-    coders: int | Sequence[str] = 1
+    coders: int | str | Sequence[str] = 1
     """How many people code, or their names. Each gets a file."""
     overlap: int | None = None
     """How many posts every coder gets; None: 50, or all if there are fewer."""
@@ -111,6 +113,7 @@ class _Drawn:
     problems: tuple[str, ...]
 
 
+@checked
 def sample(
     name: str | None,
     to: PathText,
@@ -136,8 +139,9 @@ def sample(
         RunError: the database is damaged, or an output cannot be read.
         OSError: the disk is full, or a folder is closed to this user.
     """
-    if size < 1:
-        raise InputError(f"{SIZE.given(size)}: should be 1 or more")
+    check_least(SIZE, size, 1)
+    check_seed(SEED, settings.seed)
+    check_least(OVERLAP, settings.overlap, 0)
     screen, target = screen_of(say), Path(to).expanduser().absolute()
     coders = _name_coders(settings.coders)
     overlap = _choose_overlap(settings.overlap, size, coders)
@@ -229,7 +233,7 @@ def _known_backlogs(at: Place, place: LabelPlace) -> Iterator[KnownBacklog]:
     yield from backlogs_of(place.runs, (place.run_root.parent, Path.cwd()))
 
 
-def _name_coders(coders: int | Sequence[str]) -> tuple[str, ...]:
+def _name_coders(coders: int | str | Sequence[str]) -> tuple[str, ...]:
     """Return the names of the coders: 1, 2 and so on if only their number is given."""
     if isinstance(coders, int):
         if not 1 <= coders <= _MOST_CODERS:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from hpc.api.call.argument_types import checked
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.choose_run import RunChoice, find_run
 from hpc.api.call.place import HERE, Place
@@ -46,6 +47,7 @@ class GatherResult:
     """The run as it was then; None after a rebuild."""
 
 
+@checked
 def gather(
     run: RunChoice = None,
     *,

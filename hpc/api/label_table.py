@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hpc.api.call.argument_types import checked
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.place import HERE, PathText, Place
 from hpc.api.call.surroundings import library_call
@@ -43,11 +44,11 @@ ROWS_PER_BATCH = 65_536
 class LabelQuery:
     """Which labels to read."""
 
-    columns: Sequence[str] = ()
+    columns: str | Sequence[str] = ()
     """These columns, in this order; empty for all."""
     where: str = ""
     """Only rows that meet this condition, in SQL; empty for all rows."""
-    with_source: Sequence[str] = ()
+    with_source: str | Sequence[str] = ()
     """Add these columns of the source, joined by uri."""
     labeled_only: bool = False
     """Leave out posts that have no labels."""
@@ -93,11 +94,12 @@ class ExportResult:
     """What `hpc export` exits with: 0 done, 1 outputs were left out."""
 
 
+@checked
 def labels(
     name: str | None = None,
-    columns: Sequence[str] = (),
+    columns: str | Sequence[str] = (),
     where: str = "",
-    with_source: Sequence[str] = (),
+    with_source: str | Sequence[str] = (),
     *,
     at: Place = HERE,
     say: Say | None = None,
@@ -126,11 +128,12 @@ def labels(
         return pq.read_table(path, memory_map=False)
 
 
+@checked
 def labels_batches(
     name: str | None = None,
-    columns: Sequence[str] = (),
+    columns: str | Sequence[str] = (),
     where: str = "",
-    with_source: Sequence[str] = (),
+    with_source: str | Sequence[str] = (),
     *,
     at: Place = HERE,
     say: Say | None = None,
@@ -159,6 +162,7 @@ def _parquet_file(name: str | None, query: LabelQuery, at: Place, screen: Screen
         yield path
 
 
+@checked
 def export(
     name: str | None,
     to: PathText,
@@ -251,7 +255,7 @@ def _configured_backlog(config: Path) -> KnownBacklog:
     return KnownBacklog(backlog=run_config.load_backlog(config), folders=folders)
 
 
-def names_of(columns: Sequence[str]) -> tuple[str, ...]:
+def names_of(columns: str | Sequence[str]) -> tuple[str, ...]:
     """Return names of columns; a single text is the name of one."""
     return (columns,) if isinstance(columns, str) else tuple(columns)
 

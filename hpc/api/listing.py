@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from hpc.api.call.argument_types import checked
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.place import HERE, Place
+from hpc.api.call.ranges import check_least
 from hpc.api.call.surroundings import library_call
 from hpc.display.blocks import Block, Line, Tone
 from hpc.display.html.render import to_html
@@ -42,6 +44,7 @@ class RunList:
         return to_html(self.describe())
 
 
+@checked
 def ls(*names: str, most: int | None = None, at: Place = HERE, say: Say | None = None) -> RunList:
     """Return what is known of the runs under a run root, also of those that cannot be read.
 
@@ -57,8 +60,7 @@ def ls(*names: str, most: int | None = None, at: Place = HERE, say: Say | None =
         InputError: there is no run of these names, or the configuration cannot be read.
         RunError: the run root cannot be read.
     """
-    if most is not None and most < 1:
-        raise InputError(f"most: should be 1 or more, not {most}")
+    check_least("most", most, 1)
     with library_call():
         root = at.find_run_root()
         chosen = {

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pipeline
+from hpc.api.call.argument_types import checked
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.place import HERE, PathText, Place
 from hpc.api.call.surroundings import library_call
@@ -38,6 +39,7 @@ class ReportResult:
     """What `hpc report` exits with: 0 done, 1 a part could not be read."""
 
 
+@checked
 def report(
     *subjects: str,
     to: PathText | None = None,

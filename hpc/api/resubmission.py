@@ -8,10 +8,12 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from hpc.api.call.argument_types import checked
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.choose_run import RunChoice, find_run
 from hpc.api.call.overrides import Overrides, override_texts
 from hpc.api.call.place import HERE, PathText, Place
+from hpc.api.call.ranges import check_above_zero, check_least
 from hpc.api.call.surroundings import library_call
 from hpc.checks.cluster import check_script
 from hpc.checks.finding import raise_errors
@@ -34,7 +36,7 @@ from hpc.run.run_state import RunStatus
 from hpc.run.slurm_time import parse_slurm_time
 from hpc.run.submissions import plan_intents
 from pipeline.errors import InputError
-from pipeline.messages.options import TIME
+from pipeline.messages.options import INDICES, MEMORY, TIME
 from pipeline.run_files.amendments import Change
 
 
@@ -86,6 +88,7 @@ class ResubmitResult:
     """The last look at the run."""
 
 
+@checked
 def resubmit(
     run: RunChoice = None,
     *,
@@ -106,6 +109,10 @@ def resubmit(
         BusyError: another process works on the run.
         RunError: a named shard cannot be resubmitted, or the executor rejected every submission.
     """
+    check_above_zero(MEMORY, settings.mem_gb)
+    if isinstance(settings.time, int):
+        check_least(TIME, settings.time, 1)
+    check_least(INDICES, min(settings.indices or [0]), 0)
     screen = screen_of(say)
     override = ResourceRequest(mem_gb=settings.mem_gb, time_min=_minutes(settings.time))
     with library_call(), ExitStack() as locks:

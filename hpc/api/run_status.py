@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from hpc.api.call.argument_types import checked
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.choose_run import RunChoice, find_run
 from hpc.api.call.place import HERE, Place
@@ -165,6 +166,7 @@ def _shards(seen: RunStatus) -> tuple[ShardStatus, ...]:
     )
 
 
+@checked
 def status(
     run: RunChoice = None,
     *,
@@ -191,6 +193,7 @@ def status(
         return describe_look(seen)
 
 
+@checked
 def runs(
     name: str | None = None,
     *,

@@ -4,9 +4,11 @@ import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from hpc.api.call.argument_types import checked
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.overrides import Overrides, override_texts
 from hpc.api.call.place import PathText
+from hpc.api.call.ranges import check_least, check_seed
 from hpc.api.call.surroundings import library_call
 from hpc.config import run_config
 from hpc.config.corrections import GIVEN_OVERRIDE
@@ -27,7 +29,15 @@ from hpc.run.submissions import read_submissions
 from hpc.runs.left_out import report_left_out
 from pipeline import ownership
 from pipeline.errors import InputError
-from pipeline.messages.options import LIMIT, ONLY_LABELED_BY, SAMPLE_NAME, WHERE
+from pipeline.messages.options import (
+    CANARY,
+    DRAW_SIZE,
+    LIMIT,
+    ONLY_LABELED_BY,
+    SAMPLE_NAME,
+    SEED,
+    WHERE,
+)
 
 ALL_UNLABELED = Selection()
 """The posts that `hpc submit` takes without options: all that have no label."""
@@ -71,6 +81,7 @@ class SubmitResult:
     """What came of the canary, if there was to be one."""
 
 
+@checked
 def submit(
     config: PathText,
     *,
@@ -115,6 +126,7 @@ def submit(
         return replace(described, canary=after)
 
 
+@checked
 def plan(
     config: PathText,
     *,
@@ -148,6 +160,7 @@ def plan(
         return _describe(request.spec, done.draft, done.run, exit_code=done.exit_code)
 
 
+@checked
 def preview(
     config: PathText,
     *,
@@ -208,10 +221,11 @@ def _request(
 
 def _check_selection(selection: Selection) -> None:
     """Raise InputError if two parts of a selection exclude each other, or one lacks another."""
-    if selection.canary and selection.canary.posts < 1:
-        raise InputError(f"canary: should have 1 post or more, not {selection.canary.posts}")
-    if selection.limit is not None and selection.limit < 1:
-        raise InputError(f"limit: should be 1 or more, not {selection.limit}")
+    check_least(CANARY, selection.canary.posts if selection.canary else None, 1)
+    check_least(LIMIT, selection.limit, 1)
+    if selection.sample:
+        check_least(DRAW_SIZE, selection.sample.size, 1)
+        check_seed(SEED, selection.sample.seed)
     if selection.limit is not None and selection.sample:
         raise InputError("limit takes the oldest posts, and sample random ones: choose one")
     if selection.limit is not None and selection.sample_name:

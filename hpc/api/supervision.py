@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+from hpc.api.call.argument_types import checked
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.choose_run import RunChoice, find_run
 from hpc.api.call.place import HERE, Place
@@ -21,6 +22,7 @@ Watch = Callable[[StatusResult], object]
 """Receives a run each time that somebody has looked at it."""
 
 
+@checked
 def wait(
     run: RunChoice = None,
     *,

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 
+from hpc.api.call.argument_types import checked
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.overrides import Overrides, override_texts
 from hpc.api.call.place import PathText
+from hpc.api.call.ranges import check_least
 from hpc.api.call.surroundings import library_call
 from hpc.display.blocks import Block
 from hpc.display.html.render import to_html
@@ -23,7 +25,7 @@ from hpc.trial.expected_use import describe_use
 from hpc.trial.posts import DrawRules, TrialPosts, draw_gold_posts, draw_posts
 from hpc.trial.report import describe_trial, gold_side, side_of
 from pipeline.errors import InputError
-from pipeline.messages.options import GOLD, POSTS, TRIAL_DATABASE
+from pipeline.messages.options import GOLD, POSTS, SEED, TRIAL_DATABASE
 from pipeline.text import counted
 
 DEFAULT_POSTS, MOST_POSTS = 10, 200
@@ -73,6 +75,7 @@ class TryResult:
         return to_html(self.describe())
 
 
+@checked
 def try_posts(
     configs: PathText | Sequence[PathText],
     *,
@@ -119,8 +122,8 @@ def _check(files: Sequence[PathText], settings: TrySettings) -> None:
     """Raise InputError if settings exclude each other, or one lacks another."""
     if not files:
         raise InputError("configs: name one or more configurations")
-    if settings.posts < 1:
-        raise InputError(f"{POSTS.given(settings.posts)}: should be 1 or more")
+    check_least(POSTS, settings.posts, 1)
+    check_least(SEED, settings.seed, 0)
     if settings.posts > MOST_POSTS:
         raise InputError(
             f"{POSTS.given(settings.posts)}: at most {MOST_POSTS}. For more: hpc submit --config "

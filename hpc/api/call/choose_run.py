@@ -6,6 +6,7 @@ from typing import Protocol
 
 import msgspec
 
+from hpc.api.call.argument_types import checked
 from hpc.api.call.place import HERE, Place
 from hpc.run.model import Run
 from hpc.run.run_folder import reload
@@ -26,6 +27,7 @@ RunChoice = Run | HasRun | str | PathLike[str] | None
 """A run, a result about one, a run's id, name or folder; None: the newest run."""
 
 
+@checked
 def find_run(run: RunChoice = None, *, at: Place = HERE) -> Run:
     """Return a run as its folder says it now.
 
@@ -53,4 +55,6 @@ def _find(run: RunChoice, at: Place) -> Run:
     given = run if isinstance(run, Run) else run.run
     if given is None:
         raise InputError("there is no run: nothing was submitted, because no post needs a label")
+    if not isinstance(given, Run):
+        raise InputError(f"{type(run).__name__} has no run")
     return reload(given)  # somebody may have corrected it meanwhile

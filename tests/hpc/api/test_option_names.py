@@ -25,7 +25,6 @@ WRITE_COMMANDS = {
     "hpc/executors/slurm/caretaker_jobs.py",
     "hpc/labels/hand_over.py",
     "hpc/reconcile/caretaker.py",
-    "hpc/trial/candidates.py",
     "pipeline/classifiers/transformers/hub.py",
     "pipeline/messages/options.py",
 }
@@ -33,7 +32,7 @@ COMMAND_BUILDERS = {"command", "NextStep"}
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 # `hpc gather --rebuild` is a command to type, wherever it is read.
 PART_OF_COMMAND = re.compile(
-    rf"\b(?:hpc )?(?:{'|'.join(VERBS)})(?: (?:--[a-z-]+|[A-Z]+|[a-z]+\.[a-z_]+=\S+|\{{\}}))* $"
+    rf"\b(?:hpc )?(?:{'|'.join(VERBS)})(?: (?:--[a-z-]+|[A-Z]+|[a-z_.]+=\S+|\{{\}}))* $"
 )
 
 
