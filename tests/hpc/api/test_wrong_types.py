@@ -23,9 +23,11 @@ SETTINGS: dict[str, tuple[type, dict[str, Any]]] = {
     "ResubmitSettings": (api.ResubmitSettings, {}),
     "GoldSettings": (api.GoldSettings, {}),
     "TrySettings": (api.TrySettings, {}),
+    "AdoptSettings": (api.AdoptSettings, {}),
 }
 REQUIRED: dict[str, dict[str, Any]] = {
     "submit": {"config": CONFIG}, "preview": {"config": CONFIG}, "audit": {"config": CONFIG},
+    "plan": {"config": CONFIG}, "adopt": {"folder": "answers"},
     "check": {"config": CONFIG}, "try_posts": {"configs": CONFIG},
     "export": {"name": "valence", "to": "a.csv"},
     "sample": {"name": "valence", "to": "a.csv", "size": 5},
