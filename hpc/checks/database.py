@@ -8,7 +8,7 @@ import duckdb
 from hpc.checks.finding import Finding, Part, error, ok, warning
 from hpc.database.run_database import check_writable
 from hpc.display.system_error import describe_error
-from pipeline.database import duckdb_file, history, label_tables
+from pipeline.database import duckdb_file, label_tables
 from pipeline.database.duckdb_file import (
     HOW_TO_CLOSE,
     SHORT_PATIENCE,
@@ -38,8 +38,6 @@ class SeenDatabase:
     """Whether programs with an older DuckDB cannot read it."""
     rows: int = 0
     """How many labels the name has."""
-    seconds_per_post: float | None = None
-    """How long a task of the name took for a post, in most shards at most; None if unknown."""
 
 
 def observe_database(path: Path, name: str) -> SeenDatabase:
@@ -56,7 +54,6 @@ def observe_database(path: Path, name: str) -> SeenDatabase:
         newer = is_newer(path)
         with duckdb_file.opened(path, read_only=True, patience=SHORT_PATIENCE) as connection:
             rows = label_tables.count(connection, name)
-            pace = history.seconds_per_post(connection, name)
     except HeldDatabaseError as held:
         return SeenDatabase(
             path=path, exists=True, is_held=True, held_by=describe_holders(held.holders)
@@ -73,7 +70,6 @@ def observe_database(path: Path, name: str) -> SeenDatabase:
         held_by=describe_holders(holders) if holders else "",
         is_newer_format=newer,
         rows=rows,
-        seconds_per_post=pace,
     )
 
 

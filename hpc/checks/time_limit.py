@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from hpc.checks.finding import Finding, Part, ok, warning
 from hpc.run.slurm_time import format_slurm_time
-from pipeline.text import counted, format_duration
+from pipeline.text import counted, estimated_duration, format_duration
 
 # The slowest of many shards, and what a task prepares.
 _SPARE = 1.2
@@ -25,21 +25,12 @@ class ShardTimes:
     """The time limit of a task."""
     partition_min: int | None
     """The longest limit that the partition allows; None if it has none, or nobody knows."""
-    measured_s: float | None
-    """How long a task of this name took for a post so far; None if none has."""
-    quota_s: float | None
-    """How long the quota makes a task wait for a post while all run; None without a quota."""
-
-    @property
-    def is_by_quota(self) -> bool:
-        """Tell whether the quota decides how long a shard takes."""
-        return self.quota_s is not None and self.quota_s >= (self.measured_s or 0.0)
-
-    @property
-    def shard_s(self) -> float | None:
-        """Return how long the largest shard takes; None if nobody knows."""
-        known = [each for each in (self.measured_s, self.quota_s) if each is not None]
-        return max(known) * self.posts if known else None
+    startup_min: float
+    """How long a task takes before its first post."""
+    shard_min: float | None
+    """How long a task takes for the largest shard, start-up included; None if nobody knows."""
+    is_by_quota: bool
+    """Whether the quota decides how long a shard takes."""
 
     @property
     def rounds(self) -> int:
@@ -56,7 +47,7 @@ def judge_time(times: ShardTimes, *, has_limits: bool) -> list[Finding]:
     """
     if not times.shards:
         return []
-    taken = times.shard_s
+    taken = times.shard_min
     if not has_limits:
         return [ok(Part.TIME, f"{_shards(times)}; {_taken(times)}")]
     whole = times.rounds * times.limit_min * _MINUTE
@@ -64,7 +55,7 @@ def judge_time(times: ShardTimes, *, has_limits: bool) -> list[Finding]:
     plan = f"{_shards(times)}, {limit} each at most: {format_duration(whole)} in all at most"
     partition = times.partition_min
     allowed = f" (the partition allows {format_slurm_time(partition)})" if partition else ""
-    if taken is None or taken * _SPARE <= times.limit_min * _MINUTE:
+    if taken is None or taken * _SPARE <= times.limit_min:
         return [ok(Part.TIME, f"{plan}{allowed}; {_taken(times)}")]
     return [warning(Part.TIME, f"{_taken(times)}, and its time limit is {limit}{allowed}",
                     _remedy(times, taken))]  # fmt: skip
@@ -76,17 +67,18 @@ def _shards(times: ShardTimes) -> str:
 
 
 def _taken(times: ShardTimes) -> str:
-    taken = times.shard_s
-    if taken is None:
+    if times.shard_min is None:
         return "how long one takes is not known yet"
+    taken = estimated_duration(times.shard_min * _MINUTE)
     why = "by the quota" if times.is_by_quota else "by earlier runs of this name"
-    return f"a shard of {counted(times.posts, 'post')} takes about {format_duration(taken)} {why}"
+    return f"a shard of {counted(times.posts, 'post')} takes {taken} {why}"
 
 
 def _remedy(times: ShardTimes, taken: float) -> str:
     """Return a smaller shard or a longer limit, whichever is possible."""
-    fitting = math.floor(times.posts * times.limit_min * _MINUTE / (taken * _SPARE))
-    needed = math.ceil(taken * _SPARE / _MINUTE)
+    asking, allowed = taken - times.startup_min, times.limit_min / _SPARE - times.startup_min
+    fitting = math.floor(times.posts * allowed / asking) if asking > 0 else 0
+    needed = math.ceil(taken * _SPARE)
     ways = []
     if fitting >= 1:
         ways.append(f"set sharding.rows_per_shard to {fitting:,} or less")

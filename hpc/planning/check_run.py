@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hpc.checks.database import SeenDatabase, judge_database, observe_database
+from hpc.checks.database import judge_database, observe_database
 from hpc.checks.finding import Finding, Part, error, ok, warning
 from hpc.checks.judge_node import Expected, judge_node
 from hpc.checks.node_job import NodePatience, look_at_node
@@ -82,7 +82,7 @@ def check_run(request: CheckRequest, screen: Screen) -> tuple[Finding, ...]:
     if source is not None and not (database.problem or database.is_held):
         selection, draft, found = _check_posts(request, spec, screen)
         findings += found
-    subject = _subject(request, spec, selection, draft, database)
+    subject = _subject(request, spec, selection, draft)
     with awaiting_answer(subject.executor, screen):
         findings += check_cheaply(subject)
     findings += check_notify(spec.config.notify, storage.run_root.parent)
@@ -182,14 +182,12 @@ def _subject(
     spec: RunSpec,
     selection: Selection,
     draft: RunDraft | None,
-    database: SeenDatabase,
 ) -> Subject:
     return Subject(
         spec=spec,
         executor=create_executor(spec.config.cluster),
         selection=selection,
         draft=draft,
-        seconds_per_post=database.seconds_per_post,
         is_node_asked=request.looks_at_node,
     )
 

@@ -60,20 +60,20 @@ def _describe_speed(spec: RunSpec, selection: Selection, draft: RunDraft) -> lis
     lines = [f"shard size: {draft.shard_size.reason}"] if draft.shard_size else []
     if draft.pace is None:
         return lines
-    work = workload(spec, draft, draft.pace)
-    return [*lines, describe_pace(draft.pace), f"all posts take {describe_duration(work)}"]
+    whole = describe_duration(workload(spec, draft))
+    return [*lines, describe_pace(draft.pace), f"all posts take {whole}"]
 
 
 def speed_document(spec: RunSpec, draft: RunDraft) -> dict[str, object]:
     """Return what --json says about the size of shards and how long they take; null if unknown."""
-    size, pace = draft.shard_size, draft.pace
+    size, pace, work = draft.shard_size, draft.pace, workload(spec, draft)
     return {
         "shard_size": size
         and {
             "rows": size.rows,
             "basis": str(size.basis),
             "bound": str(size.bound),
-            "minutes": size.minutes,
+            "minutes": work.shard_minutes,
         },
         "measured": pace
         and {
@@ -82,17 +82,26 @@ def speed_document(spec: RunSpec, draft: RunDraft) -> dict[str, object]:
             "startup_seconds": 60 * pace.startup_minutes,
             "memory_mb": pace.memory_mb,
         },
-        "minutes_estimate": pace and estimate_minutes(workload(spec, draft, pace)),
+        "minutes_estimate": estimate_minutes(work),
     }
 
 
-def workload(spec: RunSpec, draft: RunDraft, pace: RunPace) -> Workload:
-    """Return what decides how long the posts of a draft take."""
+def workload(spec: RunSpec, draft: RunDraft, pace: RunPace | None = None) -> Workload:
+    """Return what decides how long the posts of a draft take.
+
+    Args:
+        spec: the configuration.
+        draft: the posts.
+        pace: how fast tasks are; by default, as the draft found it measured.
+    """
+    measured = pace or draft.pace
+    share = draft.posts_to_ask / draft.counts.posts if draft.counts.posts else 0.0
     return Workload(
         asked=draft.posts_to_ask,
+        largest=share * draft.sizes.largest,
         shards=draft.sizes.count,
-        per_minute=pace.per_minute,
-        startup_minutes=pace.startup_minutes,
+        per_minute=measured.per_minute if measured else None,
+        startup_minutes=measured.startup_minutes if measured else 0.0,
         tasks_at_once=spec.config.cluster.max_parallel,
         quota_per_minute=quota_in_posts(spec.cost_options),
     )

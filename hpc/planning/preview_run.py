@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 
-from hpc.checks.database import observe_database
 from hpc.checks.describe_findings import describe_findings
 from hpc.checks.finding import Finding, Level, Part
 from hpc.display.dry_run.columns import describe_columns
@@ -87,7 +86,6 @@ def preview_run(request: SubmitRequest, screen: Screen) -> RunPreview:
         executor=executor,
         selection=selection,
         draft=draft,
-        seconds_per_post=observe_database(storage.database, spec.config.name).seconds_per_post,
         spare_jobs=request.spare_jobs,
         missing_key=Level.WARNING,
     )

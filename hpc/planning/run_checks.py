@@ -25,7 +25,7 @@ from hpc.checks.space import Need, estimate_need, judge_disk, judge_inodes, obse
 from hpc.checks.time_limit import ShardTimes, judge_time
 from hpc.executors.base import Executor
 from hpc.planning.create_run import RunDraft, run_before_creation
-from hpc.planning.describe_draft import describe_waves
+from hpc.planning.describe_draft import describe_waves, workload
 from hpc.planning.run_spec import RunSpec, Selection
 from hpc.planning.service_end import describe_end, until_end
 from hpc.reconcile.preflight import find_python_problem
@@ -34,8 +34,6 @@ from hpc.run.model import Run, Say, ShardGroup, Submission
 from hpc.run.plan import count_waves
 from hpc.run.resource_requests import first_request
 from hpc.run.submissions import plan_intents
-
-_MINUTE = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)  # without slots, so that what is observed once is kept
@@ -47,8 +45,6 @@ class Subject:
     selection: Selection
     draft: RunDraft | None = None
     """What the run would take; None if nobody knows, so that one shard stands for all."""
-    seconds_per_post: float | None = None
-    """How long tasks of this name took for a post; None if none has."""
     spare_jobs: int = 0
     """How many jobs look after the run."""
     missing_key: Level = Level.ERROR
@@ -131,21 +127,18 @@ class Subject:
     @property
     def times(self) -> ShardTimes:
         """Return what is known of how long its shards take."""
-        cluster, costs = self.spec.config.cluster, self.spec.cost_options
-        parallel = min(cluster.max_parallel, max(1, self.shards))
-        quota_s = None
-        if costs.requests_per_minute:
-            asked = self.draft.posts_to_ask / max(1, self.draft.counts.posts) if self.draft else 1.0
-            requests = asked * costs.requests_per_post / costs.posts_together
-            quota_s = requests * parallel * _MINUTE / costs.requests_per_minute
+        cluster = self.spec.config.cluster
+        work = workload(self.spec, self.draft) if self.draft else None
+        rate = work.rate if work else None
         return ShardTimes(
             shards=self.shards if self.draft else 0,
             posts=self.draft.sizes.largest if self.draft else 0,
-            parallel=parallel,
+            parallel=min(cluster.max_parallel, max(1, self.shards)),
             limit_min=cluster.resources.time_min,
             partition_min=self.cluster.limits.time_min,
-            measured_s=self.seconds_per_post,
-            quota_s=quota_s,
+            startup_min=work.startup_minutes if work else 0.0,
+            shard_min=work.shard_minutes if work else None,
+            is_by_quota=rate is not None and rate.is_by_quota,
         )
 
 

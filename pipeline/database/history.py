@@ -140,26 +140,6 @@ def run_roots(
     return sorted({Path(row[0]).parent for row in rows})
 
 
-def seconds_per_post(connection: duckdb.DuckDBPyConnection, name: str) -> float | None:
-    """Return how long tasks of a name took for a post, in nine of ten shards at most.
-
-    All attempts of a shard count together, with what a task prepares before its first answer. None
-    if no shard of the name is known to have taken a second.
-    """
-    if not all(has_table(connection, table) for table in ("runs", "shards", "attempts")):
-        return None
-    rows = connection.execute(
-        "SELECT quantile_cont(taken, 0.9) FROM ("
-        "SELECT sum(attempts.elapsed_s) / any_value(shards.posts) AS taken FROM shards "
-        "JOIN runs USING (run_id) JOIN attempts USING (run_id, shard_index) "
-        "WHERE runs.name = ? AND shards.gathered_at IS NOT NULL AND shards.posts > 0 "
-        "GROUP BY run_id, shard_index HAVING sum(attempts.elapsed_s) > 0)",
-        [name],
-    ).fetchall()
-    taken = rows[0][0]
-    return None if taken is None else float(taken)
-
-
 def register(
     connection: duckdb.DuckDBPyConnection,
     run: dict[str, object],

@@ -29,5 +29,5 @@ def describe_speed(pace: RunPace) -> str:
 def describe_duration(work: Workload) -> str:
     """Return how long all tasks take together."""
     tasks = min(work.tasks_at_once, work.shards)
-    duration = estimated_duration(60 * estimate_minutes(work))
+    duration = estimated_duration(60 * (estimate_minutes(work) or 0.0))
     return f"{duration} with {counted(tasks, 'task')} at a time (without the time in the queue)"

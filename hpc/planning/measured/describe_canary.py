@@ -105,7 +105,8 @@ def describe_rest(
         Line(f"the rest: {counted(rest.counts.posts, 'post')}"),
         Table(rows=tuple(_estimates(spec, rest, pace, size))),
     ]
-    if pace and time_limit and (minutes := _minutes_per_shard(spec, rest, pace)) > time_limit:
+    minutes = workload(spec, rest, pace).shard_minutes if pace else None
+    if minutes and time_limit and minutes > time_limit:
         blocks.append(
             Line(
                 f"a task takes {estimated_duration(60 * minutes)} for such a shard, and "
@@ -115,13 +116,6 @@ def describe_rest(
             )
         )
     return blocks
-
-
-def _minutes_per_shard(spec: RunSpec, rest: RunDraft, pace: RunPace) -> float:
-    work = workload(spec, rest, pace)
-    tasks = min(work.tasks_at_once, work.shards)
-    rate = min(pace.per_minute, (work.quota_per_minute or math.inf) / tasks)
-    return pace.startup_minutes + work.asked / work.shards / rate
 
 
 def _estimates(
@@ -150,4 +144,4 @@ def _is_slower(spec: RunSpec, rest: RunDraft, pace: RunPace, size: ShardSize) ->
     """Tell whether shards of this size take longer together, as fewer tasks than may run would."""
     work = workload(spec, rest, pace)
     resized = replace(work, shards=math.ceil(rest.counts.posts / size.rows))
-    return estimate_minutes(resized) > estimate_minutes(work)
+    return (estimate_minutes(resized) or 0.0) > (estimate_minutes(work) or 0.0)

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from hpc.planning.measured.duration import find_rate
 from pipeline.config.sections import DEFAULT_ROWS_PER_SHARD
 from pipeline.text import counted
 
@@ -76,8 +77,6 @@ class ShardSize:
     """Which bound held."""
     reason: str
     """The same in words, to follow a colon."""
-    minutes: float | None = None
-    """How long a task is expected to take for so many posts; None if nobody knows."""
 
 
 def choose_shard_size(request: SizeRequest) -> ShardSize:
@@ -95,25 +94,16 @@ def choose_shard_size(request: SizeRequest) -> ShardSize:
     rows, bound = _bounded(request, wanted, rate)
     if rows < lowest:
         rows, bound = lowest, SizeBound.SHARDS
-    minutes = None if rate is None else request.startup_minutes + rows * share / rate
-    return ShardSize(
-        rows=rows,
-        basis=basis,
-        bound=bound,
-        reason=_describe(request, rate, basis, bound),
-        minutes=minutes,
-    )
+    reason = _describe(request, rate, basis, bound)
+    return ShardSize(rows=rows, basis=basis, bound=bound, reason=reason)
 
 
 def _rate(request: SizeRequest) -> tuple[float | None, SizeBasis]:
     """Return how many posts one task asks about in a minute, and how that is known."""
-    measured, quota = request.measured_per_minute, request.quota_per_minute
-    share = quota / max(1, request.tasks_at_once) if quota else None
-    if measured and (share is None or measured <= share):
-        return measured, SizeBasis.MEASURED
-    if share:
-        return share, SizeBasis.QUOTA
-    return None, SizeBasis.NOTHING
+    rate = find_rate(request.measured_per_minute, request.quota_per_minute, request.tasks_at_once)
+    if rate is None:
+        return None, SizeBasis.NOTHING
+    return rate.per_minute, SizeBasis.QUOTA if rate.is_by_quota else SizeBasis.MEASURED
 
 
 def _minutes_to_ask(request: SizeRequest) -> float:

@@ -228,7 +228,7 @@ def canary_document(spec: RunSpec, submit: CanarySubmit) -> dict[str, object] | 
         and {
             "posts": rest.counts.posts,
             "shards": rest.sizes.count,
-            "minutes": pace and estimate_minutes(workload(spec, rest, pace)),
+            "minutes": estimate_minutes(workload(spec, rest, pace)),
             "cost": estimate and estimate.cost,
             "suggested_rows": size and size.rows,
             "submitted": submit.goes_on,

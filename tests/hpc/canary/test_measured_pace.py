@@ -1,6 +1,8 @@
 """What the tasks of a run measured, and what the next submit makes of it."""
 
 import json
+from collections.abc import Sequence
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -108,3 +110,46 @@ def test_copies_and_posts_that_are_not_sent_do_not_count(bench: Bench) -> None:
     table: pa.Table = pq.read_table(output_path(bench.runs()[0], 0))
     assert table.num_rows == 8
     assert json.loads(table.schema.metadata[PACE.encode()])["asked"] == 6
+
+
+def slow_down(run: Path, shard: int) -> None:
+    """Let an output say that its task took a minute for a post, and five to start."""
+    path = output_path(run, shard)
+    table = pq.read_table(path)
+    pace = {"asked": 7, "asking_s": 420.0, "startup_s": 300.0}
+    metadata = {**table.schema.metadata, PACE.encode(): json.dumps(pace).encode()}
+    pq.write_table(table.replace_schema_metadata(metadata), path)
+
+
+def time_of(findings: object) -> str:
+    assert isinstance(findings, list)
+    (message,) = (each["message"] for each in findings if each["check"] == "time")
+    return str(message)
+
+
+@pytest.mark.parametrize("sizing", [("--set", "sharding.target_minutes=20"), ()])
+def test_sizing_a_dry_run_and_check_say_the_same_time(bench: Bench, sizing: Sequence[str]) -> None:
+    bench.config(60, sharding={"shards": None, "rows_per_shard": 30})
+    assert bench.submit("--limit", 20).returncode == 0
+    slow_down(bench.runs()[0], 0)
+    dry = bench.document("submit", "--config", bench.path, "--dry-run", *sizing)
+    checked = bench.document("check", "--config", bench.path, "--no-request", *sizing)
+    assert time_of(dry["checks"]) == time_of(checked)
+    # 20 posts and 5 min of start-up; or 15 in 20 minutes, which 40 posts share as 14, 13 and 13.
+    assert f"takes about {19 if sizing else 25} min by earlier runs" in time_of(checked)
+    assert dry["shards"] == (3 if sizing else 2)
+    if sizing:
+        assert (dry["shard_size"]["rows"], dry["shard_size"]["minutes"]) == (15, 19.0)
+
+
+def test_outputs_without_a_pace_leave_the_time_unknown(bench: Bench) -> None:
+    bench.config(60, sharding={"shards": None, "rows_per_shard": 30})
+    assert bench.submit("--limit", 20).returncode == 0
+    path = output_path(bench.runs()[0], 0)
+    table = pq.read_table(path)
+    metadata = {key: text for key, text in table.schema.metadata.items() if key != PACE.encode()}
+    pq.write_table(table.replace_schema_metadata(metadata), path)
+    dry = bench.document("submit", "--config", bench.path, "--dry-run", *TARGET)
+    assert dry["measured"] is None
+    assert dry["shard_size"]["minutes"] is None
+    assert "is not known yet" in time_of(dry["checks"])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpc.planning.measured.duration import Workload, estimate_minutes
+from hpc.planning.measured.duration import Workload, estimate_minutes, find_rate
 from hpc.planning.measured.shard_size import (
     MOST_ROWS,
     MOST_SHARDS,
@@ -72,12 +72,14 @@ def test_a_shard_fits_into_the_time_limit_unless_there_would_be_too_many(
         return
     if size.basis is SizeBasis.NOTHING:
         return
-    assert size.minutes is not None
+    rate = find_rate(request.measured_per_minute, request.quota_per_minute, request.tasks_at_once)
+    assert rate is not None
     startup = request.startup_minutes
+    share = min(1.0, request.asked / request.posts) if request.posts else 1.0
     most = max(
         SHARE_OF_TIME_LIMIT * request.time_limit_minutes, startup + request.time_limit_minutes / 10
     )
-    assert size.minutes <= most * (1 + 1e-9)
+    assert startup + size.rows * share / rate.per_minute <= most * (1 + 1e-9)
 
 
 def size(**more: object) -> tuple[int, SizeBasis, SizeBound]:
@@ -136,6 +138,7 @@ def test_examples(known: dict[str, object], expected: tuple[int, SizeBasis, Size
 work = st.builds(
     Workload,
     asked=st.integers(0, 10**8),
+    largest=st.floats(0, 10**6),
     shards=st.integers(0, MOST_SHARDS),
     per_minute=rates,
     startup_minutes=st.floats(0, 1e4),
@@ -147,6 +150,8 @@ work = st.builds(
 @given(work)
 def test_a_run_takes_no_less_than_its_quota_and_its_slowest_rate_allow(run: Workload) -> None:
     duration = estimate_minutes(run)
+    assert duration is not None
+    assert run.per_minute is not None
     assert duration >= 0
     if run.shards and run.quota_per_minute:
         assert duration >= run.asked / run.quota_per_minute * (1 - 1e-9)

@@ -126,35 +126,50 @@ def test_no_skew_is_reported_that_is_not_there(
     posts=st.integers(1, 1_000_000),
     parallel=st.integers(1, 200),
     limit=st.integers(1, 10_000),
-    measured=st.none() | st.floats(1e-4, 100),
-    quota=st.none() | st.floats(1e-4, 100),
+    startup=st.floats(0, 100),
+    asking=st.none() | st.floats(1e-4, 1e6),
+    is_by_quota=st.booleans(),
 )
 def test_a_shard_that_needs_longer_than_its_limit_is_a_warning(
-    shards: int, posts: int, parallel: int, limit: int, measured: float | None, quota: float | None
+    shards: int,
+    posts: int,
+    parallel: int,
+    limit: int,
+    startup: float,
+    asking: float | None,
+    is_by_quota: bool,
 ) -> None:
+    taken = None if asking is None else startup + asking
     times = ShardTimes(
         shards=shards, posts=posts, parallel=parallel, limit_min=limit, partition_min=None,
-        measured_s=measured, quota_s=quota,
+        startup_min=startup, shard_min=taken, is_by_quota=is_by_quota,
     )  # fmt: skip
     (finding,) = judge_time(times, has_limits=True)
-    taken = times.shard_s
-    assert (taken is None) == (measured is None and quota is None)
-    if taken is not None and taken > limit * 60:
+    if taken is not None and taken > limit:
         assert finding.level is Level.WARNING
         assert finding.remedy
-    if taken is None or taken < limit * 50:
+    if taken is None or taken < limit * 0.83:
         assert finding.level is Level.OK
     assert judge_time(times, has_limits=False)[0].level is Level.OK
 
 
 def test_a_longer_limit_is_advised_only_if_the_partition_allows_it() -> None:
     times = ShardTimes(
-        shards=4, posts=10_000, parallel=4, limit_min=60, partition_min=120, measured_s=1.0,
-        quota_s=None,
+        shards=4, posts=10_000, parallel=4, limit_min=60, partition_min=120, startup_min=0.0,
+        shard_min=10_000 / 60, is_by_quota=False,
     )  # fmt: skip
     assert "cluster.time" not in judge_time(times, has_limits=True)[0].remedy
     generous = replace(times, partition_min=600)
     assert "cluster.time to 3:20:00" in judge_time(generous, has_limits=True)[0].remedy
+
+
+def test_an_advised_size_fits_into_the_limit_with_its_start_up() -> None:
+    times = ShardTimes(
+        shards=4, posts=1_000, parallel=4, limit_min=60, partition_min=60, startup_min=10.0,
+        shard_min=10.0 + 1_000 / 10, is_by_quota=False,
+    )  # fmt: skip
+    # 60 min, less a sixth to spare, less 10 min of start-up, at 10 posts/min
+    assert "sharding.rows_per_shard to 400 or less" in judge_time(times, has_limits=True)[0].remedy
 
 
 @given(posts=st.integers(0, 50_000_000), shards=st.integers(0, 10_000), free=st.integers(0, 2**44))
