@@ -71,7 +71,7 @@ def _watch(run: Run, printer: Printer) -> RunStatus:
     """Look until the run ends, and return the last look; show all others."""
     executor = executor_of(run)
     with (
-        saying(f"stopped watching; the run continues. Next: {command('status', run, '--watch')}"),
+        saying(f"stopped watching; the run continues\nnext: {command('status', run, '--watch')}"),
         printer.watching("Ctrl-C quits; the run continues.") as view,
     ):
         # Loaded anew: somebody may have corrected the run meanwhile.

@@ -39,8 +39,9 @@ def explained_submission(
     if not runs_in_background:
         return explained(run, runs_in_background=False)
     return saying(
-        "interrupted; jobs that Slurm has accepted keep running. To submit the others: "
-        f"{command('supervise', run)}; to end the jobs: {command('cancel', run)}"
+        "interrupted; jobs that Slurm has accepted keep running\n"
+        f"to submit the others: {command('supervise', run)}\n"
+        f"to end the jobs: {command('cancel', run)}"
     )
 
 
@@ -55,10 +56,11 @@ def _describe(run: Run, *, runs_in_background: bool) -> str:
     supervise = command("supervise", run)
     if not runs_in_background:
         return (
-            "interrupted; the tasks on this machine save their answers and stop. "
-            f"To resume: {supervise}"
+            "interrupted; the tasks on this machine save their answers and stop\n"
+            f"to resume: {supervise}"
         )
     return (
-        "interrupted; the jobs in Slurm keep running. To continue here: "
-        f"{supervise}; to end the jobs: {command('cancel', run)}"
+        "interrupted; the jobs in Slurm keep running\n"
+        f"to continue here: {supervise}\n"
+        f"to end the jobs: {command('cancel', run)}"
     )

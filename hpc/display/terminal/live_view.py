@@ -7,13 +7,15 @@ from datetime import datetime
 
 from rich.console import Console
 
+from hpc.display.blocks import Line, Tone
 from hpc.display.live.screen import Clock, SeenRun, describe_sight, screen
 from hpc.display.terminal.area import Area
-from hpc.display.terminal.bars import BarStep, bar_step
+from hpc.display.terminal.bars import DELAY_S, BarStep, bar_step
 from hpc.display.terminal.render import fit_screen, render_lines
 from hpc.run.model import Say
 from hpc.run.run_view import Sight
 from pipeline.progress import Measure, Step
+from pipeline.text import format_duration
 
 PAUSE_S = 1.0
 LOOK_PACE_S = 2.0
@@ -54,6 +56,7 @@ class LiveView:
         self._sleep = sleep
         self._seen: tuple[SeenRun, datetime] | None = None
         self._next_look: float | None = None
+        self._began = time.monotonic()
         self._head: tuple[SeenRun | None, int, list[str]] = (None, 0, [])
 
     def __call__(self, message: str) -> None:
@@ -91,10 +94,18 @@ class LiveView:
         """Say no more when the next look is, since there will be none."""
         self._leaving = ""
 
+    def _draw_first_look(self, console: Console, height: int) -> list[str]:
+        """Say that the first look is under way, if it takes long: Slurm may not answer."""
+        elapsed = time.monotonic() - self._began
+        if elapsed < DELAY_S:
+            return []
+        line = f"Looking at the run for the first time, {format_duration(elapsed)}. {self._leaving}"
+        return render_lines(console, [Line(line.rstrip(), Tone.FAINT)])[:height]
+
     def draw(self, console: Console, height: int) -> list[str]:
         """Return the lines of the screen as it is now."""
         if self._seen is None:  # read once: another thread replaces it
-            return []
+            return self._draw_first_look(console, height)
         seen, seen_at = self._seen
         next_look = self._next_look
         left = None if next_look is None else next_look - time.monotonic()

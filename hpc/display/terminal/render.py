@@ -125,6 +125,8 @@ def fit_screen(console: Console, screen: FullScreen, head: Sequence[str], height
     shown = rows if rows <= room and not screen.more_rows else max(1, room - 1)
     shown = min(shown, len(screen.table.rows))
     table = render_lines(console, [_first_rows(screen.table, shown)])
+    if shown == rows and len(head) + len(table) + len(foot) < height:
+        table = ["", *table]
     if hidden := rows - shown:
         table += render_lines(console, [Line(f"  and {counted(hidden, f'more {screen.noun}')}")])
     return [*head, *table, *foot][:height]
@@ -147,7 +149,11 @@ def _group(blocks: Iterable[Block], width: int) -> Group:
 
 def _render(block: Block, width: int) -> RenderableType:
     if isinstance(block, Line):
-        return _text(block.text, block.tone)
+        # What is broken into several lines keeps its indent.
+        text = block.text.lstrip(" ")
+        indent = len(block.text) - len(text)
+        line = _text(text, block.tone)
+        return Padding(line, (0, 0, 0, indent), expand=False) if indent else line
     if isinstance(block, Bar):
         parts = (
             BarPart(amount=block.done, symbol="━", caption="", tone=Tone.GOOD),

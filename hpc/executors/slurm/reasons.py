@@ -116,6 +116,13 @@ _ADVICE = (
      "resubmit --force, which no longer waits for it"),
 )  # fmt: skip
 
+# What the run itself asked for. Such tasks start without anybody's help.
+_OWN_ADVICE = (
+    (r"^JobArrayTaskLimit", "the run's own limit (cluster.max_parallel)"),
+    (r"^BeginTime", "it was submitted for later, as after a used-up quota"),
+    (r"^Dependency$", "it starts once other jobs have ended"),
+)
+
 _SITE_ADVICE = (
     (r"^Partition", "the partition starts no jobs now: they start when it is up again (sinfo)"),
     (r"Node", "nodes that it needs are down, drained or reserved (sinfo -R, scontrol show "
@@ -141,7 +148,10 @@ def outlook(reason: str) -> Outlook:
 
 
 def advice(reason: str) -> str:
-    """Return what a person can do about `reason`, '' where there is nothing to do but wait."""
+    """Return what a person can do about `reason`, or what the run itself has asked for.
+
+    Empty where others decide, and there is nothing to do but wait.
+    """
     match outlook(reason):
         case Outlook.NEVER:
             return _look_up(reason, _ADVICE) or "as it was submitted, it can never start"
@@ -152,7 +162,9 @@ def advice(reason: str) -> str:
         case Outlook.SITE:
             what = "the site has taken something that it needs out of service"
             return _look_up(reason, _SITE_ADVICE) or what
-        case Outlook.STARTS | Outlook.ENDED:
+        case Outlook.STARTS:
+            return _look_up(reason, _OWN_ADVICE)
+        case Outlook.ENDED:
             return ""
 
 

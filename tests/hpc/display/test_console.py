@@ -118,3 +118,10 @@ def test_a_terminal_shows_what_is_waited_for_and_removes_it(
         wait_until(lambda: screen.shown, "it is drawn")
         assert screen.shown[0].startswith("waiting for Slurm to answer, ")
     assert screen.shown == []
+
+
+def test_a_line_that_is_broken_keeps_its_indent(terminal: Terminal) -> None:
+    Printer(terminal).show(Line("  shard 2: " + "word " * 10), Line(""), Line("end"))
+    lines = terminal.getvalue().splitlines()
+    assert lines[2:] == ["", "end"]
+    assert [line[:3] for line in lines[:2]] == ["  s", "  w"]

@@ -11,6 +11,7 @@ import pytest
 
 from hpc.display.console import Printer
 from hpc.display.live.plain_lines import SIGN_OF_LIFE_S, PlainLines
+from hpc.display.terminal import live_view
 from hpc.display.terminal.area import Area
 from hpc.display.terminal.bars import BarStep
 from hpc.display.terminal.live_view import LiveView
@@ -101,6 +102,29 @@ def test_a_screen_shows_the_most_urgent_tasks_and_counts_the_others(
     ]
     assert len(shown) < terminal.lines
     assert terminal.shown == ["gathered 10 shards"]
+
+
+def test_a_first_look_that_takes_long_says_so(
+    terminal: TinyTerminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_view, "DELAY_S", 0.0)
+    with Printer(terminal, now=Clock()).watching(LEAVING):
+        wait_until(lambda: terminal.shown, "the first drawing")
+        (line,) = terminal.shown
+    assert re.fullmatch(
+        rf"Looking at the run for the first time, \d s\. {re.escape(LEAVING)}", line
+    )
+
+
+def test_a_blank_line_sets_the_tasks_apart_where_there_is_room(
+    run: Run, terminal: TinyTerminal
+) -> None:
+    with Printer(terminal, now=Clock()).watching(LEAVING) as view:
+        view.show(Sight(status=status_of(run, [running(0, heartbeat(age_s=15))])))
+        wait_until(lambda: terminal.shown and "Seen" in terminal.shown[-1])
+        shown = terminal.shown
+    (header,) = (number for number, line in enumerate(shown) if line.startswith("  SHARD"))
+    assert shown[header - 1] == ""
 
 
 def test_between_two_looks_only_the_clock_and_the_ages_move(

@@ -61,8 +61,8 @@ def test_a_submit_that_has_created_its_run_names_it(bench: Bench) -> None:
     (run,) = bench.runs()
     assert outcome(done) == (
         130,
-        "interrupted; the tasks on this machine save their answers and stop. "
-        f"To resume: hpc supervise runs/{run.name}\n",
+        "interrupted; the tasks on this machine save their answers and stop\n"
+        f"to resume: hpc supervise runs/{run.name}\n",
     )
 
 
@@ -72,10 +72,10 @@ def test_a_submit_that_has_created_its_run_names_it(bench: Bench) -> None:
         ("hpc.api.resubmission", "amend", "resubmit",
          "interrupted; nothing was submitted. To start again, run the same command"),
         ("hpc.reconcile.resubmit", "resubmit", "resubmit",
-         "interrupted; the tasks on this machine save their answers and stop. To resume: "
+         "interrupted; the tasks on this machine save their answers and stop\nto resume: "
          "hpc supervise {run}"),
         ("hpc.api.supervision", "supervise", "supervise",
-         "interrupted; the tasks on this machine save their answers and stop. To resume: "
+         "interrupted; the tasks on this machine save their answers and stop\nto resume: "
          "hpc supervise {run}"),
     ],
 )  # fmt: skip
@@ -91,7 +91,7 @@ def test_a_person_who_stops_watching_reads_that_the_run_continues(bench: Bench) 
     done = bench.python(INTERRUPTED, "hpc.status", "look", "status", "--watch")
     assert outcome(done) == (
         130,
-        f"stopped watching; the run continues. Next: hpc status --watch runs/{run.folder.name}\n",
+        f"stopped watching; the run continues\nnext: hpc status --watch runs/{run.folder.name}\n",
     )
 
 
@@ -101,14 +101,14 @@ def test_jobs_in_slurm_go_on_without_the_process(tmp_path: Path) -> None:
     with pytest.raises(Interruption) as end, explained(run, runs_in_background=True):
         raise KeyboardInterrupt
     assert str(end.value) == (
-        f"interrupted; the jobs in Slurm keep running. To continue here: {supervise}; "
+        f"interrupted; the jobs in Slurm keep running\nto continue here: {supervise}\n"
         f"to end the jobs: {cancel}"
     )
     with pytest.raises(Interruption) as end, explained_submission(run, runs_in_background=True):
         raise KeyboardInterrupt
     assert str(end.value) == (
-        f"interrupted; jobs that Slurm has accepted keep running. To submit the others: "
-        f"{supervise}; to end the jobs: {cancel}"
+        f"interrupted; jobs that Slurm has accepted keep running\nto submit the others: "
+        f"{supervise}\nto end the jobs: {cancel}"
     )
 
 
