@@ -44,9 +44,16 @@ def _has_room_in_memory() -> bool:
     return free >= ROOM_BYTES and runs_programs and os.access(MEMORY_FOLDER, os.W_OK)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Import the tests without collections of garbage, which find none: 5.8 s instead of 9.5 s."""
+    gc.disable()
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Keep seven thousand tests and all modules out of every later collection of garbage."""
+    """Keep eight thousand tests and all modules out of every later collection of garbage."""
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="session")
