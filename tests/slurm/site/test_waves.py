@@ -12,7 +12,7 @@ from tests.slurm.private_cluster.commands import Bench
 
 pytestmark = pytest.mark.slurm
 
-SHARDS = 45
+SHARDS = 25
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def limit_association(cluster: SlurmCluster, jobs: int) -> None:
 
 
 def bench_of(cluster: SlurmCluster, folder: pathlib.Path, **keys: object) -> Bench:
-    """A bench whose configuration makes 45 shards of a few posts."""
+    """A bench whose configuration makes 25 shards of a few posts."""
     bench = Bench(cluster, folder)
     bench.config(
         posts.json_lines(folder / "posts.jsonl", 2 * SHARDS),
@@ -51,7 +51,7 @@ def test_a_run_goes_out_in_waves_next_to_other_jobs(
 ) -> None:
     bench = bench_of(tight_cluster, tmp_path)
     config = tmp_path / "run.yaml"
-    assert bench.document("submit", "--config", config, "--dry-run")["waves"] == 5
+    assert bench.document("submit", "--config", config, "--dry-run")["waves"] == 3
     others = tight_cluster.run("sbatch", "--parsable", "--hold", "--array=0-8", "--wrap=true")
     assert bench.document("submit", "--config", config, "--dry-run")["waves"] == SHARDS
     bench.document("submit", "--config", config)
