@@ -1,7 +1,7 @@
 """hpc as a library: the functions that the verbs of `hpc` call, for notebooks and programs.
 
 Nothing is printed: each function returns a frozen value, and hands its messages to `say` if that
-is given. No function ends the process, handles signals or leaves a setting of the process changed.
+is given. No function ends the process, or leaves a setting or a signal handler of it changed.
 
 A name is imported when it is used first: `from hpc import api` takes no time, and a verb loads only
 what it needs.

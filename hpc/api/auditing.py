@@ -34,7 +34,7 @@ class AuditResult:
 
     name: str
     """The name of the labels."""
-    audit: Audit
+    audit: Audit = field(repr=False)
     """The posts by place and by day, and what is wrong with the database's rows."""
     runs_gone: Mapping[str, str]
     """Runs that the database has and whose folder is gone, with that folder."""

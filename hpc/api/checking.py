@@ -21,7 +21,7 @@ from pipeline.messages.options import PATIENCE
 PATIENCE_S = 300.0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class CheckResult:
     """What all checks found. A notebook shows it as `hpc check` prints it."""
 
@@ -55,6 +55,13 @@ class CheckResult:
 
     def _of_level(self, level: Level) -> tuple[Finding, ...]:
         return tuple(each for each in self.findings if each.level is level)
+
+    def __repr__(self) -> str:
+        """Return how many findings need a person."""
+        return (
+            f"CheckResult(errors={len(self.errors)}, warnings={len(self.warnings)}, "
+            f"exit_code={self.exit_code})"
+        )
 
     def _repr_html_(self) -> str:
         """Return the report, for a notebook."""

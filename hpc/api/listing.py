@@ -18,7 +18,7 @@ from hpc.run.model import Say
 from pipeline.errors import InputError
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class RunList:
     """What is known of the runs under a run root. A notebook shows it as `hpc ls` prints it."""
 
@@ -38,6 +38,10 @@ class RunList:
             return [Line(f"there is no run under {self.run_root}. {create}")]
         older = [Line(describe_older(self.older), Tone.FAINT)] if self.older else []
         return [*older, *describe_rows(self.rows, self.listed_at)]
+
+    def __repr__(self) -> str:
+        """Return where the runs are, and how many."""
+        return f"RunList(run_root={str(self.run_root)!r}, runs={len(self.rows)})"
 
     def _repr_html_(self) -> str:
         """Return the list, for a notebook."""

@@ -50,18 +50,18 @@ class Run:
     """A run's folder, and its manifest as it holds now."""
 
     folder: Path
-    manifest: Manifest
-    cluster: Cluster
+    manifest: Manifest = field(repr=False)
+    cluster: Cluster = field(repr=False)
     """The manifest's section `cluster`, typed."""
-    retry: RetryPolicy
+    retry: RetryPolicy = field(repr=False)
     """The manifest's section `retry`, typed."""
     original: Path | None = None
     """The folder of the run that this one is a copy of; None for the run itself, moved or not."""
-    amendments: tuple[Amendment, ...] = ()
+    amendments: tuple[Amendment, ...] = field(default=(), repr=False)
     """The corrections since the run was created, which `manifest` includes already."""
     chosen_database: Path | None = None
     """The database that a person named instead of the run's, as they typed it; None for none."""
-    notify: NotifySettings = field(default_factory=NotifySettings)
+    notify: NotifySettings = field(default_factory=NotifySettings, repr=False)
     """The manifest's section `notify`, typed."""
 
     @property

@@ -43,7 +43,12 @@ def create_console() -> Console:
     What it renders is written elsewhere. So a terminal that is gone fails no rendering.
     """
     return Console(
-        file=io.StringIO(), force_terminal=True, markup=False, emoji=False, highlight=False
+        file=io.StringIO(),
+        force_terminal=True,
+        force_jupyter=False,
+        markup=False,
+        emoji=False,
+        highlight=False,
     )
 
 
@@ -87,6 +92,7 @@ def plain_text(blocks: Iterable[Block]) -> str:
         width=UNWRAPPED,
         color_system=None,
         force_terminal=False,
+        force_jupyter=False,  # rich would add an output to the cell of a notebook
         markup=False,
         emoji=False,
         highlight=False,

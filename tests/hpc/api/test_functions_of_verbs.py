@@ -148,3 +148,17 @@ def test_every_value_of_the_library_is_frozen(name: str) -> None:
     value = getattr(api, name)
     if dataclasses.is_dataclass(value):
         assert value.__dataclass_params__.frozen  # type: ignore[attr-defined]
+
+
+def test_what_a_notebook_shows_as_text_is_short(project: Path) -> None:
+    results = [
+        api.check(CONFIG, ask_service=False), api.ls(), api.logs(indices=[0]), api.clean(),
+        api.try_posts(CONFIG, settings=api.TrySettings(posts=1)), api.audit(CONFIG),
+        api.runs()[0], api.status(), api.gather(), api.preview(CONFIG), api.cancel(),
+        api.resubmit(), api.sample("valence", "a.csv", 5), api.report(),
+        api.export("valence", "a.parquet"),
+    ]  # fmt: skip
+    for result in results:
+        text = repr(result).replace(str(project), "")
+        assert len(text) < 300, text
+        assert text.startswith(type(result).__name__)

@@ -7,9 +7,11 @@ import signal
 import threading
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from hpc import api
+from hpc.api.call.surroundings import library_call
 from tests.hpc.api.conftest import CONFIG, POSTS
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -129,3 +131,39 @@ def test_a_selection_that_contradicts_itself_is_an_input_error(
 ) -> None:
     with pytest.raises(api.InputError):
         api.preview(CONFIG, selection=selection)
+
+
+# The condition of the first row interrupts, and the others take hours.
+INTERRUPTED_QUERY = """
+SELECT count(*) FROM range(100000000000) AS numbers (number)
+WHERE CASE WHEN number = 0 THEN interrupt() ELSE hash(number) % 7 END = 3
+"""
+
+
+def interrupt_in_a_query() -> None:
+    """Run a query on behalf of a caller, who interrupts it once it has begun."""
+
+    def interrupt() -> int:
+        os.kill(os.getpid(), signal.SIGINT)
+        return 1
+
+    with library_call(), duckdb.connect() as connection:
+        connection.create_function(
+            "interrupt", interrupt, [], duckdb.type("INTEGER"), side_effects=True
+        )
+        connection.execute(INTERRUPTED_QUERY).fetchall()
+
+
+def test_an_interruption_in_the_middle_of_a_query_is_one_for_the_caller() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interrupt_in_a_query()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_an_error_that_nobody_interrupted_stays_what_it_is() -> None:
+    with pytest.raises(RuntimeError, match="mine"), library_call():
+        raise RuntimeError("mine")
