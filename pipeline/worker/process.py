@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from pipeline import processes
 from pipeline.classifiers.base import TaskShare, create
 from pipeline.errors import Cause, TaskError
+from pipeline.lean_arrow import skip_pandas
 from pipeline.model import WorkOrder
 from pipeline.run_files import amendments, heartbeat, last_words, manifest, output
 from pipeline.run_files.last_words import LastWordsWriter
@@ -92,6 +93,8 @@ def _label(
         classifier = resources.enter_context(
             contextlib.closing(create(run.classifier, share, source=source))
         )
+        # After this, because a classifier that imports pandas may give its objects to PyArrow.
+        skip_pandas()
         words.redact = classifier.secret.redact
         words.replaceable = heartbeat.path_of(
             manifest.work_path(run_dir, order.shard_index), order.attempt
