@@ -21,81 +21,12 @@ from hpc.config import run_config
 config = run_config.load(Path(sys.argv[1]))
 create_run(validate(config), Selection(), (Path.cwd(),), "")
 """
-_WORDS = [
-    "the",
-    "a",
-    "of",
-    "and",
-    "to",
-    "in",
-    "is",
-    "it",
-    "that",
-    "this",
-    "for",
-    "not",
-    "on",
-    "with",
-    "as",
-    "was",
-    "but",
-    "they",
-    "have",
-    "be",
-    "at",
-    "we",
-    "you",
-    "can",
-    "just",
-    "about",
-    "all",
-    "people",
-    "time",
-    "day",
-    "one",
-    "what",
-    "who",
-    "how",
-    "really",
-    "very",
-    "never",
-    "always",
-    "good",
-    "bad",
-    "great",
-    "awful",
-    "love",
-    "hate",
-    "happy",
-    "sad",
-    "terrible",
-    "nice",
-    "wonderful",
-    "kill",
-    "lol",
-    "ugh",
-    "NOT",
-    "best",
-    "worst",
-    ":)",
-    ":(",
-    "😀",
-    "😡",
-    "today",
-    "news",
-    "vote",
-    "city",
-    "school",
-    "work",
-    "book",
-    "music",
-    "game",
-    "team",
-    "win",
-    "lose",
-    "friend",
-    "family",
-]
+_WORDS = """
+the a of and to in is it that this for not on with as was but they have be at we you can just about
+all people time day one what who how really very never always good bad great awful love hate happy
+sad terrible nice wonderful kill lol ugh NOT best worst :) :( 😀 😡 today news vote city school work
+book music game team win lose friend family
+"""
 _TIMESTAMP = "2024-05-31-13:00:00"
 _KEY = {"BENCH_KEY": "a-key-of-the-benchmark"}
 
@@ -103,9 +34,10 @@ _KEY = {"BENCH_KEY": "a-key-of-the-benchmark"}
 def make_texts(count: int) -> list[str]:
     """Return texts of 4 to 40 words, the same ones each time."""
     chance = random.Random(1)
+    words = _WORDS.split()
+    endings = ["", "!", "?", "."]
     return [
-        " ".join(chance.choices(_WORDS, k=chance.randint(4, 40)))
-        + chance.choice(["", "!", "?", "."])
+        " ".join(chance.choices(words, k=chance.randint(4, 40))) + chance.choice(endings)
         for _ in range(count)
     ]
 

@@ -12,37 +12,38 @@ FEW = 600  # whose processes show what a start costs
 
 
 def measure(folder: Path, rounds: int, posts: int | None) -> dict[str, float]:
-    posts = posts or 20_000
-    figures = {}
+    figures: dict[str, float] = {}
     for in_flight in (64, 512):
         with serving() as url:
-            texts = make_texts(posts)
-            runs = {
-                count: plan(folder / f"{in_flight}-{count}", texts[:count], llm(url, in_flight))
-                for count in (FEW, posts)
-            }
+            figures |= measure_at(url, folder / str(in_flight), in_flight, rounds, posts or 20_000)
+    return figures
 
-            def bare(client: str, count: int, url: str = url, in_flight: int = in_flight) -> Took:
-                words = [sys.executable, BARE, client, url, str(in_flight), str(count)]
-                return run_child(words)
 
-            def per_request(few: Took, many: Took) -> float:
-                walls.append(many.wall_s - few.wall_s)
-                return (many.cpu_s - few.cpu_s) / (posts - FEW)
+def measure_at(url: str, folder: Path, in_flight: int, rounds: int, posts: int) -> dict[str, float]:
+    """Return the figures with so many requests in flight."""
+    folder.mkdir()
+    texts = make_texts(posts)
+    keys = llm(url, in_flight)
+    runs = {n: plan(folder / str(n), texts[:n], keys) for n in (FEW, posts)}
 
-            walls: list[float] = []
-            cpu = alternate(
-                {
-                    "requests": lambda: per_request(bare("requests", FEW), bare("requests", posts)),
-                    "urllib3": lambda: per_request(bare("urllib3", FEW), bare("urllib3", posts)),
-                    "task": lambda: per_request(label(runs[FEW]), label(runs[posts])),
-                },
-                rounds,
-            )
-        for client in ("requests", "urllib3", "task"):
-            figures[f"{client}, {in_flight} in flight, per CPU second"] = ratio(
-                [1.0] * rounds, cpu[client]
-            )
-        for client in ("requests", "urllib3"):
-            figures[f"task / {client}, {in_flight} in flight"] = ratio(cpu[client], cpu["task"])
+    def bare(client: str, count: int) -> Took:
+        return run_child([sys.executable, BARE, client, url, str(in_flight), str(count)])
+
+    def per_request(few: Took, many: Took) -> float:
+        return (many.cpu_s - few.cpu_s) / (posts - FEW)
+
+    cpu = alternate(
+        {
+            "requests": lambda: per_request(bare("requests", FEW), bare("requests", posts)),
+            "urllib3": lambda: per_request(bare("urllib3", FEW), bare("urllib3", posts)),
+            "task": lambda: per_request(label(runs[FEW]), label(runs[posts])),
+        },
+        rounds,
+    )
+    figures = {
+        f"{client}, {in_flight} in flight, per CPU second": ratio([1.0] * rounds, cpu[client])
+        for client in cpu
+    }
+    for client in ("requests", "urllib3"):
+        figures[f"task / {client}, {in_flight} in flight"] = ratio(cpu[client], cpu["task"])
     return figures

@@ -42,7 +42,7 @@ from pipeline.errors import InputError
 from pipeline.messages.options import GOLD_NAME, SUPERSEDE
 from pipeline.model import SHARD_SCHEMA, Answer, JsonObject
 from pipeline.run_files import manifest, output
-from pipeline.run_files.answer_row import AnswerRows, part_schema
+from pipeline.run_files.answer_row import AnswerRows
 from pipeline.run_files.manifest import HUMAN, Manifest
 from pipeline.run_files.output import ShardLabels
 from pipeline.run_files.portable_paths import project_folders
@@ -262,7 +262,7 @@ def _labels(request: GoldRequest, posts: pa.Table, now: datetime) -> ShardLabels
     ]
     return ShardLabels(
         posts=posts,
-        answers=pa.Table.from_pylist(answers, schema=part_schema(columns)),
+        answers=rows.table(answers),
         columns=columns,
         model=f"human: {', '.join(request.coders)}",
         attempt=_ATTEMPT,

@@ -96,6 +96,13 @@ class Classifier(ABC, Generic[OptionsT]):
     secret: Secret = NO_KEY
     """The API key, to redact it from everything that is written."""
 
+    is_instant: ClassVar[bool] = False
+    """Whether it computes thousands of answers a second itself.
+
+    Those of the last moment are then written together, because they are quickly made again. Never
+    set this for a classifier that asks a service.
+    """
+
     @classmethod
     def freeze(cls, options: OptionsT, inputs: InputFiles) -> OptionsT:
         """Return the options as tasks need them: complete, with files read, and without secrets.

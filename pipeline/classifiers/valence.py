@@ -31,6 +31,7 @@ class Valence(Classifier[ValenceOptions]):
     columns = (Column("compound", ColumnKind.NUMBER), Column("valence_label", ColumnKind.TEXT))
 
     options_type = ValenceOptions
+    is_instant = True
 
     @classmethod
     def freeze(cls, options: ValenceOptions, inputs: InputFiles) -> ValenceOptions:

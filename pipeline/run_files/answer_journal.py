@@ -1,8 +1,8 @@
 """Append each answer to a file as soon as it is there, so that a killed task loses none it has.
 
 A checkpoint part takes an fsync, so it holds many answers. Between two parts, this journal holds
-them: one line and one write per answer, and no fsync, because the kernel has the bytes when
-SIGKILL comes. A part that is written makes the journals of its answers superfluous.
+them: a line per answer, a write for all that arrive together, and no fsync, because the kernel has
+the bytes when SIGKILL comes. A part that is written makes the journals of its answers superfluous.
 
 Each line is a checksum and JSON. The first line says to which run, input, configuration and columns
 the answers belong. A last line without its end is one that a killed task had begun.
@@ -13,7 +13,6 @@ import errno
 import math
 import os
 import re
-import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -25,7 +24,7 @@ import pyarrow as pa
 from pipeline import files
 from pipeline.errors import DamagedError
 from pipeline.model import Column, ColumnKind
-from pipeline.run_files.answer_row import part_schema
+from pipeline.run_files.answer_row import Row, part_schema
 
 SUFFIX = ".answers"
 _NAME = re.compile(r"(?P<process>(?P<attempt>\d+)-[^-]+)-(?P<number>\d+)\.answers")
@@ -33,10 +32,6 @@ _PART_NAME = re.compile(r"(?P<process>\d+-[^-]+)-(?P<number>\d+)-\d+\.parquet")
 # How many rows of a journal are in memory as Python objects while it is read.
 _ROWS_AT_ONCE = 5_000
 _MODE = 0o666
-# A write per answer would cost a classifier that computes on this machine a tenth of its speed.
-# After so many answers in a row that come this quickly, one write holds those of a moment. No
-# service answers so.
-QUICK_ANSWERS, QUICK_SECONDS, QUICK_WRITE_SECONDS = 1_000, 0.001, 0.01
 
 
 class _Header(msgspec.Struct, frozen=True):
@@ -107,58 +102,43 @@ class AnswerJournal:
             columns={column.name: str(column.kind) for column in columns},
             keep_raw=keep_raw,
         )
-        self._names = part_schema(columns, keep_raw=keep_raw).names
-        self._unwritten_header = _line(msgspec.json.encode(header))
+        self._header = _line(msgspec.json.encode(header))
         self.is_begun = False
         """Whether there may be a file."""
         self._descriptor: int | None = None
         self._ended = False
-        self._buffer = b""
-        self._quick_answers = 0
-        self._appended_at = self._written_at = -math.inf
 
-    def append(self, row: Mapping[str, object]) -> None:
-        """Append an answer's row.
+    def append(self, rows: Sequence[Row]) -> None:
+        """Append the rows of answers, by one write.
 
         After a failure the file may end in the middle of a line, so nothing more is appended.
 
         Raises:
             OSError: the disk is full, or the folder is gone.
         """
-        self.unwritten += 1
+        self.unwritten += len(rows)
         if self._ended:
             raise OSError(errno.EIO, os.strerror(errno.EIO), str(self.path))
-        self._buffer += _line(_encode_row([row.get(name) for name in self._names]))
-        now = time.monotonic()
-        is_quick = now - self._appended_at < QUICK_SECONDS
-        self._quick_answers = self._quick_answers + 1 if is_quick else 0
-        self._appended_at = now
-        if self._quick_answers < QUICK_ANSWERS or now - self._written_at >= QUICK_WRITE_SECONDS:
-            self._write_buffer()
-            self._written_at = now
+        self._write(b"".join([_line(_encode_row(row)) for row in rows]))
 
     def close(self) -> None:
         """Close the file; there is nothing more to append."""
-        if not self._ended and self._buffer:
-            with contextlib.suppress(OSError):  # `unwritten` shows it
-                self._write_buffer()
         if self._descriptor is not None:
             with contextlib.suppress(OSError):  # each write has reported its own errors
                 os.close(self._descriptor)
         self._descriptor = None
         self._ended = True
 
-    def _write_buffer(self) -> None:
+    def _write(self, lines: bytes) -> None:
         try:
             if self._descriptor is None:
                 self._descriptor = self._create()
-                self._buffer = self._unwritten_header + self._buffer
-            if os.write(self._descriptor, self._buffer) < len(self._buffer):
+                lines = self._header + lines
+            if os.write(self._descriptor, lines) < len(lines):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
         except OSError:
             self._ended = True
             raise
-        self._buffer = b""
         self.unwritten = 0
 
     def _create(self) -> int:
@@ -223,16 +203,18 @@ def _checked(line: bytes) -> bytes | None:
     return content if line[:9] == b"%08x " % zlib.crc32(content) else None
 
 
-def _encode_row(values: list[object]) -> bytes:
+def _encode_row(values: Row) -> bytes:
     """Return the values as JSON, with the numbers that JSON lacks as text."""
     content = msgspec.json.encode(values)
     # Such a number is encoded as null too. To look at each value would take longer than all else.
     if content.count(b"null") == values.count(None):
         return content
-    for position, value in enumerate(values):
-        if isinstance(value, float) and not math.isfinite(value):
-            values[position] = repr(value)
-    return msgspec.json.encode(values)
+    return msgspec.json.encode(
+        [
+            repr(value) if isinstance(value, float) and not math.isfinite(value) else value
+            for value in values
+        ]
+    )
 
 
 def _decode_row(line: bytes, width: int, numbers: Sequence[int]) -> list[object] | None:

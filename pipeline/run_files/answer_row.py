@@ -5,7 +5,7 @@ other answers of the part would be lost with it.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 import pyarrow as pa
@@ -32,16 +32,21 @@ def part_schema(columns: tuple[Column, ...], *, keep_raw: bool = False) -> pa.Sc
     return pa.schema([POST_COLUMNS[0], *answer, *(c.arrow() for c in columns), *raw])
 
 
+Row = tuple[object, ...]
+"""An answer's values, in the order of `part_schema`."""
+
+
 class AnswerRows:
     """Builds the rows of one classifier's answers."""
 
     def __init__(self, columns: tuple[Column, ...], *, keep_raw: bool) -> None:
         """Take the classifier's columns; with `keep_raw` rows hold the responses too."""
-        self._kinds = {column.name: column.kind for column in columns}
+        self.schema = part_schema(columns, keep_raw=keep_raw)
+        self._kinds = {column.name: ColumnKind(column.kind) for column in columns}
         self._optional = set(usage.count_columns(columns))
         self._keep_raw = keep_raw
 
-    def build(self, answer: Answer, labeled_at: datetime) -> dict[str, object]:
+    def build(self, answer: Answer, labeled_at: datetime) -> Row:
         """Return the answer as a row, with `labeled_at` (UTC) as its `label_timestamp`.
 
         Raises:
@@ -51,21 +56,39 @@ class AnswerRows:
             raise _broken(f"gave the reason {answer.reason!r} for {answer.uri}")
         if answer.values is None and not answer.reason:
             raise _broken(f"gave neither a label nor a reason for {answer.uri}")
-        row: dict[str, object] = {
-            "uri": answer.uri,
-            "was_successfully_labeled": answer.values is not None,
-            "reason": answer.reason,
-            "label_timestamp": labeled_at,
-            **self._values(answer),
-        }
-        if self._keep_raw and answer.raw is not None:
-            if not _is_utf8(answer.raw):
-                raise _broken(f"gave a raw response that is not valid text for {answer.uri}")
-            row[RAW.name] = answer.raw
+        envelope = (answer.uri, answer.values is not None, answer.reason, labeled_at)
+        values = self._values(answer)
+        if not self._keep_raw:
+            return (*envelope, *values)
+        if answer.raw is not None and not _is_utf8(answer.raw):
+            raise _broken(f"gave a raw response that is not valid text for {answer.uri}")
+        return (*envelope, *values, answer.raw)
+
+    def table(self, rows: Sequence[Row]) -> pa.Table:
+        """Return rows as a table, in `part_schema`."""
+        if not rows:
+            return self.schema.empty_table()
+        columns = zip(*rows, strict=True)
+        arrays = [
+            pa.array(column, field.type) for column, field in zip(columns, self.schema, strict=True)
+        ]
+        return pa.table(arrays, schema=self.schema)
+
+    def _values(self, answer: Answer) -> list[LabelValue]:
+        values: Mapping[str, LabelValue] = answer.values or {}
+        if answer.facts:
+            values = {**answer.facts, **values}
+        if values.keys() != self._kinds.keys():
+            self._check_names(answer, values)
+        row: list[LabelValue] = []
+        for name, kind in self._kinds.items():
+            value = values.get(name)
+            if not _fits(value, kind):
+                raise _broken(f"answered {name} = {value!r} for {answer.uri}")
+            row.append(_stored(value, kind))
         return row
 
-    def _values(self, answer: Answer) -> dict[str, LabelValue]:
-        values = {**answer.facts, **(answer.values or {})}
+    def _check_names(self, answer: Answer, values: Mapping[str, LabelValue]) -> None:
         undeclared = values.keys() - self._kinds.keys()
         missing = self._kinds.keys() - values.keys() - self._optional
         if undeclared or (answer.values is not None and missing):
@@ -73,15 +96,16 @@ class AnswerRows:
                 f"declares the columns {', '.join(self._kinds)} "
                 f"but answered {', '.join(values)} for {answer.uri}"
             )
-        for name, value in values.items():
-            if not _fits(value, self._kinds[name]):
-                raise _broken(f"answered {name} = {value!r} for {answer.uri}")
-        return {name: _stored(value, self._kinds[name]) for name, value in values.items()}
 
 
 def _fits(value: LabelValue, kind: ColumnKind) -> bool:
     if value is None:
         return True
+    # The two that most labels are, first: a task checks every value of every answer.
+    if kind is ColumnKind.NUMBER and type(value) is float:
+        return value == value  # which NaN does not
+    if kind is ColumnKind.TEXT and type(value) is str:
+        return _is_utf8(value)
     types = KIND_TYPES[kind]
     if not isinstance(value, types.python):
         return False
@@ -96,11 +120,13 @@ def _fits(value: LabelValue, kind: ColumnKind) -> bool:
 
 def _stored(value: LabelValue, kind: ColumnKind) -> LabelValue:
     """Convert whole numbers of a number column: Arrow rejects those past 2**53 for a float64."""
-    return value if value is None or kind != ColumnKind.NUMBER else float(value)
+    return value if value is None or kind is not ColumnKind.NUMBER else float(value)
 
 
 def _is_utf8(text: str) -> bool:
     """Return False for half a surrogate pair, which JSON can hold and Parquet cannot."""
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:

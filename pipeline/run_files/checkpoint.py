@@ -14,7 +14,7 @@ import sys
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,11 +22,11 @@ import pyarrow as pa
 
 from pipeline import files, usage
 from pipeline.arrow import compute as pc
-from pipeline.errors import DamagedError, UnreadableError
+from pipeline.errors import DamagedError, TaskError, UnreadableError
 from pipeline.model import RAW, RAW_SCHEMA, UNSENT, Answer, Column
 from pipeline.run_files import answer_journal, reason_counts
 from pipeline.run_files.answer_journal import AnswerJournal, JournalReader
-from pipeline.run_files.answer_row import AnswerRows, part_schema, sum_columns
+from pipeline.run_files.answer_row import AnswerRows, Row, part_schema, sum_columns
 from pipeline.run_files.heartbeat import AnswerSums
 from pipeline.run_files.read_parquet import read_table
 from pipeline.text import counted
@@ -144,7 +144,7 @@ class Checkpoint:
         self._prefix = _new_prefix(attempt)
         self._now = now
         self._lock = threading.Lock()
-        self._pending: list[dict[str, object]] = []
+        self._pending: list[Row] = []
         self._unsaved = 0
         self._reasons: Counter[str] = Counter()
         self._copies: Mapping[str, int] = {}
@@ -222,7 +222,8 @@ class Checkpoint:
                 part = read_table(path, columns=RAW_SCHEMA.names)
                 yield _unseen_rows(_responses_in(part), seen)
         if self._pending:
-            yield _unseen_rows(pa.Table.from_pylist(list(self._pending), schema=RAW_SCHEMA), seen)
+            pending = self._rows.table(list(self._pending))
+            yield _unseen_rows(_responses_in(pending), seen)
 
     def counts(self) -> dict[str, int]:
         """Return what all answers so far cost, by cost column, as the output's footer will say."""
@@ -238,26 +239,44 @@ class Checkpoint:
         return AnswerSums(costs=self.counts(), unlabelable=unlabelable)
 
     def add(self, answer: Answer, *, is_free: bool = False) -> OSError | None:
-        """Keep an answer in memory and, unless it cost nothing, in the journal.
+        """Keep an answer, as `add_together` does."""
+        return self.add_together([answer], is_free=is_free)
 
-        Returns why it could not be written to the journal; then it is in memory only. Does not
-        raise this error, because the answer is kept all the same.
+    def add_together(self, answers: Sequence[Answer], *, is_free: bool = False) -> OSError | None:
+        """Keep answers in memory and, unless they cost nothing, in the journal, by one write.
+
+        Returns why they could not be written to the journal; then they are in memory only. Does not
+        raise this error, because the answers are kept all the same.
 
         Raises:
-            TaskError: the values are not what the classifier's columns declare.
+            TaskError: the values are not what the classifier's columns declare. The answers before
+                are kept.
         """
-        row = self._rows.build(answer, self._now())
+        rows: list[Row] = []
+        now = self._now()
+        try:
+            for answer in answers:
+                rows.append(self._rows.build(answer, now))
+        except TaskError:
+            self._keep(answers[: len(rows)], rows, is_free=is_free)
+            raise
+        return self._keep(answers, rows, is_free=is_free)
+
+    def _keep(
+        self, answers: Sequence[Answer], rows: Sequence[Row], *, is_free: bool
+    ) -> OSError | None:
         with self._lock:
-            if self._is_discarded:
+            if self._is_discarded or not rows:
                 return None
-            self._pending.append(row)
-            if answer.values is None:
-                posts = self.posts_of(answer.uri)
-                self._reasons[reason_counts.word_of(answer.reason)] += posts
+            self._pending.extend(rows)
+            for answer in answers:
+                if answer.values is None:
+                    posts = self.posts_of(answer.uri)
+                    self._reasons[reason_counts.word_of(answer.reason)] += posts
             if is_free:
                 return None
             try:
-                self._journal.append(row)
+                self._journal.append(rows)
             except OSError as error:
                 return error
         return None
@@ -276,7 +295,7 @@ class Checkpoint:
                 return
             number = self._begin_journal()
             unsaved = self._unsaved
-        table = pa.Table.from_pylist(rows, schema=self._schema)
+        table = self._rows.table(rows)
         # An attempt that published may have deleted the folder.
         files.make_folder_of_run(self._folder)
         path = _write_part(self._folder, self._prefix, number, table, self._metadata)
@@ -377,7 +396,7 @@ class Checkpoint:
         with self._lock:
             saved, pending = list(self._saved.values()), list(self._pending)
         parts = [part.select(columns.names) for part in saved]
-        table = pa.concat_tables([*parts, pa.Table.from_pylist(pending, schema=columns)])
+        table = pa.concat_tables([*parts, self._rows.table(pending).select(columns.names)])
         uris = table["uri"].combine_chunks()
         is_first = pc.equal(
             pc.index_in(uris, value_set=uris), pa.array(range(len(uris)), pa.int32())

@@ -7,7 +7,7 @@ next attempt would pay for them again.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -104,29 +104,35 @@ class AnswerKeeper:
         """Accept answers about these posts from now on, and no others."""
         self._awaited = {post.uri for post in posts}
 
-    def handed_out(self, uri: str) -> None:
-        """Record that a post is in flight, once everything before it is written."""
+    def handed_out(self, uris: Sequence[str]) -> None:
+        """Record that posts are in flight, once everything before them is written."""
         self._wait_while_failing()
-        self._retry_record(partial(self._journal.handed_out, uri))
+        self._retry_record(partial(self._journal.handed_out, *uris))
 
-    def answered(self, answer: Answer) -> None:
-        """Keep an answer, and return once it is written as far as it can be.
+    def answered(self, answers: Sequence[Answer]) -> None:
+        """Keep answers, and return once they are written as far as they can be.
 
         Raises:
-            TaskError: the answer breaks the classifier protocol.
+            TaskError: an answer breaks the classifier protocol. Those before are kept.
         """
-        if answer.uri not in self._awaited:
-            raise TaskError(
-                Cause.REFUSED,
-                f"the classifier answered for {answer.uri!r}, but no answer for it was expected: "
-                "this breaks the classifier protocol",
-            )
-        failure = self._checkpoint.add(answer)
-        self._awaited.discard(answer.uri)
-        self._answers += 1
-        self._copied += self._checkpoint.posts_of(answer.uri) - 1
+        for position, answer in enumerate(answers):
+            if answer.uri not in self._awaited:
+                self._keep(answers[:position])
+                raise TaskError(
+                    Cause.REFUSED,
+                    f"the classifier answered for {answer.uri!r}, but no answer for it was "
+                    "expected: this breaks the classifier protocol",
+                )
+            self._awaited.discard(answer.uri)
+        self._keep(answers)
+
+    def _keep(self, answers: Sequence[Answer]) -> None:
+        failure = self._checkpoint.add_together(answers)
+        self._answers += len(answers)
+        for answer in answers:
+            self._copied += self._checkpoint.posts_of(answer.uri) - 1
+            self._journal.answered(answer.uri)
         self._count_saved_copies()
-        self._journal.answered(answer.uri)
         if failure is not None:
             self._fail(failure)
         if failure is not None or self._checkpoint.pending >= self._rows:

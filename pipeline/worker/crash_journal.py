@@ -153,8 +153,8 @@ class CrashJournal:
         """Allow this row to be marked ahead of time: it is asked about together with others."""
         self._states[row] = WAITING
 
-    def handed_out(self, uri: str) -> None:
-        """Record that the classifier takes this post, before it gets it.
+    def handed_out(self, *uris: str) -> None:
+        """Record that the classifier takes these posts, by one write, before it gets them.
 
         While `solo` is set, a file of its own records the solo attempt.
 
@@ -162,7 +162,14 @@ class CrashJournal:
             OSError: this cannot be written, or an earlier answer could not. It may be tried again.
         """
         self._end_solo_attempt()
-        self._hand_out(self._rows[uri])
+        rows = [self._rows[uri] for uri in uris]
+        if len(rows) > 1 and not self.solo:
+            for row in rows:
+                self._states[row] = IN_FLIGHT
+            self._write(min(rows), max(rows) + 1)
+            return
+        for row in rows:
+            self._hand_out(row)
 
     def answered(self, uri: str) -> None:
         """Record that this post is answered.

@@ -1,6 +1,7 @@
 """Measure how fast a task's classifier answers, from the thread that it works in."""
 
 import time
+from collections.abc import Sequence
 
 from pipeline.model import Answer
 from pipeline.processes import resident_mb, seconds_since_start
@@ -29,17 +30,17 @@ class PaceClock:
         self._startup_s = self._began = self._last = 0.0
         self._memory_mb: float | None = None
 
-    def handed_out(self, uri: str) -> None:
+    def handed_out(self, uris: Sequence[str]) -> None:
         """Note when the classifier took its first post."""
         if not self._began:
             self._startup_s = seconds_since_start()
             self._began = self._last = time.monotonic()
-        self._observer.handed_out(uri)
+        self._observer.handed_out(uris)
 
-    def answered(self, answer: Answer) -> None:
+    def answered(self, answers: Sequence[Answer]) -> None:
         """Note when the last answer came."""
-        self._observer.answered(answer)
-        self._asked += 1
+        self._observer.answered(answers)
+        self._asked += len(answers)
         self._last = time.monotonic()
 
     def look_at_memory(self) -> float | None:

@@ -20,8 +20,9 @@ def find_copies(
     first_uris: dict[str, str] = {}
     copies: dict[str, str] = {}
     for uri, text, reason in posts:
-        if reason is None and not is_too_short(text, min_text_length):
-            first = first_uris.setdefault(text, uri)
-            if first != uri:
-                copies[uri] = first
+        if reason is not None:
+            continue
+        first = first_uris.setdefault(text, uri)
+        if first != uri and not is_too_short(text, min_text_length):
+            copies[uri] = first
     return copies

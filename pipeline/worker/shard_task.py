@@ -31,6 +31,8 @@ from pipeline.worker.crash_journal import CrashJournal
 from pipeline.worker.pace_clock import PaceClock
 from pipeline.worker.same_texts import find_copies
 
+# A part for each `checkpoint.rows` answers of an instant classifier would mean dozens a second.
+_INSTANT_ROWS = 10_000
 _OVERTAKEN = "another attempt has published this shard: leaving"
 
 
@@ -132,7 +134,9 @@ class Task:
             self._checkpoint,
             journal,
             self._stopping,
-            rows=self._run.checkpoint_rows,
+            rows=max(
+                self._run.checkpoint_rows, _INSTANT_ROWS if self._classifier.is_instant else 0
+            ),
             seconds=self._run.checkpoint_seconds,
             say=say,
         )
@@ -170,7 +174,8 @@ class Task:
         self._copied_from = {
             uri: origin for uri, origin in self._copied_from.items() if uri not in answered
         }
-        copies = len(self._copied_from)
+        copied = self._copied_from
+        copies = len(copied)
         say(
             f"shard {self._order.shard_index}: {counted(posts.num_rows, 'post')}, "
             + (f"{copies} with the text of an earlier one, " if copies else "")
@@ -181,7 +186,7 @@ class Task:
         together: list[Post] = []
         suspects: list[Post] = []
         for row, (uri, text, reason) in enumerate(_rows(posts)):
-            if uri in answered or uri in self._copied_from:
+            if uri in answered or uri in copied:
                 continue
             if reason is not None:
                 self._keep_free(Answer(uri, reason=reason))

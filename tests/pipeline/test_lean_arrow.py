@@ -28,7 +28,8 @@ def test_pandas_and_pyarrow_work_together_afterward() -> None:
     code = (
         f"{SKIP}skip_pandas(); import pandas as pd; "
         "frame = pa.table({'a': [1, None]}).to_pandas(); "
-        "print(pa.Table.from_pandas(frame).column('a').to_pylist(), pa.array(frame['a']).to_pylist())"
+        "table = pa.Table.from_pandas(frame); "
+        "print(table.column('a').to_pylist(), pa.array(frame['a']).to_pylist())"
     )
     assert printed(code) == "[1.0, None] [1.0, None]\n"
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import UnreadableError
+from pipeline.errors import TaskError, UnreadableError
 from pipeline.model import Answer, Column
-from pipeline.run_files import answer_journal, checkpoint
+from pipeline.run_files import checkpoint
 from pipeline.run_files.checkpoint import Checkpoint, holds_answers
 from tests.pipeline import task_processes
 from tests.pipeline.conftest import fill
@@ -256,10 +256,9 @@ def test_exhausted_descriptors_stop_neither_journal_nor_part(tmp_path: Path) -> 
     assert set(side_by_uri(loaded(tmp_path))) == {"u1", "u2", "u3"}
 
 
-def test_answers_that_come_very_quickly_share_writes_and_none_is_left_behind(
+def test_answers_that_are_added_together_share_a_write_and_others_have_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A service is never so quick: its answers get a write each."""
     writes: list[int] = []
     real = os.write
 
@@ -267,15 +266,19 @@ def test_answers_that_come_very_quickly_share_writes_and_none_is_left_behind(
         writes.append(content.count(b"\n"))
         return real(descriptor, content)
 
-    monkeypatch.setattr(answer_journal, "QUICK_SECONDS", 3600.0)
-    monkeypatch.setattr(answer_journal, "QUICK_WRITE_SECONDS", 3600.0)
-    monkeypatch.setattr(answer_journal, "QUICK_ANSWERS", 10)
     saved = new_checkpoint(tmp_path)
     with monkeypatch.context() as patched:
         patched.setattr(os, "write", write)
-        for number in range(30):
-            saved.add(Answer(f"u{number}", VALUES))
-    lines_with_header = [2, *[1] * 9]
-    assert (writes, saved.unsaved) == (lines_with_header, 20)
-    saved.flush()
-    assert (saved.unsaved, loaded(tmp_path).answered().num_rows) == (0, 30)
+        saved.add(Answer("u0", VALUES))
+        saved.add_together([Answer(f"u{number}", VALUES) for number in range(1, 9)])
+        saved.add(Answer("u9", VALUES))
+    line_with_header = 2
+    assert (writes, saved.unsaved) == ([line_with_header, 8, 1], 0)
+    assert loaded(tmp_path).answered().num_rows == 10
+
+
+def test_the_answers_before_a_wrong_one_are_kept(tmp_path: Path) -> None:
+    saved = new_checkpoint(tmp_path)
+    with pytest.raises(TaskError):
+        saved.add_together([Answer("u0", VALUES), Answer("u1", {"other": 1}), Answer("u2", VALUES)])
+    assert set(side_by_uri(loaded(tmp_path))) == {"u0"}

@@ -26,12 +26,22 @@ class FunctionClassifier(Classifier[Options]):
         return self.classify_as(posts)
 
 
-class Kept(list[Answer]):
-    """Keeps the answers, and observes nothing else."""
+class InstantClassifier(FunctionClassifier):
+    is_instant = True
 
-    def handed_out(self, uri: str) -> None: ...
-    def answered(self, answer: Answer) -> None:
-        self.append(answer)
+
+class Kept(list[Answer]):
+    """Keeps the answers, and which posts were taken together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken: list[list[str]] = []
+
+    def handed_out(self, uris: Sequence[str]) -> None:
+        self.taken.append(list(uris))
+
+    def answered(self, answers: Sequence[Answer]) -> None:
+        self.extend(answers)
 
 
 def run(
@@ -39,9 +49,10 @@ def run(
     stopping: threading.Event | None = None,
     kept: Kept | None = None,
     wake: threading.Event | None = None,
+    kind: type[FunctionClassifier] = FunctionClassifier,
 ) -> Iterator[None]:
     return classifier_thread.classify_in_thread(
-        FunctionClassifier(classify),
+        kind(classify),
         POSTS,
         stopping or threading.Event(),
         Kept() if kept is None else kept,
@@ -114,15 +125,18 @@ def test_a_tick_comes_at_once_when_there_is_something_to_do(
     assert list(ticks) == []
 
 
+@pytest.mark.parametrize("kind", [FunctionClassifier, InstantClassifier])
 @pytest.mark.parametrize("error", [TaskError(Cause.THROTTLED, "x"), SystemExit(3)])
-def test_answers_before_an_error_are_kept_before_it_is_raised(error: BaseException) -> None:
+def test_answers_before_an_error_are_kept_before_it_is_raised(
+    error: BaseException, kind: type[FunctionClassifier]
+) -> None:
     def failing(posts: Sequence[Post]) -> Iterator[Answer]:
         yield from map(answer, posts[:3])
         raise error
 
     kept = Kept()
     with pytest.raises(type(error)) as raised:
-        list(run(failing, kept=kept))
+        list(run(failing, kept=kept, kind=kind))
     assert raised.value is error
     assert kept == [answer(post) for post in POSTS[:3]]
 
@@ -138,6 +152,42 @@ def test_an_answer_is_kept_before_the_classifier_goes_on() -> None:
             yield answer(post)
 
     list(run(counting, kept=kept))
+    assert kept_before == list(range(len(POSTS)))
+    assert kept.taken == [[post.uri] for post in POSTS]
+
+
+def test_an_instant_classifiers_posts_and_answers_are_recorded_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(classifier_thread, "GROUP_SECONDS", 3600.0)
+    kept = Kept()
+    kept_before: list[int] = []
+
+    def counting(posts: Sequence[Post]) -> Iterator[Answer]:
+        for post in posts:
+            kept_before.append(len(kept))
+            yield answer(post)
+
+    list(run(counting, kept=kept, kind=InstantClassifier))
+    assert set(kept_before) == {0}
+    assert kept == [answer(post) for post in POSTS]
+    uris = [post.uri for post in POSTS]
+    assert kept.taken == [uris[:16], uris[16:32], uris[32:48], uris[48:]]
+
+
+def test_an_instant_classifiers_answers_wait_no_longer_than_their_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(classifier_thread, "GROUP_SECONDS", 1e-9)
+    kept = Kept()
+    kept_before: list[int] = []
+
+    def counting(posts: Sequence[Post]) -> Iterator[Answer]:
+        for post in posts:
+            kept_before.append(len(kept))
+            yield answer(post)
+
+    list(run(counting, kept=kept, kind=InstantClassifier))
     assert kept_before == list(range(len(POSTS)))
 
 

@@ -62,6 +62,22 @@ def test_a_quick_classifiers_posts_are_marked_ahead_and_none_is_missed(tmp_path:
         journal.answered(uri)
 
 
+def test_posts_that_are_taken_together_are_marked_by_one_write_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = new_journal(tmp_path)
+    real, writes = os.pwrite, []
+
+    def pwrite(*arguments: object) -> int:
+        writes.append(arguments)
+        return real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    journal.handed_out("u3", "u4", "u7")
+    assert len(writes) == 1
+    assert set(crash_journal.read_evidence(tmp_path, [1]).suspects) == {3, 4, 7}
+
+
 def test_posts_that_are_not_asked_together_with_others_are_never_marked_ahead(
     tmp_path: Path,
 ) -> None:
