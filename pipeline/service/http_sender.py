@@ -3,17 +3,19 @@
 `endpoint` decides what follows from a reply.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from pipeline.config.secret import Secret
 from pipeline.limits import in_words
 from pipeline.service.address import redirect_target
-from pipeline.service.causes import CONNECT_TIMEOUT_SECONDS, explain, speaks_only_tls
+from pipeline.service.causes import explain, speaks_only_tls
+from pipeline.service.connections import Connections
 from pipeline.service.http_reply import (
     DISCONNECTED,
     INCOMPLETE,
@@ -25,17 +27,18 @@ from pipeline.service.http_reply import (
     without_body,
 )
 from pipeline.service.limited_http import (
-    ACCEPTED_ENCODINGS,
     AnswerLimits,
-    LimitedAdapter,
     TooLong,
     TooSlow,
     UndecodableBody,
     read_body,
 )
 from pipeline.service.retry_after import requested_wait_s
-from pipeline.service.route import PermanentFault, Proxy, Route, find_route
+from pipeline.service.route import PermanentFault, Proxy
 from pipeline.shortage import find_shortage
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse  # urllib3 1.26 has another name for it
 
 _REDIRECTS = frozenset({300, 301, 302, 303, 305, 307, 308})
 
@@ -76,14 +79,7 @@ class HttpSender:
         self._limits = limits
         self._meaning = meaning
         self._has_replied = False
-        self._routes: dict[str, Route] = {}
-        self._session = _Session()
-        # The environment is read once for each address, by `find_route`. A netrc is never read.
-        self._session.trust_env = False
-        self._session.headers.update({"Accept-Encoding": ACCEPTED_ENCODINGS, **headers})
-        adapter = LimitedAdapter(limits, connections=connections)
-        self._session.mount("http://", adapter)
-        self._session.mount("https://", adapter)
+        self._connections = Connections(headers=headers, limits=limits, connections=connections)
 
     def send(self, url: str, payload: Any) -> tuple[Reply, float | None]:
         """Return the reply, and how many seconds the service asks to wait, if it does.
@@ -92,26 +88,16 @@ class HttpSender:
             PermanentFault: every request meets the same fault until a person changes something.
             OSError: this machine lacks what a request needs, such as file descriptors.
         """
-        if url not in self._routes:
-            self._routes[url] = find_route(url)
-        route = self._routes[url]
-        proxy = route.proxy
+        proxy = self._connections.proxy(url)
+        body = json.dumps(payload, allow_nan=False).encode()
         try:
-            with self._session.post(
-                url,
-                json=payload,
-                timeout=(CONNECT_TIMEOUT_SECONDS, self._limits.seconds),
-                allow_redirects=False,
-                stream=True,
-                proxies=route.proxies,
-                verify=route.authorities,
-            ) as response:
-                reply = self._read(response, proxy if url.startswith("http://") else None)
+            with self._connections.post(url, body) as response:
+                reply = self._read(url, response, proxy if url.startswith("http://") else None)
                 self._has_replied = True
                 wait_s = requested_wait_s(response.headers)
         except requests.ConnectTimeout as error:
             return self._explain(error, url, proxy), None
-        except (TooSlow, requests.Timeout):
+        except (TooSlow, ReadTimeoutError):
             return no_reply(TIMED_OUT, self._too_slow), None
         except TooLong:  # its headers
             return no_reply(INCOMPLETE, self._too_long), None
@@ -146,10 +132,11 @@ class HttpSender:
             secure = url.replace("http://", "https://", 1).removesuffix(self._meaning.path)
             raise PermanentFault(f"it accepts only TLS: set classifier.base_url to {secure}")
 
-    def _read(self, response: requests.Response, proxy: Proxy | None) -> Reply:
+    def _read(self, url: str, response: "BaseHTTPResponse", proxy: Proxy | None) -> Reply:
         """Return the reply that a response stands for, once its body has come.
 
         Args:
+            url: where the request went.
             response: the response.
             proxy: the proxy that may have made it up; None where no proxy can.
         """
@@ -159,7 +146,7 @@ class HttpSender:
                 f"{proxy} answered HTTP 407: put its user and password into {proxy.variable}"
             )
         if reply.status in _REDIRECTS and (location := response.headers.get("Location")):
-            words = self._describe_redirect(response.url, location)
+            words = self._describe_redirect(url, location)
             return replace(reply, summary=f"HTTP {reply.status}: {words}")
         if proxy and reply.status != 200:
             return replace(reply, summary=f"{reply.summary} (sent by {proxy}, or through it)")
@@ -175,8 +162,8 @@ class HttpSender:
         advice = f": set classifier.base_url to {base_url}" if base_url != target else ""
         return self._secret.redact(f"it redirects to {target}, which is not followed{advice}")
 
-    def _read_body(self, response: requests.Response) -> Reply:
-        status, headers = response.status_code, response.headers
+    def _read_body(self, response: "BaseHTTPResponse") -> Reply:
+        status, headers = response.status, response.headers
         try:
             content = read_body(response, self._limits.most_bytes)
         except TooSlow:
@@ -197,15 +184,6 @@ class HttpSender:
     @property
     def _too_long(self) -> str:
         return f"the answer is longer than {in_words(self._limits.most_bytes)}"
-
-
-class _Session(requests.Session):
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Return None: no redirect is followed.
-
-        Otherwise `requests` prepares the next request even then, and fails where the target is no
-        URL, as if nothing had come back.
-        """
 
 
 def _in_words(seconds: float) -> str:

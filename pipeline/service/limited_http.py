@@ -12,14 +12,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPResponse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import DecodeError
 
 from pipeline import limits
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse  # urllib3 1.26 has another name for it
 
 # Compressed bytes that are taken at once. Older versions of urllib3 decompress all of them, a
 # thousandfold in the worst case.
@@ -97,8 +99,8 @@ class LimitedAdapter(HTTPAdapter):
         return manager
 
 
-def read_body(response: requests.Response, most_bytes: int) -> bytes:
-    """Return the body of an answer to a request with `stream=True`, decompressed.
+def read_body(response: "BaseHTTPResponse", most_bytes: int) -> bytes:
+    """Return the body of an answer that is not read yet, decompressed.
 
     Raises:
         TooLong: it has more than `most_bytes`.
@@ -111,7 +113,7 @@ def read_body(response: requests.Response, most_bytes: int) -> bytes:
         raise UndecodableBody("its body is compressed in a way that was not asked for")
     body = bytearray()
     try:
-        for chunk in response.raw.stream(CHUNK_BYTES, decode_content=True):
+        for chunk in response.stream(CHUNK_BYTES, decode_content=True):
             body += chunk
             if len(body) > most_bytes:
                 raise TooLong

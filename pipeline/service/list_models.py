@@ -60,7 +60,7 @@ def list_models(base_url: str, secret: Secret, *, seconds: float) -> tuple[str, 
             ) as response:
                 if response.status_code != _OK:
                     raise NoModels(f"it answers HTTP {response.status_code}")
-                body = read_body(response, bounds.most_bytes)
+                body = read_body(response.raw, bounds.most_bytes)
         except PermanentFault as fault:
             raise NoModels(secret.redact(str(fault))) from None
         except (TooSlow, TooLong, UndecodableBody):
