@@ -18,6 +18,8 @@ from pathlib import Path
 from pipeline.service.quota.leases import Lease, is_lease
 
 _PAUSE = ".pause"
+# A folder: whoever has an entry in it holds the claim.
+_CLAIM = "claim"
 # A pause that ends later than this from now comes from a wrong clock: no service asks for it.
 LONGEST_PAUSE_SECONDS = 600
 # What NFS clients call a file that was deleted while a process had it open.
@@ -88,6 +90,41 @@ class LeaseFolder:
                 if _is_note((self.path / name).lstat()):
                     (self.path / name).unlink()
 
+    def take_claim(self, holder: str) -> bool:
+        """Take the claim, and return whether this task holds it now. At most one does.
+
+        A folder that has an entry already replaces an empty one, or none, by one rename. It cannot
+        replace one that is not empty.
+        """
+        self._make_folder()
+        own = self.path / f"{_CLAIM}.{holder}"
+        try:
+            own.mkdir()
+            own.chmod(stat.S_IMODE(self.path.stat().st_mode))
+            (own / holder).open("x").close()
+            own.rename(self.path / _CLAIM)
+        except OSError:  # held by another task, or a file system that knows no such rename
+            with contextlib.suppress(OSError):
+                (own / holder).unlink()
+            with contextlib.suppress(OSError):
+                own.rmdir()
+            return False
+        return True
+
+    def give_back_claim(self, holder: str) -> None:
+        """Give the claim back if that task holds it."""
+        with contextlib.suppress(OSError):
+            if _is_note((self.path / _CLAIM / holder).lstat()):
+                (self.path / _CLAIM / holder).unlink()
+
+    def claim_holders(self) -> list[str]:
+        """Return who holds the claim: one task or none, unless strangers put entries there."""
+        claim = self.path / _CLAIM
+        try:
+            return [] if claim.is_symlink() else [entry.name for entry in claim.iterdir()]
+        except OSError:
+            return []
+
     def look(self) -> Listing:
         """Return what is in the folder."""
         # Not through a link, and without waiting for whoever may write to a named pipe.
@@ -95,15 +132,16 @@ class LeaseFolder:
         descriptor = os.open(self.path, flags)
         try:
             with os.scandir(descriptor) as entries:
-                kinds = {entry.name: _is_regular(entry) for entry in entries}
+                listed = [(entry.name, _is_regular(entry), _is_claim(entry)) for entry in entries]
         finally:
             os.close(descriptor)
         return Listing(
-            names=tuple(name for name, is_regular in kinds.items() if is_regular),
+            names=tuple(name for name, is_regular, _ in listed if is_regular),
             foreign=tuple(
                 name
-                for name, is_regular in kinds.items()
+                for name, is_regular, is_claim in listed
                 if not (is_regular and (is_lease(name) or _is_pause(name)))
+                and not is_claim
                 and not name.startswith(_HIDDEN)
             ),
         )
@@ -165,6 +203,14 @@ def _is_regular(entry: os.DirEntry[str]) -> bool:
     """Tell whether an entry is a regular file; most file systems say so in the listing itself."""
     try:
         return entry.is_file(follow_symlinks=False)
+    except OSError:
+        return False
+
+
+def _is_claim(entry: os.DirEntry[str]) -> bool:
+    """Tell whether an entry is the claim, or what a task wanted to make the claim of."""
+    try:
+        return entry.name.split(".")[0] == _CLAIM and entry.is_dir(follow_symlinks=False)
     except OSError:
         return False
 

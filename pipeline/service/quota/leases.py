@@ -39,7 +39,29 @@ clock, and a lease counts as alive because its beat has changed, not because of 
    `late` after its slot, and then it travels. For both together `minute` is a second longer than a
    minute. A task never catches up on more than that: unused slots are lost.
 
-5. *Entries of strangers count for nothing.* Only a regular file whose name is a lease counts, and a
+5. *A task that is alone sends at once.* It takes the **claim**, writes its lease, and then lists
+   the folder several times. At most one task holds the claim: taking it is one rename, which the
+   file system decides whatever its clients remember. If no listing shows another lease, and all of
+   this took less than `look`, the task is a member without waiting. Whoever else sends is one of
+   these:
+   - A task that waits as in 1. If a listing began `delay` after its lease was written, that listing
+     shows it, unless the lease was renamed meanwhile. Its renames are `refresh` apart, with at most
+     one more when it leaves, and the listings together are quicker: so they cannot miss it all.
+     If they began before that, it sends nothing until `trust` after them, when no permit of these
+     listings holds any more and the next one counts it; and it sees a lease that is older.
+   - Another task that held the claim. It gave the claim back when its lease was surely visible to
+     all (`delay` after it was written), or when it had sent its last request. In the latter case
+     the interval of silence with which the next one begins keeps their requests apart.
+   - A task that has left. Its file says for how long its share is in use, and that is waited out.
+
+   A task that dies with the claim in hand leaves it. The next task that joins as in 1 gives it
+   back. Whoever took the claim without seeing that task did so less than `delay` after its lease
+   was written. It wrote its own lease within `look`, and `delay` later that one is visible. All of
+   this takes less than `delay + trust`. What is given back is the holder's own entry, which has its
+   id for a name. So a task that stalls before it gives back cannot give back the claim of another.
+   A task that finds the claim taken waits for a moment before it writes its lease. So of several
+   tasks that start together, one sends at once.
+6. *Entries of strangers count for nothing.* Only a regular file whose name is a lease counts, and a
    quota of 0 is no lease, because no configuration has it. A lease that never changes is dead like
    that of a task that died. One that has left counts no longer than a dead one, whatever its name
    says. Leases that somebody keeps changing cannot be told from those of tasks: the quota is then
@@ -67,13 +89,19 @@ class LeaseTerms:
     """Between two refreshes of one task."""
 
     trust: float = 8.0
-    """How long a task may rely on a refresh; at least `delay`."""
+    """How long a task may rely on a refresh; at least `delay + look`."""
 
     delay: float = 5.0
     """After this time the others' changes are surely visible."""
 
     lease: float = 30.0
     """A lease that has not changed for this long is dead."""
+
+    looks: int = 3
+    """How many listings show a task that it is alone."""
+
+    aside: float = 1.0
+    """How long a task that finds the claim taken waits before it writes its lease."""
 
     late: float = 0.7
     """How long after its slot a request may still go out."""
@@ -88,6 +116,11 @@ class LeaseTerms:
     def join(self) -> float:
         """How long a task that joins only watches."""
         return self.delay + self.trust
+
+    @property
+    def look(self) -> float:
+        """How long all of that may take: less than the time between two renames of a lease."""
+        return 0.9 * self.refresh
 
     @property
     def lapse(self) -> float:

@@ -4,7 +4,7 @@ The rules, and why they are safe, are in `leases`. Everything here is pure.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.service.quota.leases import Lease, LeaseTerms, Permit, share
@@ -32,13 +32,24 @@ class Membership:
         self.lease = Lease(id=task_id, number=0, quota=quota)
         self._terms = terms
         self._seen: dict[str, _SeenLease] = {}
-        self._joined_at = self._renewed_at = math.inf
+        self._joined_at = self._renewed_at = self._written_at = math.inf
         self._is_member = False
+
+    @property
+    def is_member(self) -> bool:
+        """Whether the task may send, as long as its permit holds."""
+        return self._is_member
+
+    @property
+    def visible_at(self) -> float:
+        """When the lease that was written last is surely visible to all."""
+        return self._written_at + self._terms.delay
 
     def lease_written(self, lease: Lease, began: float, done: float) -> None:
         """Record that the lease was written, for the first time or after it was deleted."""
         self.lease = lease
         self._renewed_at = began
+        self._written_at = done
         self._join(done)
 
     def lease_renamed(self, lease: Lease, began: float, done: float) -> None:
@@ -91,6 +102,31 @@ class Membership:
             starts=starts,
             ends=began + self._terms.trust,
             obsolete=self._obsolete(listed, began - 3 * dead_after),
+        )
+
+    def permit_alone(
+        self, listings: Sequence[Iterable[Lease]], began: float, now: float
+    ) -> Permit | None:
+        """Return what a task that holds the claim may send at once; None if it has to join.
+
+        Args:
+            listings: the leases of each of `LeaseTerms.looks` listings, all of them after the lease
+                was written.
+            began: before the claim was taken.
+            now: when the last one ended.
+        """
+        for leases in listings:
+            self._record(leases, now)
+        others = self._others()
+        is_quick = now - began < self._terms.look
+        if not is_quick or not all(seen.lease.left for seen in others):
+            return None
+        self._joined_at, self._is_member = -math.inf, True
+        return Permit(
+            share=self.lease.quota,
+            count=1,
+            starts=now + max(map(self._seconds_in_use, others), default=0.0),
+            ends=began + self._terms.trust,
         )
 
     def _others(self) -> list[_SeenLease]:
@@ -151,5 +187,9 @@ class Membership:
 
     def _is_counted(self, seen: _SeenLease, now: float) -> bool:
         if seen.lease.left:
-            return now < seen.since + min(seen.lease.number / 1000, self._terms.longest_use)
+            return now < seen.since + self._seconds_in_use(seen)
         return not seen.is_dead
+
+    def _seconds_in_use(self, left: _SeenLease) -> float:
+        """Return for how long the share of a task that has left is in use, at most."""
+        return min(left.lease.number / 1000, self._terms.longest_use)

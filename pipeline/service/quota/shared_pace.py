@@ -4,6 +4,7 @@ A thread keeps the task's lease alive, and requests go out as its share allows. 
 they are safe, are in `leases`.
 """
 
+import contextlib
 import errno
 import math
 import os
@@ -76,7 +77,7 @@ class SharedPace(Pace):
     """Lets requests go out at the task's share of the quota.
 
     The lease is taken when something is to be sent for the first time. The first request goes out
-    `LeaseTerms.join` after that.
+    `LeaseTerms.join` after that, or at once if no other task uses the key.
     """
 
     def __init__(
@@ -105,6 +106,9 @@ class SharedPace(Pace):
         self._membership = Membership(_new_id(), requests_per_minute, terms)
         self._slots = Slots(terms)
         self._permit: Permit | None = None
+        self._is_new = True
+        self._claim = ""
+        self._steps_aside = False
         self._failure: BaseException | None = None
         self._folder_problem = ""
         self._reported_foreign = False
@@ -203,7 +207,8 @@ class SharedPace(Pace):
             try:
                 if self._clock() >= due:
                     has_lease = self._refresh(has_lease)
-                    due = self._clock() + self._membership.seconds_to_refresh(self._clock())
+                    wait_s = self._membership.seconds_to_refresh(self._clock())
+                    due = self._clock() + (self._terms.aside if self._steps_aside else wait_s)
                     self._folder_problem = ""
                 self._announce_pause()
                 last_success = self._clock()
@@ -236,8 +241,13 @@ class SharedPace(Pace):
         lease = self._membership.next_lease()
         try:
             if not has_lease:
+                self._claim_or_step_aside()
+                if self._steps_aside:
+                    return False
                 self.folder.write(lease)
                 self._membership.lease_written(lease, began, self._clock())
+                if self._claim and self._start_alone(began):
+                    return True
             elif self._membership.should_renew(began):
                 try:
                     self.folder.rename(self._membership.lease, lease)
@@ -247,11 +257,51 @@ class SharedPace(Pace):
         except FileExistsError:  # a stranger's entry has the name: join under another one
             self._membership = Membership(_new_id(), self.requests_per_minute, self._terms)
             return False
+        if self._claim and began >= self._membership.visible_at:
+            self._give_back_claim()
         listing = self.folder.look()
         self._report(listing.foreign)
+        was_member = self._membership.is_member
         permit = self._membership.permit(parse_leases(listing.names), began, self._clock())
         self._adopt(permit, listing.names)
+        if permit and not was_member:
+            for holder in self.folder.claim_holders():
+                self.folder.give_back_claim(holder)
         return True
+
+    def _claim_or_step_aside(self) -> None:
+        """Take the claim, or step aside for the task that has it.
+
+        Only a new task may. When somebody has deleted the leases of all tasks, the others still
+        rely on their permits.
+        """
+        self._give_back_claim()  # of a try that failed
+        is_new, self._is_new = self._is_new, False
+        holder = self._membership.lease.id
+        if is_new and self.folder.take_claim(holder):
+            self._claim = holder
+        self._steps_aside = is_new and not self._claim and bool(self.folder.claim_holders())
+
+    def _start_alone(self, began: float) -> bool:
+        """Send at once if no other task uses the key, and return whether that is so.
+
+        Args:
+            began: before the claim was taken.
+        """
+        listings = [self.folder.look() for _ in range(self._terms.looks)]
+        leases = [parse_leases(listing.names) for listing in listings]
+        permit = self._membership.permit_alone(leases, began, self._clock())
+        if permit is None:
+            self._give_back_claim()
+            return False
+        self._report(listings[-1].foreign)
+        self._adopt(permit, listings[-1].names)
+        return True
+
+    def _give_back_claim(self) -> None:
+        holder, self._claim = self._claim, ""
+        if holder:
+            self.folder.give_back_claim(holder)
 
     def _report(self, foreign: Sequence[str]) -> None:
         """Say once in the task's log that the folder holds what is not ours."""
@@ -296,10 +346,10 @@ class SharedPace(Pace):
         # Mostly 0, because the last interval is over: then the others get the share at their next
         # refresh. A single millisecond would make them wait for one more.
         left = Lease(id=lease.id, number=math.ceil(in_use_s * 1000), quota=lease.quota, left=True)
-        try:
+        with contextlib.suppress(OSError):  # the lease expires by itself
             self.folder.rename(lease, left)
-        except OSError:
-            return  # the lease expires by itself
+        # The next task may send at once: it begins with an interval of silence.
+        self._give_back_claim()
 
 
 def _new_id() -> str:

@@ -8,6 +8,7 @@ import heapq
 import math
 import random
 from bisect import bisect_left, bisect_right, insort
+from collections import Counter
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 
@@ -52,6 +53,10 @@ class World:
     sent: list[tuple[float, int]] = field(default_factory=list)
     """The time at which each request arrives, and the number of the task that sent it."""
     names: list[list[tuple[float, str]]] = field(default_factory=list)
+    claim: int | None = None
+    """The number of the task that holds the claim."""
+    claimed: Counter[int] = field(default_factory=Counter)
+    """How often each task began to send at once."""
     chance: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -105,11 +110,11 @@ class World:
             listed += seen
         return listed
 
-    def most_in_a_minute(self, since: float = 0.0, until: float = 1e9) -> int:
+    def most_in_a_minute(self, since: float = 0.0, until: float = 1e9, minute: float = 60.0) -> int:
         """Return how many requests the fullest minute holds, wherever it begins."""
         sent = sorted(arrival for arrival, _ in self.sent if since <= arrival < until)
         return max(
-            (bisect_left(sent, start + 60 - 1e-6) - index for index, start in enumerate(sent)),
+            (bisect_left(sent, start + minute - 1e-6) - index for index, start in enumerate(sent)),
             default=0,
         )
 
@@ -157,11 +162,22 @@ class Task:
 
     def keep(self) -> Steps:
         began = self.clock()
+        yield self.world.chance.uniform(0.0, 0.05)
+        has_claim = self.world.claim is None
+        if has_claim:
+            self.world.claim = self.number
+            yield self.world.chance.uniform(0.0, 0.05)
+        else:
+            yield self.world.terms.aside
+            began = self.clock()
         lease = self.membership.next_lease()
         yield from self.call(lease.name)
         self.membership.lease_written(lease, began, self.clock())
+        is_alone = has_claim and (yield from self.start_alone(began))
         while True:
-            yield from self.refresh()
+            if not is_alone:
+                yield from self.refresh()
+            is_alone = False
             due = self.membership.seconds_to_refresh(self.clock())
             while due > 0:
                 if self.world.now >= self.life.end:
@@ -171,18 +187,45 @@ class Task:
                 due -= step
                 yield step
 
+    def start_alone(self, began: float) -> Generator[float, None, bool]:
+        """Do what `SharedPace` does to send at once, and return whether the task may."""
+        world = self.world
+        listings = []
+        for _ in range(world.terms.looks):
+            listed = world.now
+            yield from self.call()
+            listings.append(parse_leases(world.listing(self.number, listed)))
+        permit = self.membership.permit_alone(listings, began, self.clock())
+        if permit is None:
+            yield from self.give_back_claim(self.number)
+            return False
+        world.claimed[self.number] += 1
+        self.slots.adopt(permit, self.clock())
+        return True
+
+    def give_back_claim(self, holder: int | None) -> Steps:
+        """Delete one holder's own entry, at whatever time that gets through."""
+        yield self.world.chance.uniform(0.0, 0.05 + self.life.slow_calls_s)
+        if self.world.claim == holder:
+            self.world.claim = None
+
     def refresh(self) -> Steps:
         began = self.clock()
         if self.membership.should_renew(began):
             lease = self.membership.next_lease()
             yield from self.call(lease.name)
             self.membership.lease_renamed(lease, began, self.clock())
+        if self.world.claim == self.number and began >= self.membership.visible_at:
+            yield from self.give_back_claim(self.number)
         listed = self.world.now
         yield from self.call()
         names = self.world.listing(self.number, listed)
+        was_member = self.membership.is_member
         permit = self.membership.permit(parse_leases(names), began, self.clock())
         if permit:
             self.slots.adopt(permit, self.clock())
+            if not was_member:
+                yield from self.give_back_claim(self.world.claim)
             for lease in permit.obsolete:
                 if lease.id != self.membership.lease.id:
                     yield from self.call("", int(lease.id.split("-")[1]))
@@ -197,6 +240,8 @@ class Task:
             left=True,
         )
         yield from self.call(left.name)
+        if self.world.claim == self.number:
+            yield from self.give_back_claim(self.number)
 
     def send(self) -> Steps:
         chance, terms = self.world.chance, self.world.terms

@@ -65,6 +65,71 @@ def test_no_minute_holds_more_than_the_quota(
     assert world.most_in_a_minute() <= quota
 
 
+@st.composite
+def short_lives(draw: st.DrawFn) -> TaskLife:
+    """Draw a task that comes soon after another, or with it, and mostly ends soon."""
+    start = draw(st.sampled_from([0.0, 0.0, 0.1, 3.5, 4.0, 4.5]) | st.floats(0, 40))
+    return TaskLife(
+        start=start,
+        end=start + draw(st.sampled_from([0.5, 2.0, 4.9, 5.1, 8.0, 30.0]) | st.floats(0, 60)),
+        quota=0,
+        dies=draw(st.sampled_from([False, False, True])),
+        stalls=draw(
+            st.lists(
+                st.tuples(st.floats(0, 40), st.sampled_from([0.2, 3.0, 9.0, 30.0])), max_size=1
+            )
+        ),
+        slow_calls_s=draw(st.sampled_from([0.0, 0.0, 4.0])),
+    )
+
+
+@settings(max_examples=400)
+@given(
+    st.lists(short_lives(), min_size=2, max_size=8),
+    st.sampled_from([1, 3, 10]),
+    st.integers(0, 10**6),
+    st.sampled_from([0.0, 1.0, TERMS.delay]),
+)
+def test_no_minute_holds_more_than_the_quota_when_tasks_come_and_go(
+    drawn: list[TaskLife], quota: int, seed: int, stale: float
+) -> None:
+    """Here a minute is short, so that it is full before such tasks end."""
+    world = World(terms=replace(EXACT, minute=2.0), seed=seed, stale=stale, until=80.0)
+    world.run([replace(life, quota=quota) for life in drawn])
+    assert world.most_in_a_minute(minute=2.0) <= quota
+
+
+@pytest.mark.parametrize("stale", [0.0, 5.0])
+def test_each_of_many_tasks_that_are_alone_sends_at_once(stale: float) -> None:
+    world = World(terms=TERMS, seed=1, stale=stale, until=400.0)
+    starts = [40.0 * number for number in range(8)]
+    world.run([TaskLife(start=start, end=start + 3.0, quota=6000) for start in starts])
+    firsts = [min(at for at, who in world.sent if who == number) for number in range(8)]
+    assert max(first - start for first, start in zip(firsts, starts, strict=True)) < 1.0
+    assert world.most_in_a_minute() <= 6000
+
+
+def test_of_tasks_that_start_together_one_sends_at_once_and_the_others_join() -> None:
+    world = World(terms=TERMS, seed=1, stale=1.0, until=60.0)
+    world.run([TaskLife(start=0.0, end=100.0, quota=6000) for _ in range(5)])
+    assert sum(world.claimed.values()) == 1
+    assert {who for at, who in world.sent if at < 1.0} == set(world.claimed)
+    assert {who for at, who in world.sent if at < TERMS.join} == set(world.claimed)
+    assert {who for _, who in world.sent} == set(range(5))
+
+
+def test_a_claim_that_a_dead_task_left_is_given_back_by_the_next_one_that_joins() -> None:
+    world = World(terms=TERMS, seed=1, stale=1.0, until=600.0)
+    world.run(
+        [
+            TaskLife(start=0.0, end=2.0, quota=60, dies=True),
+            TaskLife(start=3.0, end=300.0, quota=60),
+            TaskLife(start=320.0, end=400.0, quota=60),
+        ]
+    )
+    assert set(world.claimed) == {0, 2}
+
+
 @settings(max_examples=60)
 @given(
     st.lists(lives(st.sampled_from([12, 40, 150])), min_size=2, max_size=5),

@@ -1,5 +1,6 @@
 """What one task may send, from the leases that it lists at given times."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,6 +53,51 @@ def test_a_task_that_joins_only_watches_until_everybody_has_seen_its_lease() -> 
     assert refresh(membership, 117.0, "other.12.60.lease") == Permit(
         share=30, count=2, starts=118.0, ends=125.0
     )
+
+
+ALONE = ["me.0.60.lease"]
+
+
+def start_alone(*listings: list[str], took_s: float = 0.5) -> tuple[Membership, Permit | None]:
+    """Write the lease at 100 and list the folder, with the claim in hand."""
+    membership = Membership("me", 60, TERMS)
+    membership.lease_written(membership.lease, 100.0, 100.1)
+    leases = [parse_leases(names) for names in listings]
+    return membership, membership.permit_alone(leases, 100.0, 100.0 + took_s)
+
+
+def test_a_task_that_sees_no_other_lease_is_a_member_at_once() -> None:
+    membership, permit = start_alone(ALONE, ALONE, ALONE)
+    assert permit == Permit(share=60, count=1, starts=100.5, ends=108.0)
+    assert membership.is_member
+    assert membership.visible_at == 105.1
+    assert (membership.seconds_to_refresh(100.5), membership.should_renew(103.5)) == (3.0, True)
+    assert refresh(membership, 103.5, "other.1.60.lease") == Permit(
+        share=30, count=2, starts=104.5, ends=111.5
+    )
+
+
+@pytest.mark.parametrize("shown_by", range(3))
+def test_a_lease_that_any_listing_shows_makes_a_task_join(shown_by: int) -> None:
+    """The others may have missed it while it was renamed."""
+    listings = [ALONE] * 3
+    listings[shown_by] = [*ALONE, "other.7.60.lease"]
+    membership, permit = start_alone(*listings)
+    assert (permit, membership.is_member) == (None, False)
+    assert not membership.should_renew(113.0)
+
+
+def test_a_task_that_took_long_to_see_that_it_is_alone_joins() -> None:
+    assert start_alone(ALONE, ALONE, ALONE, took_s=2.6)[1]
+    assert start_alone(ALONE, ALONE, ALONE, took_s=2.7)[1] is None
+
+
+def test_a_task_that_is_alone_waits_until_the_share_of_one_that_left_is_free() -> None:
+    listing = [*ALONE, "other.4000.60.left", "third.0.60.left"]
+    _, permit = start_alone(listing, listing, ALONE)
+    assert permit and (permit.share, permit.starts) == (60, 100.5)
+    _, permit = start_alone(listing, listing, listing)
+    assert permit and (permit.share, permit.starts) == (60, 104.5)
 
 
 def test_a_task_that_could_not_renew_for_long_joins_again() -> None:

@@ -29,6 +29,8 @@ from tests.waiting import wait_until
 
 KEY = "AIza-distinctive-key-4711"
 QUICK = LeaseTerms(refresh=0.03, trust=0.4, delay=0.05, lease=2.0)
+# Nothing that takes a test's time passes on these terms, but they leave time for the listings.
+PATIENT = LeaseTerms(refresh=20.0, trust=40.0, delay=20.0, lease=200.0, aside=0.1)
 STOP = threading.Event()
 
 
@@ -90,12 +92,112 @@ def test_a_task_sends_after_it_has_joined_and_gives_its_share_back(
 def test_a_task_sends_nothing_until_the_others_have_seen_its_lease(
     lease_folder: LeaseFolder,
 ) -> None:
-    terms = LeaseTerms(refresh=0.03, trust=40.0, delay=20.0, lease=200.0)
-    with task(lease_folder, terms=terms) as joining:
+    lease_folder.write(Lease(id="other", number=7, quota=60_000))
+    with task(lease_folder, terms=PATIENT) as joining:
         assert is_silent(joining)
-        assert len(names(lease_folder, ".lease")) == 1
+        assert len(names(lease_folder, ".lease")) == 2
+        assert lease_folder.claim_holders() == []
         assert joining.trouble == "waiting for a share of the quota from the other tasks"
         assert joining.lacks_quota
+
+
+def test_a_task_that_is_alone_with_its_key_sends_at_once_and_so_does_the_next_one(
+    lease_folder: LeaseFolder,
+) -> None:
+    for number in range(1, 4):
+        with task(lease_folder, terms=PATIENT) as alone:
+            assert alone.wait(STOP)
+            assert (alone.share, alone.tasks, alone.trouble) == (60_000, 1, "")
+            assert len(lease_folder.claim_holders()) == 1
+        assert lease_folder.claim_holders() == []
+        assert len(names(lease_folder, ".left")) == number
+
+
+def test_of_two_tasks_that_start_together_only_one_sends_at_once(
+    lease_folder: LeaseFolder,
+) -> None:
+    with task(lease_folder, terms=PATIENT) as first, task(lease_folder, terms=PATIENT) as second:
+        sent: list[SharedPace] = []
+        stop = threading.Event()
+        threads = [
+            threading.Thread(target=lambda pace=pace: pace.wait(stop) and sent.append(pace))
+            for pace in (first, second)
+        ]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: sent != [] and len(names(lease_folder, ".lease")) == 2)
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert len(sent) == 1
+
+
+def test_the_claim_is_given_back_once_the_lease_is_visible_to_all(
+    lease_folder: LeaseFolder,
+) -> None:
+    terms = LeaseTerms(refresh=0.5, trust=40.0, delay=0.1, lease=200.0)
+    with task(lease_folder, terms=terms) as alone:
+        assert alone.wait(STOP)
+        wait_until(lambda: lease_folder.claim_holders() == [])
+        assert alone.wait(STOP)
+        assert len(names(lease_folder, ".lease")) == 1
+
+
+def test_a_claim_that_a_dead_task_left_is_given_back_by_the_next_task_that_joins(
+    lease_folder: LeaseFolder,
+) -> None:
+    lease_folder.write(Lease(id="dead", number=1, quota=60_000))
+    assert lease_folder.take_claim("dead")
+    terms = LeaseTerms(refresh=0.03, trust=0.4, delay=0.05, lease=2.0, aside=0.1)
+    with task(lease_folder, terms=terms) as joined:
+        assert is_silent(joined)
+        assert joined.wait(STOP)
+        wait_until(lambda: lease_folder.claim_holders() == [])
+
+
+def test_a_task_whose_leases_were_deleted_joins_again_even_if_it_sees_no_other(
+    lease_folder: LeaseFolder,
+) -> None:
+    """The others' leases were deleted too, and they still rely on their permits."""
+    terms = LeaseTerms(refresh=0.5, trust=40.0, delay=20.0, lease=200.0)
+    with task(lease_folder, terms=terms) as pace:
+        assert pace.wait(STOP)
+        for path in (*lease_folder.path.glob("*.lease"), *lease_folder.path.glob("claim/*")):
+            path.unlink()
+        wait_until(lambda: names(lease_folder, ".lease") != [])
+        wait_until(lambda: pace.lacks_quota)
+        assert lease_folder.claim_holders() == []
+
+
+def test_at_most_one_task_holds_the_claim_and_only_its_holder_gives_it_back(
+    lease_folder: LeaseFolder,
+) -> None:
+    lease_folder.write(Lease(id="a", number=1, quota=60))
+    assert lease_folder.take_claim("a")
+    assert not lease_folder.take_claim("b")
+    lease_folder.give_back_claim("b")
+    assert lease_folder.claim_holders() == ["a"]
+    lease_folder.give_back_claim("a")
+    assert lease_folder.claim_holders() == []
+    assert lease_folder.take_claim("b")
+    assert lease_folder.look() == Listing(names=("a.1.60.lease",))
+    assert sorted(path.name for path in lease_folder.path.iterdir()) == ["a.1.60.lease", "claim"]
+
+
+@pytest.mark.parametrize("kind", ["file", "pipe", "dangling", "elsewhere"])
+def test_a_strangers_entry_in_the_place_of_the_claim_only_makes_tasks_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = LeaseFolder(tmp_path / "quota", "key")
+    folder.path.mkdir(parents=True)
+    claim = folder.path / "claim"
+    ENTRIES[kind](claim)
+    before = claim.lstat()
+    with task(folder) as pace:
+        assert pace.wait(STOP)
+    assert claim.lstat() == before
+    assert folder.claim_holders() == []
 
 
 @contextlib.contextmanager
@@ -110,7 +212,7 @@ def umask(mask: int) -> Iterator[None]:
 def test_the_folder_has_the_mode_of_the_umask_and_does_not_name_the_key(
     lease_folder: LeaseFolder,
 ) -> None:
-    with umask(0o007), task(lease_folder) as pace:
+    with umask(0o007), task(lease_folder, terms=PATIENT) as pace:
         assert pace.wait(STOP)
         (lease,) = names(lease_folder, ".lease")
     root = lease_folder.path.parent
@@ -119,7 +221,10 @@ def test_the_folder_has_the_mode_of_the_umask_and_does_not_name_the_key(
     assert KEY not in lease
     assert lease.endswith(".60000.lease")
     assert f"-{os.getpid()}-" in lease
-    assert all(path.stat().st_size == 0 for path in lease_folder.path.iterdir())
+    claim = lease_folder.path / "claim"
+    assert claim.stat().st_mode & 0o777 == 0o770
+    files = [path for path in lease_folder.path.rglob("*") if path.is_file()]
+    assert all(path.stat().st_size == 0 for path in files)
 
 
 def test_people_who_share_a_key_can_share_a_folder_that_they_made(tmp_path: Path) -> None:
@@ -209,7 +314,7 @@ def test_a_pause_that_no_service_asks_for_stops_nobody(
 def test_a_task_joins_again_when_somebody_empties_the_folder(lease_folder: LeaseFolder) -> None:
     with task(lease_folder) as pace:
         assert pace.wait(STOP)
-        for path in list(lease_folder.path.iterdir()):
+        for path in [path for path in lease_folder.path.iterdir() if path.is_file()]:
             path.unlink(missing_ok=True)
         wait_until(lambda: names(lease_folder, ".lease") != [])
         assert pace.wait(STOP)
