@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pipeline import processes
+from pipeline.arrow.skip_pandas import skip_pandas
 from pipeline.classifiers.base import TaskShare, create
 from pipeline.errors import Cause, TaskError
-from pipeline.lean_arrow import skip_pandas
 from pipeline.model import WorkOrder
 from pipeline.run_files import amendments, heartbeat, last_words, manifest, output
 from pipeline.run_files.last_words import LastWordsWriter

@@ -15,7 +15,7 @@ def printed(code: str) -> str:
     return done.stdout
 
 
-SKIP = "import sys; import pyarrow as pa; from pipeline.lean_arrow import skip_pandas; "
+SKIP = "import sys; import pyarrow as pa; from pipeline.arrow.skip_pandas import skip_pandas; "
 
 
 def test_arrays_are_made_without_importing_pandas() -> None:
