@@ -10,8 +10,8 @@ from pipeline.limits import JSON_LEVELS
 
 # A string, or what is left of one that does not end. Possessive, so that it takes linear time.
 _STRING = re.compile(r'"[^"\\]*+(?:\\(?:.|\Z)[^"\\]*+)*+(?:"|\Z)', re.DOTALL)
-_INNERMOST = re.compile(r"\[\]|\{\}")
 _NO_BRACKET = re.compile(r"[^\[\]{}]+")
+_NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
 
 
 class InvalidJson(ValueError):
@@ -65,17 +65,37 @@ def parse(text: str) -> Document:
     return Document(value=value, has_duplicates=has_duplicates)
 
 
-def is_too_deep(text: str) -> bool:
+def is_too_deep(text: str | bytes) -> bool:
     """Report whether objects and lists lie deeper in one another than `JSON_LEVELS`.
 
     Parsers end with a RecursionError somewhere near 1,000 levels, or let a value pass that the
     next function which walks it cannot. How many that are depends on the caller's own depth.
+
+    Args:
+        text: the JSON; as bytes in UTF-8, with or without errors.
     """
-    if text.count("[") + text.count("{") <= JSON_LEVELS:
+    content = text if isinstance(text, bytes) else text.encode(errors="replace")
+    if content.count(b"[") + content.count(b"{") <= JSON_LEVELS:
         return False
-    brackets = _NO_BRACKET.sub("", _STRING.sub("", text))
+    brackets = _brackets(content)
     levels = 0
-    while levels < JSON_LEVELS and (outer := _INNERMOST.sub("", brackets)) != brackets:
+    while levels < JSON_LEVELS and (outer := _without_innermost(brackets)) != brackets:
         brackets, levels = outer, levels + 1
     # Brackets are left if there are more levels, or in text that is not JSON.
     return levels + brackets.count("[") + brackets.count("{") > JSON_LEVELS
+
+
+def _without_innermost(brackets: str) -> str:
+    # The blanks keep what is around a pair from becoming one in the same pass.
+    return brackets.replace("[]", " ").replace("{}", " ").replace(" ", "")
+
+
+def _brackets(content: bytes) -> str:
+    """Return the brackets that are not in a string.
+
+    The manifest of 10,000 shards has 2 MB. Without an escape in it, every second part between
+    quotes is a string, and dropping these takes a fifth of the time of the expressions.
+    """
+    if b"\\" in content:
+        return _NO_BRACKET.sub("", _STRING.sub("", content.decode(errors="replace")))
+    return b"".join(content.translate(None, _NOT_STRUCTURE).split(b'"')[::2]).decode("ascii")

@@ -101,7 +101,7 @@ def parse_version(content: bytes, *, source: str, kind: str) -> Version:
 def _check_depth(content: bytes, source: str) -> None:
     # A parser that gives up raises RecursionError, which is no error of JSON, and a little earlier
     # it returns what the check of each key cannot walk.
-    if strict_json.is_too_deep(content.decode(errors="replace")):
+    if strict_json.is_too_deep(content):
         raise InputError(
             f"{source} is damaged: its JSON is nested more than {limits.JSON_LEVELS} levels deep"
         )
