@@ -1,20 +1,20 @@
-"""Measure the audit of a run with many small outputs, against DuckDB's bare reading of the files.
+"""Compare the audit of a run with DuckDB's bare anti-joins over the same files.
 
-    python benchmarks/audit.py [--shards 10000] [--published 9000] [--posts 10] [--rounds 3]
-                               [--keep FOLDER]
+    python -m benchmarks.audit [--shards 10000] [--published 9000] [--attempts 3] [--posts 10]
+                               [--rounds 3] [--keep FOLDER] [--results FILE.json]
 
-Plan a run of the local executor in a temporary folder, publish and gather some of its shards, and
-audit the backlog: seconds, CPU seconds and peak memory. The reference counts the distinct uris in
-the same outputs. With --keep, the folder is made once and used again.
+Plan a run of the local executor in a temporary folder. Its last attempts have published the first
+shards, which are gathered, and failed at the others. Then audit the backlog, in turns with one
+process that only joins: backlog, labels, outputs and the inputs of the failed shards, by uri. With
+--keep, the folder is made once and used again.
+
+Ten posts a shard measure what each file costs, and 1,000 posts or more what each post costs.
 """
 
 import argparse
-import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from datetime import datetime
 from pathlib import Path
 
@@ -22,6 +22,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks import many_shards
+from benchmarks.paired import Work, compare, in_turns, python, report
+from hpc.run.exit_codes import FAILED
+from hpc.run.model import Run
 from hpc.runs import find_runs
 from pipeline.classifiers.base import TaskShare, create
 from pipeline.run_files import manifest, output
@@ -33,7 +37,7 @@ name: bench
 backlog: {{source: {folder}/posts.parquet}}
 sharding: {{shards: {shards}}}
 classifier: {{type: valence}}
-cluster: {{executor: local}}
+cluster: {{executor: local, grace_seconds: 0}}
 storage: {{run_root: {folder}/runs, database: {folder}/labels.duckdb}}
 """
 # Plans and creates a run, and submits nothing.
@@ -47,10 +51,21 @@ config = run_config.load(Path(sys.argv[1]))
 create_run(validate(config), Selection(), (Path.cwd(),), "")
 """
 BARE = """
-import sys, duckdb
+import sys
+import duckdb
+folder, run, published, shards = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 connection = duckdb.connect()
-connection.execute("SET threads = 2; SET memory_limit = '1GB'")
-connection.execute(f"SELECT count(DISTINCT uri) FROM '{sys.argv[1]}/outputs/*.parquet'").fetchall()
+connection.execute(f"SET threads = 2; SET memory_limit = '1GB'; SET temp_directory = '{folder}'")
+connection.execute(f"ATTACH '{folder}/labels.duckdb' AS labels (READ_ONLY)")
+backlog, outputs = f"'{folder}/posts.parquet'", f"'{run}/outputs/*.parquet'"
+failed = [f"{run}/shards/{index:05d}.parquet" for index in range(published, shards)]
+for query in (
+    f"{backlog} ANTI JOIN labels.labels_bench USING (uri) "
+    f"ANTI JOIN read_parquet({failed}) USING (uri)",
+    f"{outputs} ANTI JOIN labels.labels_bench USING (uri)",
+    f"labels.labels_bench ANTI JOIN {backlog} USING (uri)",
+):
+    assert connection.execute(f"SELECT count(*) FROM {query}").fetchall() == [(0,)]
 """
 
 
@@ -58,38 +73,73 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shards", type=int, default=10_000)
     parser.add_argument("--published", type=int, default=9_000)
+    parser.add_argument("--attempts", type=int, default=3)
     parser.add_argument("--posts", type=int, default=10, help="of a shard")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--results", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="hpc-bench-") as name:
         folder = (options.keep or Path(name)).absolute()
         if not (folder / "labels.duckdb").exists():
-            lay_out(folder, options.shards, options.published, options.posts)
+            lay_out(folder, options)
         run = find_runs.find(folder / "runs", None)
-        audit = ("-m", "hpc.audit", "--config", str(folder / "bench.yaml"))
-        for what, command in {"bare": ("-c", BARE, str(run.folder)), "audit": audit}.items():
-            measured = [timed(*command) for _ in range(options.rounds)]
-            seconds, cpu, peak = (
-                statistics.median(column) for column in zip(*measured, strict=True)
-            )
-            print(f"{what:<6} {seconds:7.2f} s, {cpu:7.2f} s of CPU, {peak:5.0f} MB")
+        bare = python("-c", BARE, folder, run.folder, options.published, options.shards)
+        audit = python("-m", "hpc", "audit", "--config", folder / "bench.yaml")
+        works = [
+            Work(name="bare start", command=python("-c", "import duckdb")),
+            Work(name="bare anti-joins", command=bare),
+            # The posts of failed shards need a person.
+            Work(name="audit", command=audit, exit_codes=frozenset({0, FAILED})),
+        ]
+        took = in_turns(works, options.rounds)
+    report(
+        f"{options.shards:,} shards of {options.posts:,} posts, {options.attempts} attempts each, "
+        f"{options.published:,} gathered, the others failed",
+        [
+            compare("bare anti-joins", "bare start", took),
+            compare("audit", "bare anti-joins", took, "1.5 with many posts a shard"),
+        ],
+        options.results,
+    )
 
 
-def lay_out(folder: Path, shards: int, published: int, posts: int) -> None:
-    """Plan a run, publish its first shards and gather them."""
+def lay_out(folder: Path, options: argparse.Namespace) -> None:
+    """Plan a run, let its attempts end, publish its first shards, and gather them."""
     folder.mkdir(parents=True, exist_ok=True)
     duckdb.connect().execute(
         "COPY (SELECT format('at://did:plc:{:024d}/app.bsky.feed.post/{:013d}', i, i) AS uri, "
         "'post ' || i || ' ' || repeat(md5(i::VARCHAR), 3) AS text, "
         "strftime(TIMESTAMP '2024-05-31' + to_seconds(i), '%Y-%m-%d-%H:%M:%S') "
-        f"AS preprocessing_timestamp FROM range({shards * posts}) t(i)) "
+        f"AS preprocessing_timestamp FROM range({options.shards * options.posts}) t(i)) "
         f"TO '{folder}/posts.parquet'"
     )
     config = folder / "bench.yaml"
-    config.write_text(CONFIG.format(folder=folder, shards=shards))
+    config.write_text(CONFIG.format(folder=folder, shards=options.shards))
     subprocess.run([sys.executable, "-c", PLAN, str(config)], check=True)
     run = find_runs.find(folder / "runs", None)
+    leave_attempts(run, options.attempts, options.published)
+    publish(run, options.published)
+    gather = [sys.executable, "-m", "hpc.gather", str(run.folder)]
+    subprocess.run(gather, check=False, stdout=subprocess.DEVNULL)
+
+
+def leave_attempts(run: Run, attempts: int, published: int) -> None:
+    """Write what the tasks of all attempts leave, except their outputs."""
+    submissions = many_shards.submit(run, attempts)
+    first_of_last = len(submissions) - many_shards.arrays(run)
+    for place, submission in enumerate(submissions):
+        manifest.log_path(run.folder, submission.number).mkdir(parents=True)
+        for index in submission.plan.indices:
+            shard = submission.plan.offset + index
+            end = many_shards.end_of(shard, is_last=False)
+            if place >= first_of_last:
+                end = "COMPLETED" if shard < published else "FAILED"
+            many_shards.leave_traces(run, submission, index, end)
+
+
+def publish(run: Run, published: int) -> None:
+    """Publish the outputs of the first shards, as the last attempt at them does."""
     classifier = create(run.manifest.classifier, TaskShare())
     labeled_at = pa.scalar(datetime(2024, 6, 1), pa.timestamp("us"))
     for index in range(published):
@@ -106,17 +156,6 @@ def lay_out(folder: Path, shards: int, published: int, posts: int) -> None:
             attempt=1,
         )
         output.publish(run.folder, run.manifest, index, labels)
-    subprocess.run([sys.executable, "-m", "hpc.gather", str(run.folder)], check=False)
-
-
-def timed(*arguments: str) -> tuple[float, float, float]:
-    """Return seconds, seconds of CPU, and peak memory in MB."""
-    start = time.perf_counter()
-    # The audit of a run that is not complete exits with 1 or 3; a traceback shows itself.
-    child = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL)
-    _, _, usage = os.wait4(child.pid, 0)
-    seconds = time.perf_counter() - start
-    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 if __name__ == "__main__":

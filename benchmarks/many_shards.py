@@ -280,7 +280,14 @@ def submit(run: Run, attempts: int) -> list[Submission]:
 
 
 def leave_files(run: Run, submission: Submission, index: int, end: str) -> None:
-    """Write what a task of this end leaves behind."""
+    """Write what a task of this end leaves behind, with its output."""
+    leave_traces(run, submission, index, end)
+    if end == "COMPLETED":
+        publish(run, submission.plan.offset + index, submission.number)
+
+
+def leave_traces(run: Run, submission: Submission, index: int, end: str) -> None:
+    """Write what a task of this end leaves behind, without its output."""
     number, shard = submission.number, submission.plan.offset + index
     logs, work = manifest.log_path(run.folder, number), manifest.work_path(run.folder, shard)
     if submission.array_job_id is None:
@@ -293,7 +300,6 @@ def leave_files(run: Run, submission: Submission, index: int, end: str) -> None:
         if end != "PENDING":
             (logs / f"{task}_0_log.out").write_text(TRACEBACK)
     if end == "COMPLETED":
-        publish(run, shard, number)
         for path in list(work.glob("*")):  # as the task does
             path.unlink()
     elif end != "PENDING":

@@ -30,6 +30,8 @@ class Work:
     """Called before each round; its time does not count."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables to add to this process's environment."""
+    exit_codes: frozenset[int] = frozenset({0})
+    """Those that do not mean that it failed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,7 +83,7 @@ def run(work: Work) -> Took:
     _, status, usage = os.wait4(child.pid, 0)
     seconds = time.perf_counter() - begun
     child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
+    if child.returncode not in work.exit_codes:
         raise subprocess.CalledProcessError(child.returncode, list(work.command))
     return Took(
         seconds=seconds,

@@ -30,15 +30,19 @@ def test_the_login_node_benchmark_measures_every_step(
     ]
 
 
-def test_the_audit_benchmark_measures_the_audit_and_its_reference() -> None:
+def test_the_audit_benchmark_compares_the_audit_with_bare_joins(tmp_path: Path) -> None:
+    results = tmp_path / "results.json"
     done = subprocess.run(
-        [sys.executable, ROOT / "benchmarks" / "audit.py", "--shards", "4", "--published", "3",
-         "--posts", "5", "--rounds", "1"],
-        capture_output=True, text=True, timeout=300,
+        [sys.executable, "-m", "benchmarks.audit", "--shards", "4", "--published", "3",
+         "--attempts", "2", "--posts", "5", "--rounds", "1", "--results", results],
+        capture_output=True, text=True, timeout=300, cwd=ROOT,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
-    measured = [line.split()[0] for line in done.stdout.splitlines()[-2:]]
-    assert measured == ["bare", "audit"]
+    figures = json.loads(results.read_text())["figures"]
+    assert [(figure["name"], figure["reference"]) for figure in figures] == [
+        ("bare anti-joins", "bare start"),
+        ("audit", "bare anti-joins"),
+    ]
 
 
 @pytest.mark.parametrize("executor", ["slurm", "local"])
