@@ -15,8 +15,8 @@ from hpc.config import run_config
 from hpc.config.run_config import Config
 from hpc.display.backlog_audit import describe_audit
 from hpc.display.html.render import to_html
-from hpc.planning.exclusions import read_start
-from hpc.reconcile.audit_files import collect_files, examine_with
+from hpc.planning.exclusions import start_after
+from hpc.reconcile.audit_files import GatheredShards, collect_files, examine_with
 from hpc.run.exit_codes import FAILED, UNDER_WAY
 from hpc.run.model import Run, Say
 from hpc.runs import find_runs
@@ -66,6 +66,18 @@ class AuditedBacklog:
     """Those that may be of the name and cannot be read."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DatabaseRecords:
+    """What the database had of the runs of a name, before they were looked at."""
+
+    gathered: GatheredShards = field(default_factory=dict)
+    """The shards that were gathered."""
+    watermark: datetime | None = None
+    """From when on (UTC) the next run would take posts; None from the beginning."""
+    folders: Mapping[str, str] = field(default_factory=dict)
+    """The folder of each run, by run id."""
+
+
 @checked
 def audit(config: PathText, *, overrides: Overrides = (), say: Say | None = None) -> AuditResult:
     """Compare a backlog with the database and all outputs, and find where each post is.
@@ -84,13 +96,13 @@ def audit(config: PathText, *, overrides: Overrides = (), say: Say | None = None
     screen = screen_of(say)
     with library_call():
         backlog = find_backlog(config, overrides, screen)
-        storage = backlog.config.storage
-        files = collect_files(storage.database, backlog.runs, backlog.unusable)
-        found = audit_backlog(backlog.config, backlog.source, backlog.runs, files, screen)
+        recorded = read_records(backlog.config, backlog.runs)
+        files = collect_files(recorded.gathered, backlog.runs, backlog.unusable)
+        found = audit_backlog(backlog, recorded, files, screen)
         return AuditResult(
             name=backlog.config.name,
             audit=found,
-            runs_gone=_deleted_runs(backlog),
+            runs_gone=_deleted_runs(backlog, recorded),
             is_whole=found.is_whole,
             exit_code=_exit_code(found),
             source=backlog.source,
@@ -120,52 +132,53 @@ def _exit_code(audit: Audit) -> int:
     return 0 if audit.is_whole else UNDER_WAY
 
 
+def read_records(config: Config, runs: list[Run]) -> DatabaseRecords:
+    """Return what the database has of runs, for the audit; nothing where there is no database."""
+    database = config.storage.database
+    if not duckdb_file.exists(database):
+        return DatabaseRecords()
+    with duckdb_file.opened(database, read_only=True) as labels:
+        gathered = {run.run_id: history.gathered_shards(labels, run.run_id) for run in runs}
+        return DatabaseRecords(
+            gathered=gathered,
+            watermark=start_after(labels, config.name, runs, gathered),
+            folders=history.run_folders(labels, config.name),
+        )
+
+
 def audit_backlog(
-    config: Config,
-    source: Source,
-    runs: list[Run],
+    backlog: AuditedBacklog,
+    recorded: DatabaseRecords,
     files: Files,
     progress: Progress = NO_PROGRESS,
 ) -> Audit:
-    """Compare a backlog with the database and these files of these runs."""
+    """Compare a backlog with the database and these files of its runs."""
     with (
         tempfile.TemporaryDirectory(prefix="hpc-audit-") as folder,
-        select.staging(Path(folder)) as connection,
+        select.session(Path(folder)) as connection,
     ):
         return backlog_audit.audit(
             connection,
-            source,
+            backlog.source,
             AuditedLabels(
-                name=config.name,
-                database=config.storage.database,
-                watermark=_read_watermark(config, runs),
+                name=backlog.config.name,
+                database=backlog.config.storage.database,
+                watermark=recorded.watermark,
             ),
             files,
-            examine_with(runs),
+            examine_with(backlog.runs),
             progress,
         )
 
 
-def _read_watermark(config: Config, runs: list[Run]) -> datetime | None:
-    if not duckdb_file.exists(config.storage.database):
-        return None
-    with duckdb_file.opened(config.storage.database, read_only=True) as labels:
-        return read_start(labels, config.name, runs)
-
-
-def _deleted_runs(backlog: AuditedBacklog) -> dict[str, str]:
+def _deleted_runs(backlog: AuditedBacklog, recorded: DatabaseRecords) -> dict[str, str]:
     """Return the runs that the database has and whose folder is gone, with that folder.
 
     The next submit takes those of their posts that were not gathered.
     """
-    database = backlog.config.storage.database
-    if not duckdb_file.exists(database):
-        return {}
-    with duckdb_file.opened(database, read_only=True) as labels:
-        recorded = history.run_folders(labels, backlog.config.name)
     present = {run.run_id for run in backlog.runs} | {each.run_id for each in backlog.unusable}
     return {
         run_id: folder
-        for run_id, folder in recorded.items()
+        for run_id, folder in recorded.folders.items()
         if run_id not in present and not Path(folder).is_dir()
     }

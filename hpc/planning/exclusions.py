@@ -1,6 +1,6 @@
 """Find the posts that a new run leaves out: labeled ones, and those of unfinished runs."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -188,8 +188,18 @@ def read_start(
             would then be too late.
         now: the time (UTC); by default, that of the clock.
     """
-    oldest_missing = _oldest_missing(runs, _gathered_shards(labels, runs))
-    return read_watermark(labels, name, oldest_missing, now)
+    return start_after(labels, name, runs, _gathered_shards(labels, runs), now)
+
+
+def start_after(
+    labels: duckdb.DuckDBPyConnection,
+    name: str,
+    runs: list[Run],
+    gathered: Mapping[str, Container[int]],
+    now: datetime | None = None,
+) -> datetime | None:
+    """Return what `read_start` does, for a caller that knows the gathered shards by run id."""
+    return read_watermark(labels, name, _oldest_missing(runs, gathered), now)
 
 
 def _gathered_shards(labels: duckdb.DuckDBPyConnection, runs: list[Run]) -> dict[str, set[int]]:
@@ -217,7 +227,7 @@ def _read_database(
         )
 
 
-def _oldest_missing(runs: list[Run], gathered: Mapping[str, set[int]]) -> datetime | None:
+def _oldest_missing(runs: list[Run], gathered: Mapping[str, Container[int]]) -> datetime | None:
     """Return the time of the oldest post in a shard that is not gathered."""
     times = (
         datetime.fromisoformat(shard.min_preprocessing_timestamp)

@@ -1,6 +1,6 @@
 """Sort the files of a name's runs for the audit, by what became of their shards."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +13,6 @@ from hpc.run import outputs
 from hpc.run.model import Run, State
 from hpc.run.run_state import RunStatus
 from hpc.runs.unusable_runs import UnusableRun
-from pipeline.database import duckdb_file, history
 from pipeline.database.backlog_audit import WAITING, Files, Place
 from pipeline.database.compare_outputs import Examine, ShardFile
 from pipeline.database.history import GatheredShard
@@ -36,6 +35,9 @@ PLACE = {
 
 _KEEP_RAW = "classifier.keep_raw"
 
+GatheredShards = Mapping[str, Mapping[int, GatheredShard]]
+"""What the database has of the shards that were gathered, by run id and shard index."""
+
 
 @dataclass(slots=True)
 class _Sorted:
@@ -48,18 +50,18 @@ class _Sorted:
 
 
 def collect_files(
-    database: Path, runs: Sequence[Run], unusable: Sequence[UnusableRun] = ()
+    gathered: GatheredShards, runs: Sequence[Run], unusable: Sequence[UnusableRun] = ()
 ) -> Files:
     """Look at runs, and sort the files of their shards by what became of them.
 
     Args:
-        database: the labels' database, which may not exist yet.
+        gathered: what the labels' database had of the runs, before anybody looks at them.
         runs: the runs.
         unusable: runs that cannot be read. Their posts are those of their shards' files.
     """
     found = _Sorted()
     for run in runs:
-        _sort_run(database, run, found)
+        _sort_run(run, gathered.get(run.run_id, {}), found)
     found.problems += _find_sample_problems(runs)
     for each in unusable:
         found.problems.append(str(each))
@@ -112,10 +114,9 @@ def _read_output(run: Run, file: ShardFile) -> tuple[pa.Table | None, str]:
     return None, f"{file.path} is missing"
 
 
-def _sort_run(database: Path, run: Run, found: _Sorted) -> None:
-    known = _gathered_shards(database, run)
+def _sort_run(run: Run, known: Mapping[int, GatheredShard], found: _Sorted) -> None:
     try:
-        status = look(run, executor_of(run))
+        status = look(run, executor_of(run), open_only=True)
     except (InputError, RunError, OSError) as error:
         found.problems.append(f"run {run.run_id}: {error}")
         verdicts = outputs.verify_outputs(run)
@@ -174,7 +175,7 @@ def _sort_shard(
     index: int,
     verdict: Verdict,
     place: Place,
-    known: dict[int, GatheredShard],
+    known: Mapping[int, GatheredShard],
     found: _Sorted,
 ) -> None:
     if verdict.unreadable:
@@ -218,10 +219,3 @@ def _files_without_manifest(folder: Path) -> list[ShardFile]:
                 for number, path in enumerate(paths)
             ]
     return []
-
-
-def _gathered_shards(database: Path, run: Run) -> dict[int, GatheredShard]:
-    if not duckdb_file.exists(database):
-        return {}
-    with duckdb_file.opened(database, read_only=True) as labels:
-        return history.gathered_shards(labels, run.run_id)

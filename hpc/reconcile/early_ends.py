@@ -65,9 +65,9 @@ def mark_early_ends(
         grace: how long files of a task that has ended may take to show up.
         read_log_end: reads the end of a log.
     """
-    arrays = _tasks_by_array(shards, now - grace)
-    if not any(task.is_early for tasks in arrays.values() for task in tasks):
+    if not has_early_ends(shards, now=now, grace=grace):
         return tuple(shards)
+    arrays = _tasks_by_array(shards, now - grace)
     logs = _Logs(read_log_end)
     progress = {number: _progress_of(tasks) for number, tasks in arrays.items()}
     # Of each array, whether some task got further.
@@ -84,6 +84,11 @@ def mark_early_ends(
             ends = {task.shard: _node(task, logs, newest) for task in early}
         marked |= {(shard, number): end for shard, end in ends.items()}
     return tuple(_marked(shard, marked) for shard in shards)
+
+
+def has_early_ends(shards: Sequence[ShardFacts], *, now: datetime, grace: timedelta) -> bool:
+    """Tell whether any attempt ended before its first line. The arguments are those above."""
+    return any(_is_early(attempt, now - grace) for shard in shards for attempt in shard.attempts)
 
 
 def _tasks_by_array(

@@ -17,10 +17,21 @@ _LARGEST_SHARE = 0.05
 
 
 def look(
-    run: Run, executor: Executor, *, include_done: bool = False, lock_is_ours: bool = False
+    run: Run,
+    executor: Executor,
+    *,
+    include_done: bool = False,
+    open_only: bool = False,
+    lock_is_ours: bool = False,
 ) -> RunStatus:
     """Return the run as it is now. The arguments are those of `observe`."""
-    observation = observe(run, executor, include_done=include_done, lock_is_ours=lock_is_ours)
+    observation = observe(
+        run,
+        executor,
+        include_done=include_done,
+        open_only=open_only,
+        lock_is_ours=lock_is_ours,
+    )
     grace = timedelta(seconds=run.cluster.grace_seconds)
     policy = run.retry
     return RunStatus(

@@ -5,11 +5,11 @@ has published by then, or never will.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from hpc.executors.base import Executor, TaskQuery
-from hpc.reconcile.early_ends import mark_early_ends
+from hpc.reconcile.early_ends import has_early_ends, mark_early_ends
 from hpc.reconcile.log_end import read_log_end
 from hpc.run.model import (
     Attempt,
@@ -40,7 +40,12 @@ _NO_WORK = WorkFolder()
 
 
 def observe(
-    run: Run, executor: Executor, *, include_done: bool = False, lock_is_ours: bool = False
+    run: Run,
+    executor: Executor,
+    *,
+    include_done: bool = False,
+    open_only: bool = False,
+    lock_is_ours: bool = False,
 ) -> Observation:
     """Return what the run's folder and its executor show at this moment.
 
@@ -48,6 +53,8 @@ def observe(
         run: the run to look at.
         executor: what runs its tasks.
         include_done: whether to ask for the attempts of shards that are done, for the history.
+        open_only: whether nobody needs the attempts of shards that are done, unless another
+            shard's state depends on them. Those that are packed may then be missing.
         lock_is_ours: whether the caller holds the run's lock.
 
     Raises:
@@ -59,32 +66,43 @@ def observe(
     released = [submission for submission in submissions if submission.released_at]
     outputs = OutputFolder(run)
     verdicts = outputs.verify()
-    task_files = TaskFiles(run)
+    settled = _verified(verdicts) if open_only else frozenset()
+    task_files = TaskFiles(run, without=settled)
     asked = [
         submission
-        for submission in without_packed(released, task_files.packed)
+        for submission in without_packed(released, (*task_files.packed, *task_files.left_out))
         if include_done or not all(verdicts[shard].verified for shard in submission.plan.shards)
     ]
     now = datetime.now(UTC)
+    grace = timedelta(seconds=run.cluster.grace_seconds)
     query = executor.query(run, asked, lock_is_ours=lock_is_ours)
     if asked:
         verdicts = outputs.verify()
     outputs.remember()
-    looked_at = {submission.number for submission in asked}
     task_files.list_folders(submission.number for submission in released)
-    attempts = _attempts(task_files, released, query, verdicts, include_done)
-    _add_returned(run, task_files, executor, released, attempts)
-    shards = tuple(
-        _shard_facts(task_files, shard, verdict, attempts.get(shard.index, []), looked_at)
-        for shard, verdict in zip(run.manifest.shards, verdicts, strict=True)
+    traces = _Traces(
+        run=run,
+        executor=executor,
+        task_files=task_files,
+        released=released,
+        asked=frozenset(submission.number for submission in asked),
+        query=query,
+        verdicts=verdicts,
+        include_done=include_done,
     )
+    shards = _all_facts(traces)
+    if task_files.left_out and (
+        not settled <= _verified(verdicts) or has_early_ends(shards, now=now, grace=grace)
+    ):
+        task_files.read_left_out()
+        shards = _all_facts(traces)
     task_files.remember()
     return Observation(
         observed_at=now,
         shards=mark_early_ends(
             shards,
             now=now,
-            grace=timedelta(seconds=run.cluster.grace_seconds),
+            grace=grace,
             read_log_end=lambda shard, attempt: read_log_end(
                 log_of(run, shard, attempt, executor.log_file(run, shard, attempt))
             ),
@@ -95,7 +113,7 @@ def observe(
         submissions=submissions,
         is_labeled_elsewhere=run.manifest.is_labeled_elsewhere,
         unreadable=(*describe_lost_records(run), *task_files.unreadable),
-        asked=frozenset(looked_at),
+        asked=traces.asked,
     )
 
 
@@ -117,114 +135,158 @@ def with_limits(
     return replace(observation, limits=executor.limits(run))
 
 
-def _attempts(
-    task_files: TaskFiles,
-    released: Sequence[Submission],
-    query: TaskQuery,
-    verdicts: Sequence[Verdict],
-    include_done: bool,
-) -> dict[int, list[Attempt]]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Traces:
+    """What the folder and the executor have of the attempts."""
+
+    run: Run
+    executor: Executor
+    task_files: TaskFiles
+    released: Sequence[Submission]
+    asked: frozenset[int]
+    """The numbers of the submissions whose tasks the executor was asked about."""
+    query: TaskQuery
+    verdicts: Sequence[Verdict]
+    include_done: bool
+
+
+def _verified(verdicts: Sequence[Verdict]) -> frozenset[int]:
+    return frozenset(shard for shard, verdict in enumerate(verdicts) if verdict.verified)
+
+
+def _all_facts(traces: _Traces) -> tuple[ShardFacts, ...]:
+    """Return what was observed of each shard, in the order of the shards."""
+    attempts = _attempts(traces)
+    _add_returned(traces, attempts)
+    return tuple(
+        _shard_facts(traces, shard, verdict, attempts.get(shard.index, ()))
+        for shard, verdict in zip(traces.run.manifest.shards, traces.verdicts, strict=True)
+    )
+
+
+def _attempts(traces: _Traces) -> dict[int, list[Attempt]]:
     """Return the attempts of each shard, oldest first, by the shard's index."""
     attempts: dict[int, list[Attempt]] = {}
-    early = _judged_early(released)
-    for submission in released:
-        assert submission.released_at
-        number = submission.number
-        logs = task_files.logs(number)
+    left_out = traces.task_files.left_out
+    early = _judged_early(traces.released, left_out)
+    for submission in traces.released:
+        number, offset = submission.number, submission.plan.offset
         restarted = frozenset(submission.restarted)
         for index in submission.plan.indices:
-            shard = submission.plan.offset + index
-            is_done = verdicts[shard].verified
-            # What a shard that is done left behind decides nothing any more.
-            work = _NO_WORK if is_done else task_files.work(shard)
-            packed = task_files.packed.get((number, shard))
-            words: LastWords | UnreadableFile | None
-            record = packed.record if packed else query.records.get((number, index))
-            if packed:
-                words, began = packed.words, packed.began
-            else:
-                is_wanted = include_done or not is_done
-                words = task_files.last_words(number, shard) if is_wanted else None
-                began = shard in logs.last_words or shard in logs.with_server
-            attempts.setdefault(shard, []).append(
-                Attempt(
-                    number=number,
-                    array_job_id=submission.array_job_id,
-                    array_task_index=index,
-                    submitted_at=submission.released_at,
-                    record=record,
-                    words=None if isinstance(words, UnreadableFile) else words,
-                    unread_words=words if isinstance(words, UnreadableFile) else None,
-                    request=submission.plan.request,
-                    upstream=submission.plan.upstream,
-                    rows=0 if is_done else _kept_rows(task_files, number, shard, record),
-                    solo_attempts=work.solo_attempts.get(number, 0),
-                    began=began
-                    or number in work.began
-                    or (is_done and (shard, number) not in early),
-                    restarted=index in restarted,
-                    forced=submission.forced,
-                    hidden="" if record else query.hidden.get(number, ""),
-                    packed=packed.logs if packed else None,
-                )
-            )
+            shard = offset + index
+            if (number, shard) in left_out:
+                continue
+            attempt = _attempt(traces, submission, index, early)
+            if index in restarted:
+                attempt = replace(attempt, restarted=True)
+            attempts.setdefault(shard, []).append(attempt)
     return attempts
 
 
-def _add_returned(
-    run: Run,
-    task_files: TaskFiles,
-    executor: Executor,
-    released: Sequence[Submission],
-    attempts: Mapping[int, list[Attempt]],
-) -> None:
+def _attempt(
+    traces: _Traces, submission: Submission, index: int, early: Collection[tuple[int, int]]
+) -> Attempt:
+    """Return the attempt that a submission made at the shard of an array index.
+
+    Args:
+        traces: what there is of all attempts.
+        submission: the submission, which was released.
+        index: the array index.
+        early: what `_judged_early` returns.
+    """
+    assert submission.released_at
+    task_files, query = traces.task_files, traces.query
+    number, shard = submission.number, submission.plan.offset + index
+    is_done = traces.verdicts[shard].verified
+    # What a shard that is done left behind decides nothing any more.
+    work = _NO_WORK if is_done else task_files.work(shard)
+    packed = task_files.packed.get((number, shard))
+    words: LastWords | UnreadableFile | None
+    if packed:
+        record, words, began = packed.record, packed.words, packed.began
+    else:
+        logs = task_files.logs(number)
+        record = query.records.get((number, index))
+        is_wanted = traces.include_done or not is_done
+        words = task_files.last_words(number, shard) if is_wanted else None
+        began = shard in logs.last_words or shard in logs.with_server
+    return Attempt(
+        number=number,
+        array_job_id=submission.array_job_id,
+        array_task_index=index,
+        submitted_at=submission.released_at,
+        record=record,
+        words=None if isinstance(words, UnreadableFile) else words,
+        unread_words=words if isinstance(words, UnreadableFile) else None,
+        request=submission.plan.request,
+        upstream=submission.plan.upstream,
+        rows=0 if is_done else _kept_rows(task_files, number, shard, record),
+        solo_attempts=work.solo_attempts.get(number, 0),
+        began=began or number in work.began or (is_done and (shard, number) not in early),
+        forced=submission.forced,
+        hidden="" if record else query.hidden.get(number, ""),
+        packed=packed.logs if packed else None,
+    )
+
+
+def _add_returned(traces: _Traces, attempts: Mapping[int, list[Attempt]]) -> None:
     """Mark as begun the attempts that COMPLETED without an output, but whose workers returned."""
-    submissions = {submission.number: submission for submission in released}
+    submissions = {submission.number: submission for submission in traces.released}
     for shard, each in attempts.items():
         for place, attempt in enumerate(each):
             record = attempt.record
             is_known = attempt.began or attempt.packed is not None
             if is_known or record is None or record.cause is not Cause.NO_OUTPUT:
                 continue
-            names = task_files.logs(attempt.number).names
-            log = executor.log_file(run, shard, attempt)
+            names = traces.task_files.logs(attempt.number).names
+            log = traces.executor.log_file(traces.run, shard, attempt)
             submission = submissions[attempt.number]
             if has_returned(submission, attempt.array_task_index, names, log):
                 each[place] = replace(attempt, began=True)
 
 
-def _judged_early(released: Sequence[Submission]) -> set[tuple[int, int]]:
+def _judged_early(
+    released: Sequence[Submission], left_out: Collection[tuple[int, int]]
+) -> set[tuple[int, int]]:
     """Return (shard, attempt) of the attempts that a later submission did not count as crashes.
 
     A shard that is done has no files in its work folder any more, so this alone shows which of its
     former attempts had begun.
+
+    Args:
+        released: the submissions.
+        left_out: (attempt, shard) of attempts that do not matter.
     """
     attempts: dict[int, list[int]] = {}
     early: set[tuple[int, int]] = set()
     for submission in released:
+        number, offset = submission.number, submission.plan.offset
         for index in submission.plan.indices:
-            shard = submission.plan.offset + index
-            crashed = submission.crashed.get(index, ())
+            shard = offset + index
             before = attempts.setdefault(shard, [])
-            early.update((shard, number) for number in before if number not in crashed)
-            before.append(submission.number)
+            if before:
+                crashed = submission.crashed.get(index, ())
+                early.update((shard, each) for each in before if each not in crashed)
+            if (number, shard) not in left_out:
+                before.append(number)
     return early
 
 
 def _shard_facts(
-    task_files: TaskFiles,
-    shard: Shard,
-    verdict: Verdict,
-    attempts: Sequence[Attempt],
-    looked_at: Collection[int],
+    traces: _Traces, shard: Shard, verdict: Verdict, attempts: Sequence[Attempt]
 ) -> ShardFacts:
+    task_files = traces.task_files
+    last = attempts[-1] if attempts else None
+    # Only of a task that may be running: no more files are opened than that.
+    is_running = last is not None and last.phase in _MAY_RUN and last.number in traces.asked
+    if verdict.verified and not is_running:
+        return ShardFacts(
+            index=shard.index, posts=shard.posts, output=verdict, attempts=tuple(attempts)
+        )
     work = _NO_WORK if verdict.verified else task_files.work(shard.index)
     beat: Heartbeat | UnreadableFile | None = None
     left_behind = None
     known = {attempt.number: attempt.rows for attempt in attempts}
-    last = attempts[-1] if attempts else None
-    # Only of a task that may be running: no more files are opened than that.
-    is_running = last is not None and last.phase in _MAY_RUN and last.number in looked_at
     if last and is_running:
         beat = task_files.heartbeat(last.number, shard.index)
     kept = {

@@ -61,9 +61,9 @@ def judge(
         unseen: a task of the run that works without a record in Slurm, so that the lack of a
             record proves nothing; empty if there is none.
     """
-    verdict = partial(Judgement, index=shard.index)
     if shard.output.verified:
-        return verdict(rule=1, state=State.DONE)
+        return Judgement(index=shard.index, rule=1, state=State.DONE)
+    verdict = partial(Judgement, index=shard.index)
     if not shard.attempts and not shard.output.unreadable:
         if observation.is_labeled_elsewhere:
             message = "another engine labels it, and its answers were not adopted yet"

@@ -37,9 +37,9 @@ _Memory = dict[str, tuple[int, int, int, str, dict[str, int], int, dict[str, int
 class OutputFolder:
     """The outputs of a run during one look at it.
 
-    The memory is read once. `verify` may be called again, since tasks publish while we look; each
-    call opens only the outputs that did not verify before, or have changed. `remember` keeps what
-    was verified.
+    The memory is read once. `verify` may be called again, since tasks publish while we look. It
+    opens only the outputs that did not verify before, or have changed since the last look; within
+    this one, what has verified stays so. `remember` keeps what was verified.
     """
 
     def __init__(self, run: Run) -> None:
@@ -48,18 +48,22 @@ class OutputFolder:
         self._names = {output_name(shard.index): shard.index for shard in run.manifest.shards}
         self._remembered = _remembered(run.folder)
         self._known = self._remembered
+        self._verified: frozenset[str] = frozenset()
 
     def verify(self) -> tuple[Verdict, ...]:
         """Return one verdict per shard, in the order of the shards."""
         verdicts = [Verdict()] * len(self._names)
-        known: _Known = {}
-        unreadable = self._examine(
-            _listed(self._run.folder / "outputs", self._names), known, verdicts
-        )
+        listed = _listed(self._run.folder / "outputs", self._names)
+        known = {name: self._known[name] for name in listed if name in self._verified}
+        for name, (_, verdict) in known.items():
+            verdicts[self._names[name]] = verdict
+        new = [name for name in listed if name not in known]
+        unreadable = self._examine(new, known, verdicts)
         if unreadable:
             time.sleep(PAUSE_S)
             self._examine(unreadable, known, verdicts)
         self._known = known
+        self._verified = frozenset(known)
         return tuple(verdicts)
 
     def _examine(self, names: Iterable[str], known: _Known, verdicts: list[Verdict]) -> list[str]:

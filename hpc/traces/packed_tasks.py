@@ -6,7 +6,7 @@ one counts. A last line that is incomplete, because the process was killed, does
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,7 +38,15 @@ class PackedTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where its logs are in the shard's log."""
 
 
+class _PackedKey(msgspec.Struct, frozen=True):
+    """Which attempt at which shard a line is about."""
+
+    shard: int
+    attempt: int
+
+
 _DECODER = msgspec.json.Decoder(PackedTask)
+_KEY_DECODER = msgspec.json.Decoder(_PackedKey)
 
 
 def packed_log_path(run_dir: Path, shard: int) -> Path:
@@ -61,11 +69,7 @@ def read_packed_tasks(run_dir: Path) -> tuple[PackedTasks, list[str]]:
         OSError: the list is there but cannot be read now.
     """
     path = _path(run_dir)
-    try:
-        content = _read_list(path)
-    except FileNotFoundError:
-        return {}, []
-    lines = content[: content.rfind(b"\n") + 1].splitlines()
+    lines = _read_lines(path).splitlines()
     packed: dict[tuple[int, int], PackedTask] = {}
     problems: list[str] = []
     for number, line in enumerate(lines, start=1):
@@ -78,8 +82,40 @@ def read_packed_tasks(run_dir: Path) -> tuple[PackedTasks, list[str]]:
     return packed, problems
 
 
-def without_packed(submissions: Iterable[Submission], packed: PackedTasks) -> Iterator[Submission]:
-    """Yield the submissions with those of their tasks that are not packed; none without any."""
+def read_packed_keys(run_dir: Path, shards: Collection[int]) -> frozenset[tuple[int, int]] | None:
+    """Return the attempts and shards that are packed, without what is left of them.
+
+    Reading only the keys takes a fifth of the time.
+
+    Args:
+        run_dir: the run's folder.
+        shards: the shards whose tasks nobody will ask about.
+
+    Returns:
+        The keys as `PackedTasks` has them. None if the list has other shards too, or a damaged
+        line.
+
+    Raises:
+        OSError: the list is there but cannot be read now.
+    """
+    try:
+        keys = _KEY_DECODER.decode_lines(_read_lines(_path(run_dir)))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    if not {key.shard for key in keys} <= set(shards):
+        return None
+    return frozenset((key.attempt, key.shard) for key in keys)
+
+
+def without_packed(
+    submissions: Iterable[Submission], packed: Iterable[tuple[int, int]]
+) -> Iterator[Submission]:
+    """Yield the submissions with those of their tasks that are not packed; none without any.
+
+    Args:
+        submissions: the submissions.
+        packed: the attempts and shards that are packed, as `PackedTasks` has them.
+    """
     shards: dict[int, set[int]] = {}
     for number, shard in packed:
         shards.setdefault(number, set()).add(shard)
@@ -110,6 +146,15 @@ def read_excerpt(log: Path, excerpt: LogExcerpt) -> bytes | None:
         return archive.read_range(log, excerpt.offset, excerpt.length)
     except (OSError, DamagedError):
         return None
+
+
+def _read_lines(path: Path) -> bytes:
+    """Return the whole lines of the list; nothing if nothing is packed."""
+    try:
+        content = _read_list(path)
+    except FileNotFoundError:
+        return b""
+    return content[: content.rfind(b"\n") + 1]
 
 
 def _read_list(path: Path) -> bytes:

@@ -1,7 +1,7 @@
 """Read what the tasks of a run wrote, and collect the problems with it, during one look."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -11,7 +11,12 @@ import msgspec
 from hpc.run.model import Run, UnreadableFile
 from hpc.traces.file_cache import CacheFile, FileCache, Stamp
 from hpc.traces.log_folder import LogFolder, list_log_folder
-from hpc.traces.packed_tasks import PackedTasks, read_packed_tasks, size_of_list
+from hpc.traces.packed_tasks import (
+    PackedTasks,
+    read_packed_keys,
+    read_packed_tasks,
+    size_of_list,
+)
 from hpc.traces.work_folder import WorkFolder, list_work_folder
 from pipeline import files
 from pipeline.errors import InputError, UnreadableError
@@ -27,8 +32,14 @@ _NOTHING = WorkFolder()
 class TaskFiles:
     """The files of a run's tasks. Each folder is listed once, when it is first needed."""
 
-    def __init__(self, run: Run) -> None:
-        """Read the caches that earlier looks have saved."""
+    def __init__(self, run: Run, *, without: Collection[int] = ()) -> None:
+        """Read the caches that earlier looks have saved.
+
+        Args:
+            run: the run.
+            without: shards whose packed tasks are of no interest. `packed` has them nevertheless
+                if it has others, too.
+        """
         self._run = run
         self._words = FileCache(run.folder, CacheFile.LAST_WORDS, LastWords)
         self._heartbeats = FileCache(run.folder, CacheFile.HEARTBEATS, Heartbeat)
@@ -40,6 +51,9 @@ class TaskFiles:
         """What is wrong with files: they are damaged, unreadable, or of another version."""
         self.packed: PackedTasks = {}
         """What was packed and no longer has files of its own."""
+        self.left_out: frozenset[tuple[int, int]] = frozenset()
+        """The attempts and shards that are packed, and that `packed` leaves out."""
+        self._without = without
         self._packed_size = 0
         self._read_packed()
 
@@ -58,9 +72,19 @@ class TaskFiles:
         """Read the packed tasks, unless nothing was added since."""
         size = size_of_list(self._run.folder)
         if size != self._packed_size:
+            self._packed_size = size
+            keys = read_packed_keys(self._run.folder, self._without) if self._without else None
+            self.left_out = keys or frozenset()
+            if keys is not None:
+                self.packed = {}
+                return
             self.packed, problems = read_packed_tasks(self._run.folder)
             self.unreadable += [problem for problem in problems if problem not in self.unreadable]
-            self._packed_size = size
+
+    def read_left_out(self) -> None:
+        """Read the packed tasks of all shards."""
+        self._without, self._packed_size = (), 0
+        self._read_packed()
 
     def logs(self, attempt: int) -> LogFolder:
         """Return what lies in an attempt's log folder."""

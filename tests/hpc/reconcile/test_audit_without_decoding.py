@@ -149,10 +149,10 @@ def test_what_is_found_does_not_depend_on_what_was_recorded(
 ) -> None:
     restore(gathered)
     # Files that change after they were listed are the hardest: their footers are not read again.
-    listed = collect_files(Path(gathered.manifest.database), [gathered]).gathered
+    listed = list_gathered(gathered)
     for edit in edits:
         apply(gathered, edit)
-    now = collect_files(Path(gathered.manifest.database), [gathered]).gathered
+    now = list_gathered(gathered)
     for outputs in (listed, now):
         bare = [replace(output, proof=None) for output in outputs]
         assert compare(gathered, outputs) == compare(gathered, bare)
@@ -183,13 +183,19 @@ def test_a_database_of_an_earlier_version_is_audited_and_gathered_into(gathered:
     restore(gathered)
     for column in history.PROOF_COLUMNS:
         apply(gathered, (f"ALTER TABLE shards DROP COLUMN {column}", 0, 0))
-    outputs = collect_files(Path(gathered.manifest.database), [gathered]).gathered
+    outputs = list_gathered(gathered)
     assert [output.proof for output in outputs] == [None] * SHARDS
     assert compare(gathered, outputs) == (Compared(), [])
     output_path(gathered.folder, 0).unlink()
     publish_shard(gathered.folder, gathered.manifest, 0)
     gather(gathered)
     assert [output.proof is None for output in gathered_outputs(gathered)] == [False, True, True]
+
+
+def list_gathered(run: Run) -> Sequence[ShardFile]:
+    with duckdb_file.opened(Path(run.manifest.database), read_only=True) as labels:
+        recorded = history.gathered_shards(labels, run.run_id)
+    return collect_files({run.run_id: recorded}, [run]).gathered
 
 
 def gathered_outputs(run: Run) -> list[ShardFile]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from hpc.api import auditing
+from hpc.api.auditing import AuditedBacklog
 from hpc.reconcile.audit_files import collect_files
 from hpc.reconcile.rebuild import rebuild
 from pipeline.backlog import sources
@@ -118,8 +119,10 @@ class Arrivals(RuleBasedStateMachine):
     def audit(self) -> Audit:
         config, runs = self.growing.settings(), self.growing.runs()
         source = sources.find_source(config.backlog, (self.growing.bench.folder,))
-        files = collect_files(config.storage.database, runs)
-        return auditing.audit_backlog(config, source, runs, files)
+        backlog = AuditedBacklog(config=config, source=source, runs=runs, unusable=[])
+        recorded = auditing.read_records(config, runs)
+        files = collect_files(recorded.gathered, runs)
+        return auditing.audit_backlog(backlog, recorded, files)
 
     @rule()  # not an invariant: it takes as long as all else together
     def the_audit_places_every_post(self) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -16,7 +17,7 @@ from hpc.database.gather_outputs import Target, gather
 from hpc.database.history_rows import attempt_rows
 from hpc.display.attempts import AttemptReport
 from hpc.display.terminal.render import plain_text
-from hpc.executors.base import Executor
+from hpc.executors.base import Executor, TaskQuery
 from hpc.executors.local.executor import LocalExecutor
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.executor import SlurmExecutor
@@ -24,10 +25,11 @@ from hpc.locks import run_lock
 from hpc.reconcile.look import look
 from hpc.reconcile.pack import pack_gathered
 from hpc.run import run_folder
-from hpc.run.model import ArrayPlan, Run, Submission
+from hpc.run.model import ArrayPlan, Run, State, Submission
 from hpc.run.run_state import RunStatus
 from hpc.run.submissions import write_submission
 from hpc.traces.packed_tasks import FILE_NAME, packed_log_path
+from pipeline.errors import Cause
 from pipeline.run_files import heartbeat, last_words
 from pipeline.run_files.heartbeat import HeartbeatWriter
 from pipeline.run_files.last_words import LastWordsWriter
@@ -179,6 +181,70 @@ def test_verbs_show_the_same_after_packing(run: Run) -> None:
     before = story(run)
     assert pack(run) == 2
     assert story(run) == before
+
+
+def remove_all_signs_of_life(run: Run, number: int, shard: int) -> None:
+    """Leave of a task what one leaves that ended before its first line."""
+    for path in (
+        last_words.path_of(run.folder, number, shard),
+        server_log_path(run.folder, number, shard),
+        *work_path(run.folder, shard).iterdir(),
+    ):
+        path.unlink()
+
+
+def looks_at_open_shards(run: Run) -> tuple[RunStatus, RunStatus]:
+    """A look that leaves out what only the shards that are done need, and one that does not."""
+    executor = executor_of(run)
+    return (
+        look(run, executor, open_only=True, lock_is_ours=True),
+        look(run, executor, lock_is_ours=True),
+    )
+
+
+def test_a_look_at_open_shards_leaves_out_what_is_packed(run: Run) -> None:
+    pack(run)
+    narrow, whole = looks_at_open_shards(run)
+    assert [len(shard.attempts) for shard in narrow.observation.shards] == [0, 0, 2]
+    assert narrow.observation.shards[2] == whole.observation.shards[2]
+    assert narrow.judgements == whole.judgements
+    assert narrow.observation.asked == whole.observation.asked
+
+
+def test_a_look_at_open_shards_knows_that_other_tasks_got_further(run: Run) -> None:
+    """Without the tasks that are packed, every task of the arrays would seem to end early."""
+    remove_all_signs_of_life(run, 1, 2)
+    remove_all_signs_of_life(run, 2, 2)
+    pack(run)
+    narrow, whole = looks_at_open_shards(run)
+    assert narrow.judgements[2].cause is Cause.NODE
+    assert narrow.judgements == whole.judgements
+
+
+def test_a_look_at_open_shards_shows_one_whose_output_is_gone(run: Run) -> None:
+    pack(run)
+    output_path(run.folder, 1).unlink()
+    narrow, whole = looks_at_open_shards(run)
+    assert len(narrow.observation.shards[1].attempts) == 2
+    assert narrow.judgements == whole.judgements
+
+
+def test_a_look_at_open_shards_shows_one_whose_output_goes_meanwhile(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack(run)
+    executor = executor_of(run)
+    query, output = executor.query, output_path(run.folder, 1)
+
+    def query_slowly(*arguments: Any, **options: Any) -> TaskQuery:
+        output.unlink()
+        return query(*arguments, **options)
+
+    monkeypatch.setattr(executor, "query", query_slowly)
+    narrow = look(run, executor, open_only=True, lock_is_ours=True)
+    monkeypatch.undo()
+    assert narrow.judgements == looks_at_open_shards(run)[1].judgements
+    assert narrow.judgements[1].state is not State.DONE
 
 
 def test_the_history_is_the_same_after_packing_and_after_a_rebuild(
