@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import psutil
+from pipeline.late_imports import psutil
 
 
 def describe_file_system(path: Path) -> str:

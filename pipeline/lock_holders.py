@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
+from pipeline.late_imports import psutil
 from pipeline.terminal import one_line
 
 LOCKS = Path("/proc/locks")

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-import psutil
+from pipeline.late_imports import psutil
 
 PROC = Path("/proc")
 _LISTENS = "0A"  # the kernel's TCP_LISTEN
@@ -19,11 +19,8 @@ _SOCKET = "socket:["
 PR_SET_DUMPABLE = 4
 CGROUPS = Path("/sys/fs/cgroup")
 
-# What asking about a process raises once it has ended.
-ProcessError = psutil.Error
 
-
-def descendants(ancestor: int) -> list[psutil.Process]:
+def descendants(ancestor: int) -> list["psutil.Process"]:
     """Return the running processes below `ancestor`, also those that left its process group."""
     try:
         children = psutil.Process(ancestor).children(recursive=True)
@@ -32,7 +29,13 @@ def descendants(ancestor: int) -> list[psutil.Process]:
     return [child for child in children if _has_not_ended(child)]
 
 
-def _has_not_ended(process: psutil.Process) -> bool:
+def send_signal(process: "psutil.Process", number: int) -> None:
+    """Send a signal to a process that may have ended meanwhile."""
+    with contextlib.suppress(psutil.Error):
+        process.send_signal(number)
+
+
+def _has_not_ended(process: "psutil.Process") -> bool:
     try:
         return process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
     except psutil.NoSuchProcess:
@@ -63,7 +66,8 @@ def resident_mb(process: int | None = None) -> float | None:
 
 def seconds_since_start() -> float:
     """Return for how many seconds this process has been running."""
-    return time.time() - psutil.Process().create_time()
+    created_at: float = psutil.Process().create_time()
+    return time.time() - created_at
 
 
 class ForeignListener(ConnectionError):

@@ -22,13 +22,13 @@ from hpc.run.model import Judgement, Observation, Run, State
 from hpc.run.run_state import RunState
 from hpc.runs import find_runs
 from hpc.runs.unusable_runs import find_unusable
-from pipeline.arrow import compute as pc
 from pipeline.database import duckdb_file, history, label_tables, output_proofs, supersede
 from pipeline.database.duckdb_file import Patience
 from pipeline.database.history import GatheredShard
 from pipeline.database.output_proofs import OutputProof
 from pipeline.database.supersede import Replacement
 from pipeline.errors import InputError, RunError, UnreadableError
+from pipeline.late_imports import arrow_compute as pc
 from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.run_files import output
 from pipeline.run_files.manifest import output_path

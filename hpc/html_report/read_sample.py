@@ -6,8 +6,8 @@ import pyarrow as pa
 
 from hpc.html_report.facts import SampleFacts
 from hpc.run.model import Run
-from pipeline.arrow import compute as pc
 from pipeline.errors import DamagedError, InputError, UnreadableError
+from pipeline.late_imports import arrow_compute as pc
 from pipeline.run_files import sample_file
 
 

@@ -12,9 +12,8 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from pipeline import limits
+from pipeline.late_imports import psutil
 from pipeline.ownership import user_name
 
 TASK = "pipeline.worker"
@@ -116,14 +115,14 @@ def send_sigterm(owner: LockOwner, lock: Path) -> bool:
     return True
 
 
-def _terminate(process: psutil.Process, owner: LockOwner) -> None:
+def _terminate(process: "psutil.Process", owner: LockOwner) -> None:
     try:
         process.terminate()
     except psutil.AccessDenied:
         raise PermissionError(f"{owner} is not yours to stop") from None
 
 
-def _running(owner: LockOwner) -> psutil.Process | None:
+def _running(owner: LockOwner) -> "psutil.Process | None":
     try:
         process = psutil.Process(owner.pid)
         return process if _identify(process) == owner else None
@@ -139,7 +138,7 @@ def _read_note(lock: Path) -> LockOwner | None:
         return None
 
 
-def _identify(process: psutil.Process) -> LockOwner:
+def _identify(process: "psutil.Process") -> LockOwner:
     try:
         seconds = process.create_time() - psutil.boot_time()
         started = str(round(seconds * os.sysconf("SC_CLK_TCK")))
@@ -148,7 +147,7 @@ def _identify(process: psutil.Process) -> LockOwner:
     return LockOwner(process.pid, socket.gethostname(), started)
 
 
-def _has_open(process: psutil.Process, lock: Path) -> bool:
+def _has_open(process: "psutil.Process", lock: Path) -> bool:
     """Tell whether a process has this very file open.
 
     False also for another user's process, whose files the kernel does not show.

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import files
-from pipeline.arrow import compute as pc
 from pipeline.config.sections import Sharding
 from pipeline.errors import InputError
+from pipeline.late_imports import arrow_compute as pc
 from pipeline.model import SHARD_SCHEMA, Shard
 from pipeline.progress import NO_PROGRESS, Progress, Step
 from pipeline.run_files.manifest import shard_path

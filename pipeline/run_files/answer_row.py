@@ -11,8 +11,8 @@ from datetime import datetime
 import pyarrow as pa
 
 from pipeline import usage
-from pipeline.arrow import compute as pc
 from pipeline.errors import Cause, TaskError
+from pipeline.late_imports import arrow_compute as pc
 from pipeline.model import (
     ENVELOPE,
     KIND_TYPES,

@@ -21,8 +21,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline import files, usage
-from pipeline.arrow import compute as pc
 from pipeline.errors import DamagedError, TaskError, UnreadableError
+from pipeline.late_imports import arrow_compute as pc
 from pipeline.model import RAW, RAW_SCHEMA, UNSENT, Answer, Column
 from pipeline.run_files import answer_journal, reason_counts
 from pipeline.run_files.answer_journal import AnswerJournal, JournalReader

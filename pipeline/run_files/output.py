@@ -19,8 +19,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline import files, usage
-from pipeline.arrow import compute as pc
 from pipeline.errors import Cause, DamagedError, TaskError, UnreadableError
+from pipeline.late_imports import arrow_compute as pc
 from pipeline.model import COPIED_FROM, POST_COLUMNS, Column, output_schema
 from pipeline.run_files import output_rows, read_parquet, reason_counts, responses
 from pipeline.run_files.answer_row import sum_columns

@@ -10,8 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline import files
-from pipeline.arrow import compute as pc
 from pipeline.errors import DamagedError, UnreadableError
+from pipeline.late_imports import arrow_compute as pc
 from pipeline.model import COPIED_FROM, ENVELOPE, PROVENANCE
 from pipeline.run_files import read_parquet
 from pipeline.run_files.manifest import Manifest, shard_path

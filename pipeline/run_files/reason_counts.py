@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import usage
-from pipeline.arrow import compute as pc
+from pipeline.late_imports import arrow_compute as pc
 from pipeline.model import REASON
 
 REASONS = "hpc.reasons"

@@ -17,7 +17,7 @@ import json
 
 import pyarrow as pa
 
-from pipeline.arrow import compute as pc
+from pipeline.late_imports import arrow_compute as pc
 
 # How the values of a column are hashed, by their type. The names are part of the digest.
 _TYPES = {

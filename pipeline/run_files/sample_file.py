@@ -17,9 +17,9 @@ import msgspec
 import pyarrow as pa
 
 from pipeline import files
-from pipeline.arrow import compute as pc
 from pipeline.config.keys import Section, key, one_of
 from pipeline.errors import DamagedError, InputError
+from pipeline.late_imports import arrow_compute as pc
 from pipeline.messages.options import SAMPLE_NAME
 from pipeline.run_files import read_parquet
 from pipeline.run_files.json_record import parse_record

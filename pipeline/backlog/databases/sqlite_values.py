@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from pipeline.arrow import compute as pc
 from pipeline.backlog.databases.sqlite_query import State
 from pipeline.backlog.records.python_literals import (
     NO_SUCH_KEY,
@@ -14,6 +13,7 @@ from pipeline.backlog.records.python_literals import (
     parse_literals,
     value_at,
 )
+from pipeline.late_imports import arrow_compute as pc
 from pipeline.model import INVALID_TEXT, NO_TEXT
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"

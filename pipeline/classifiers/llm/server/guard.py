@@ -102,8 +102,7 @@ class Guard:
     def _signal_all(self, number: int) -> None:
         """Signal every descendant, in whatever process group."""
         for process in processes.descendants(os.getpid()):
-            with contextlib.suppress(processes.ProcessError):
-                process.send_signal(number)
+            processes.send_signal(process, number)
 
     def _poll(self, seconds: float) -> None:
         for key, _ in self._selector.select(seconds):
