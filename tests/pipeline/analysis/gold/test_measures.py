@@ -188,7 +188,7 @@ def test_categories_that_the_other_lacks_count_as_mistakes() -> None:
 
 
 def test_columns_of_kinds_that_do_not_fit_say_what_is_needed() -> None:
-    assert "--threshold" in not_judged([3.5, 7.0], {0: True, 1: False})
+    assert "threshold" in not_judged([3.5, 7.0], {0: True, 1: False})
     assert "texts" in not_judged([0.5, 0.7], {0: "toxic", 1: "civil"})
     many = [f"word {number}" for number in range(60)]
     assert "free text" in not_judged(many, dict(enumerate(many)))
