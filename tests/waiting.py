@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
+# For what takes a second on a quiet machine. It ends a test of something that never happens.
+PATIENCE_S = 300.0
 
 
 def wait_until(
@@ -13,7 +15,7 @@ def wait_until(
     what: str = "what the test waits for",
     *,
     task: "subprocess.Popen[str] | None" = None,
-    seconds: float = 60.0,
+    seconds: float = PATIENCE_S,
     poll_seconds: float = 0.01,
 ) -> T:
     """Return the first true answer of `happened`, which is asked at least once.

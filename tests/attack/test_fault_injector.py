@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.attack.faults import Faults, InjectedFault
+from tests.waiting import PATIENCE_S
 
 # Each prints the errno, or "fine".
 REPORTING = """
@@ -35,7 +36,7 @@ def run(code: str, *arguments: object, env: Mapping[str, str]) -> str:
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_S,
     ).stdout.strip()
 
 
@@ -175,7 +176,7 @@ for line in sys.stdin:
     path.unlink()  # its descriptor still has its name
     faults.fail("read", str(path), errno.EIO)
     assert ask() == str(errno.EIO)
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE_S)
     assert faults.injected() == [
         InjectedFault(process.pid, "read", errno.ESTALE, str(path)),
         InjectedFault(process.pid, "read", errno.EIO, str(path)),

@@ -54,7 +54,7 @@ def test_a_shard_is_judged_once_they_can_be_read(
     assert (code, seen["state"], seen["cause"]) == (1, state, None)
     assert str(bench.runs()[0] / "logs/0001/00001.last-words.json") in seen["message"]
     for verb in (("resubmit", "--force"), ("supervise", "--once")):
-        done = ended(bench.start(*verb, env=faults.environment()), within=120)
+        done = ended(bench.start(*verb, env=faults.environment()))
         assert (done.returncode, "Traceback" in done.stderr) == (1, False)
     faults.clear()
     assert bench.states()[1] == ("blocked", "refused", 1)

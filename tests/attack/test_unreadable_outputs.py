@@ -26,7 +26,7 @@ def call(bench: Bench, faults: Faults, *words: object) -> int:
     verb, *arguments = words
     # Long enough for the retries on a slow machine.
     process = bench.start(str(verb), *arguments, env=faults.environment())
-    return exit_code(ended(process, within=120))
+    return exit_code(ended(process))
 
 
 def outputs(bench: Bench) -> dict[str, bytes]:
@@ -97,7 +97,7 @@ def test_supervise_does_not_wait_without_end_for_an_output(bench: Bench, faults:
     forget_looks(bench)
     faults.fail("read", "*/outputs/00000.parquet", errno.ESTALE)
     process = bench.start("supervise", "--once", env=faults.environment())
-    done = ended(process, within=120)
+    done = ended(process)
     assert exit_code(done) == 1
     assert done.stderr.startswith("error: ")
     assert bench.asked() == once(POSTS)

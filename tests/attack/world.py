@@ -18,11 +18,10 @@ from tests.attack.faults import Faults
 from tests.hpc.cli_bench import Bench, ended
 from tests.hpc.processes import tasks_of
 from tests.pipeline import run_builders
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 
 POSTS_IN_SHARD = 3
 OLD, NEWER, NEW = 9, 9, 3  # posts of the complete run, of the interrupted one, and of none
-PATIENCE_S = 40.0
 
 
 class Ended(NamedTuple):

@@ -12,6 +12,7 @@ import yaml
 from tests.docs.pages import ROOT, read
 from tests.hpc.cli_bench import Bench, exit_code
 from tests.servers.perspective import Fault, PerspectiveServer
+from tests.waiting import PATIENCE_S
 
 PAGE = "docs/how-to/before-31-december-2026.md"
 CONFIG = "configs/perspective_archive.yaml"
@@ -61,7 +62,12 @@ class Keeper:
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=60
+            command,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE_S,
         )
 
 

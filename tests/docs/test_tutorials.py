@@ -17,6 +17,7 @@ import pytest
 
 from tests.docs.pages import ROOT, Block, read
 from tests.hpc.in_process import Done, call_verb
+from tests.waiting import PATIENCE_S
 
 # What a reader does once, and the tests' own environment has done already.
 INSTALLING = ("python3 -m venv", "source ", "pip install", "module load", "export ")
@@ -82,7 +83,7 @@ class Reader:
     def _run(self, *command: str) -> str:
         done = subprocess.run(
             command, cwd=self.folder, env=self._env, stdin=subprocess.DEVNULL, check=False,
-            capture_output=True, text=True, timeout=120,
+            capture_output=True, text=True, timeout=PATIENCE_S,
         )  # fmt: skip
         return self._printed(command[-1], done)
 

@@ -22,6 +22,7 @@ from tests.pipeline import run_builders, scripted_classifier
 from tests.pipeline.backlog.source_files import json_lines_file
 from tests.pipeline.module_path import module_path
 from tests.pipeline.run_builders import SourcePost
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 CLASSIFIERS = """[pipeline.classifiers]
@@ -147,10 +148,10 @@ class Bench:
         return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*"))
 
 
-def ended(process: Process, *, within: float = 60.0) -> Done:
+def ended(process: Process) -> Done:
     """Its exit code and what it printed."""
     try:
-        out, err = process.communicate(timeout=within)
+        out, err = process.communicate(timeout=PATIENCE_S)
     except subprocess.TimeoutExpired:
         process.kill()
         raise

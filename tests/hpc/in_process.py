@@ -15,8 +15,8 @@ import pytest
 
 from hpc.command_line import cli
 from hpc.run.exit_codes import INTERRUPTED
+from tests.waiting import PATIENCE_S
 
-PATIENCE_S = 300
 CHANGED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
 Done = subprocess.CompletedProcess[str]
 
@@ -74,11 +74,11 @@ def _signal_handlers() -> Iterator[None]:
     """Restore the handlers that a verb sets, and end a verb that hangs."""
 
     def give_up(number: int, frame: FrameType | None) -> NoReturn:
-        raise AssertionError(f"the verb took more than {PATIENCE_S} s")
+        raise AssertionError(f"the verb took more than {PATIENCE_S:g} s")
 
     before = {number: signal.getsignal(number) for number in CHANGED_SIGNALS}
     signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(PATIENCE_S)
+    signal.alarm(int(PATIENCE_S))
     try:
         yield
     finally:

@@ -12,6 +12,7 @@ from pipeline.model import WorkOrder
 from pipeline.run_files import answer_journal
 from pipeline.run_files.checkpoint import rows_by_attempt
 from tests.pipeline.module_path import module_path
+from tests.waiting import PATIENCE_S
 
 # Makes the type `unpaced_perspective` known to tasks, as an installed package would.
 ENTRY_POINTS = Path(__file__).parent / "entry_points"
@@ -50,7 +51,7 @@ def start(
     )
 
 
-def finished(task: "subprocess.Popen[str]", *, within: float = 60.0) -> tuple[int, str, str]:
+def finished(task: "subprocess.Popen[str]", *, within: float = PATIENCE_S) -> tuple[int, str, str]:
     """Its exit code, stdout and stderr."""
     try:
         out, err = task.communicate(timeout=within)

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import requests
 
+from tests.waiting import PATIENCE_S
+
 from .perspective import ANALYZE, Fault, PerspectiveServer, score
 
 ROOT = Path(__file__).parents[2]
@@ -227,10 +229,10 @@ def test_a_stop_ends_a_late_answer_and_a_restart_keeps_the_address() -> None:
 
     with PerspectiveServer(key="K", faults=faults) as server, ThreadPoolExecutor(1) as pool:
         late = pool.submit(ask, server)
-        assert arrived.wait(10)
+        assert arrived.wait(PATIENCE_S)
         address = server.url
         server.stop()
-        assert isinstance(late.exception(timeout=10), requests.ConnectionError)
+        assert isinstance(late.exception(timeout=PATIENCE_S), requests.ConnectionError)
         with pytest.raises(requests.ConnectionError, match="refused"):
             ask(server)
         assert (server.start().url, ask(server).status_code) == (address, 200)
@@ -262,4 +264,4 @@ def test_the_stand_in_can_run_as_a_process(tmp_path: Path) -> None:
         assert json.loads(stats.text)["requests"] == 0
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=PATIENCE_S) == 0

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.waiting import PATIENCE_S
+
 _PROMPT = re.compile(rb"\n[a-z ]+(?: \[.*\])?: \Z")
 _MOST_PROMPTS = 40
-_PATIENCE_S = 60.0
 CTRL_C, CTRL_D = "\x03", "\x04"
 
 
@@ -75,8 +76,8 @@ def _read_or_kill(terminal: int, process: subprocess.Popen[bytes]) -> bytes:
 
 
 def _read(terminal: int) -> bytes:
-    if not select.select([terminal], [], [], _PATIENCE_S)[0]:
-        raise TimeoutError(f"nothing was shown for {_PATIENCE_S:.0f} s")
+    if not select.select([terminal], [], [], PATIENCE_S)[0]:
+        raise TimeoutError(f"nothing was shown for {PATIENCE_S:.0f} s")
     try:
         return os.read(terminal, 65536)
     except OSError:  # the program has ended

@@ -13,6 +13,7 @@ from hpc.command_line.cli import VERBS
 from tests.hpc.cli_bench import Bench, valence_run
 from tests.hpc.forked_verbs import ForkedVerbs
 from tests.hpc.in_process import Done
+from tests.waiting import PATIENCE_S
 
 # Modules that take long to import, and that `hpc --help` does not need.
 HEAVY = ("duckdb", "numpy", "pyarrow", "requests", "rich", "shtab", "yaml")
@@ -21,7 +22,7 @@ HEAVY = ("duckdb", "numpy", "pyarrow", "requests", "rich", "shtab", "yaml")
 def run(bench: Bench, *command: str) -> Done:
     return subprocess.run(
         command, cwd=bench.folder, env={**bench.env, "COLUMNS": "100"}, capture_output=True,
-        text=True, check=False, stdin=subprocess.DEVNULL, timeout=60,
+        text=True, check=False, stdin=subprocess.DEVNULL, timeout=PATIENCE_S,
     )  # fmt: skip
 
 

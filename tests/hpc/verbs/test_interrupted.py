@@ -74,7 +74,7 @@ def test_after_a_second_ctrl_c_submit_exits_at_once_and_its_tasks_end_by_themsel
         "it is noted",
     )
     driver.send_signal(signal.SIGINT)
-    assert exit_code(ended(driver, within=10)) == 130
+    assert exit_code(ended(driver)) == 130
     assert len(tasks_of(bench.folder)) == 2
     assert exit_code(bench.submit()) == 3
     gate.touch()

@@ -15,6 +15,7 @@ from pipeline.terminal import clean
 from tests.pipeline.classifiers.classifier_setup import KEY, Scripted, endpoint
 from tests.pipeline.service.scripted_replies import FAILURES, GOOD, NEVER, QUOTA
 from tests.servers.http import LoopbackServer, Reply
+from tests.waiting import PATIENCE_S
 
 PLAIN = {"Content-Type": "application/json"}  # without a charset it is still UTF-8
 
@@ -100,7 +101,7 @@ def test_the_post_is_at_fault_when_another_is_answered_between_its_attempts(name
         def script(nth: int) -> Reply:
             if nth == 6:
                 other.start()
-                other.join(10)
+                other.join(PATIENCE_S)
             return GOOD if nth == 7 else FAILURES[name]
 
         reply = shared.post({}, NEVER)
@@ -127,7 +128,7 @@ def test_the_service_is_at_fault_when_others_were_answered_only_as_the_outage_be
         def script(nth: int) -> Reply:
             if nth == 1:
                 other.start()
-                other.join(10)
+                other.join(PATIENCE_S)
             return GOOD if nth == 2 else failing
 
         with pytest.raises(TaskError) as raised:

@@ -12,6 +12,7 @@ from pipeline.classifiers.options import Options
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, Post
 from pipeline.worker import classifier_thread
+from tests.waiting import PATIENCE_S
 
 POSTS = [Post(f"u{number}", "hello") for number in range(50)]
 
@@ -71,7 +72,7 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     for thread in threading.enumerate():
         if thread.name == "classify":
-            thread.join(5)
+            thread.join(PATIENCE_S)
             assert not thread.is_alive()
 
 

@@ -136,15 +136,15 @@ def test_a_task_that_gets_sigterm_does_not_wait_for_a_hanging_service(tmp_path: 
     """Its requests time out after minutes, by default; SIGKILL comes after half a minute."""
 
     def hangs(text: str, nth: int) -> Fault | None:
-        return None if text.endswith("0") else Fault(delay_s=60)
+        return None if text.endswith("0") else Fault(delay_s=600)
 
     with PerspectiveServer(faults=hangs) as server:
-        classifier = task_processes.perspective(server.url) | {"timeout_seconds": 60.0}
+        classifier = task_processes.perspective(server.url) | {"timeout_seconds": 600.0}
         run_dir, _ = make_run(tmp_path, posts(30), classifier=classifier)
         task = task_processes.start(order(run_dir), short_drain=True, TEST_KEY=server.key)
         wait_until(lambda: server.requests == 3, task=task)
         task.send_signal(signal.SIGTERM)
-        code, _, err = task_processes.finished(task, within=20)
+        code, _, err = task_processes.finished(task)
     assert (code, err) == (143, "")
     assert task_processes.rows_in(work_path(run_dir, 0)) == 1
 

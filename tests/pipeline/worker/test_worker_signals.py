@@ -139,18 +139,18 @@ def test_sigterm_after_the_warning_leaves_no_last_words(
 def test_a_hanging_service_does_not_delay_the_end(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
-    """Its requests time out after a minute, and SIGKILL would come after 30 s."""
+    """Its requests time out after ten minutes, and SIGKILL would come after 30 s."""
 
     def hangs(text: str, nth: int) -> Fault | None:
-        return None if text.endswith("0") else Fault(delay_s=60)
+        return None if text.endswith("0") else Fault(delay_s=600)
 
     with PerspectiveServer(faults=hangs) as server:
-        classifier = task_processes.perspective(server.url) | {"timeout_seconds": 60.0}
+        classifier = task_processes.perspective(server.url) | {"timeout_seconds": 600.0}
         run_dir, _ = make_run(tmp_path, posts(30), classifier=classifier)
         task = task_processes.start(order(run_dir), short_drain=True, TEST_KEY=server.key)
         wait_until(lambda: server.requests == 3, task=task)
         task.send_signal(number)
-        assert task_processes.finished(task, within=20)[0] == code
+        assert task_processes.finished(task)[0] == code
     assert task_processes.rows_in(work_path(run_dir, 0)) == 1
 
 
@@ -158,10 +158,10 @@ def test_a_task_leaves_a_shard_published_meanwhile_although_its_service_hangs(
     tmp_path: Path,
 ) -> None:
     def hangs(text: str, nth: int) -> Fault | None:
-        return None if text.endswith("0") else Fault(delay_s=60)
+        return None if text.endswith("0") else Fault(delay_s=600)
 
     with PerspectiveServer(faults=hangs, latency_s=0.5) as server:
-        classifier = task_processes.perspective(server.url) | {"timeout_seconds": 60.0}
+        classifier = task_processes.perspective(server.url) | {"timeout_seconds": 600.0}
         run_dir, run = make_run(tmp_path, posts(30), classifier=classifier, checkpoint_rows=1)
         task = task_processes.start(order(run_dir), TEST_KEY=server.key)
         wait_until(lambda: server.requests, task=task)
@@ -178,7 +178,7 @@ def test_a_task_leaves_a_shard_published_meanwhile_although_its_service_hangs(
                 attempt=2,
             ),
         )
-        code, _, err = task_processes.finished(task, within=20)
+        code, _, err = task_processes.finished(task)
     assert (code, err) == (0, "")
     assert list(work_path(run_dir, 0).iterdir()) == []
 

@@ -22,6 +22,7 @@ from tests.pipeline.classifiers.llm.fixed_sentence import (
 )
 from tests.servers.http import Reply
 from tests.servers.openai_stub import OpenAIStub, completion, error
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.usefixtures("quick_retries", "llm_key")
 
@@ -239,7 +240,7 @@ def test_an_error_that_only_one_post_gets_is_its_reason(
         if asked_about(body) != "bad":
             good.set()
             return completion(GOOD)
-        assert others == 0 or good.wait(10.0)
+        assert others == 0 or good.wait(PATIENCE_S)
         return reply
 
     texts = ["bad", *["good"] * others]
