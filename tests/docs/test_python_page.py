@@ -20,13 +20,20 @@ def test_the_examples_on_the_page_run(tmp_path: Path) -> None:
     pytest.importorskip("pandas")
     pytest.importorskip("scipy")
     printed = Reader(tmp_path).run_python(program()).splitlines()
-    assert printed[0] == "200 posts in 1 shards"
     assert {
+        "CheckResult(errors=0, warnings=0, exit_code=0)",
+        "200 posts in 1 shards",
         "complete 200 of 200",
         "197 ['uri', 'compound']",
         "coding.csv 20 of 195",
         "[(200,)]",
         "200",
+        "[('valence', 'complete', 200)]",
+        "() would be submitted again",
+        "20 of 20 posts are coded by anna",
+        "valence.html",
+        "False 3",
+        "sample: size should be a whole number, not '20' (str)",
     } <= set(printed)
 
 
