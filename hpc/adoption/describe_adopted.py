@@ -1,8 +1,14 @@
 """Describe what was adopted from another engine. Pure."""
 
+from collections.abc import Sequence
+
 from hpc.adoption.adopt_run import Adopted
 from pipeline.messages.options import ENGINE
+from pipeline.terminal import one_line
 from pipeline.text import counted
+
+_MOST_NAMES = 20
+_LONGEST_NAME = 60
 
 
 def describe_adopted(adopted: Adopted, shards: int, *, is_dry_run: bool) -> list[str]:
@@ -27,9 +33,9 @@ def describe_adopted(adopted: Adopted, shards: int, *, is_dry_run: bool) -> list
             "one that is too short, and are not labeled"
         )
     if adopted.staged.ignored_columns:
-        lines.append(f"ignored columns: {', '.join(adopted.staged.ignored_columns)}")
+        lines.append(f"ignored columns: {_listed(adopted.staged.ignored_columns)}")
     if adopted.found.ignored:
-        lines.append(f"ignored files: {', '.join(adopted.found.ignored)}")
+        lines.append(f"ignored files: {_listed(adopted.found.ignored)}")
     if not adopted.engine:
         lines.append(f"nothing says which engine gave the answers: add {ENGINE}")
     lines.append(f"{len(adopted.complete):,} of {counted(shards, 'shard')} {would}published now")
@@ -38,3 +44,10 @@ def describe_adopted(adopted: Adopted, shards: int, *, is_dry_run: bool) -> list
     if adopted.waiting:
         lines.append(f"{counted(adopted.waiting, 'post')} without an answer yet")
     return lines
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names that the engine chose, in one line."""
+    shown = ", ".join(one_line(name, _LONGEST_NAME) for name in names[:_MOST_NAMES])
+    more = len(names) - _MOST_NAMES
+    return f"{shown} and {more:,} more" if more > 0 else shown

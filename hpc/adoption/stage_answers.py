@@ -24,6 +24,7 @@ from pipeline.terminal import one_line
 ANSWERS = "answers"
 """The table: file and row (from 1), uri, reason, the labels, and what is wrong with the row."""
 _ROW = "file_row_number"
+_LONGEST_MESSAGE = 300
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +68,7 @@ def stage_answers(
             ignored |= _stage(connection, number, file, labels) - known
         except duckdb.Error as error:
             raise_lack_of_space(error, "adopting")
-            problem = one_line(str(error).partition(": ")[2] or str(error), 300)
+            problem = one_line(str(error).partition(": ")[2] or str(error), _LONGEST_MESSAGE)
             raise InputError(
                 f"{file.path} cannot be read, so nothing was adopted: {problem}"
             ) from None
@@ -92,9 +93,10 @@ def _stage(
             for name in (URI, *(label.name for label in labels if not label.may_be_null))
             if name not in types
         ]:
+            columns = one_line(", ".join(types), _LONGEST_MESSAGE)
             raise InputError(
                 f"{file.path} has no column {', '.join(missing)}, so nothing was adopted; it has: "
-                f"{', '.join(types) or 'none'}"
+                f"{columns or 'none'}"
             )
         _insert(connection, number, ParquetRows(types), source, f"{_ROW} + 1", labels)
         return set(types)

@@ -56,6 +56,7 @@ def describe_status(status: RunStatus) -> list[Block]:
         ),
         *_original(status.run),
         *_sample(status.run),
+        *_engine(status),
         Line(""),
         _states(status.judgements),
         Line(""),
@@ -93,6 +94,13 @@ def _sample(run: Run) -> list[Block]:
     return [Line(f"posts of the sample {sample}")] if sample else []
 
 
+def _engine(status: RunStatus) -> list[Block]:
+    """Return that the run awaits another engine, as nothing else goes on."""
+    if not any(judgement.awaits_engine for judgement in status.judgements):
+        return []
+    return [Line("another engine labels its posts; hpc adopt takes the answers")]
+
+
 def document(status: RunStatus) -> dict[str, Any]:
     """Return what `status --json` prints. `usage` is null until an answer reports its cost."""
     usage, labels, seconds = _usage(status), status.labels, seconds_to_go(status)
@@ -106,6 +114,7 @@ def document(status: RunStatus) -> dict[str, Any]:
         "posts_done": status.posts_done,
         "copied": status.copied,
         "awaits_database": status.awaits_database,
+        "awaits_engine": any(judgement.awaits_engine for judgement in status.judgements),
         "labeled": None if labels.unknown else labels.labeled,
         "unlabelable": dict(labels.unlabelable),
         "usage": asdict(usage) if usage else None,

@@ -255,6 +255,21 @@ class LabelingSetup:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AdoptionFacts:
+    """Answers of another engine that a run adopted at one time."""
+
+    run_id: str
+    number: int
+    adopted_at: datetime
+    """When (UTC)."""
+    engine: str
+    """What gave the answers; '' if nobody said it."""
+    files: int
+    """How many files they came from."""
+    answers: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SubjectFacts:
     """All that is known about the labels of a name, or of one run."""
 
@@ -270,6 +285,8 @@ class SubjectFacts:
     attempts: tuple[AttemptFacts, ...]
     speeds: tuple[RunSpeed, ...]
     costs: tuple[RunCosts, ...]
+    adoptions: tuple[AdoptionFacts, ...] = ()
+    """What was adopted from another engine, oldest first."""
     is_coded_by_people: bool = False
     problems: tuple[str, ...] = ()
     """What could not be read."""

@@ -10,6 +10,7 @@ from pipeline.text import counted
 _PROGRAM = "hpc-batch-classification"
 # What a classifier of each type is, for the first sentence.
 KINDS: Mapping[str, str] = {
+    "external": "another engine",
     "perspective": "the Perspective API or a compatible service",
     "llm": "a large language model",
     "guard": "a guard model",
@@ -47,6 +48,7 @@ def _sentences(facts: SubjectFacts) -> Iterator[str]:
         yield "No post has a label yet."
     else:
         yield f"We labeled {counted(counts.labeled, 'post')} with {_models(facts)}{_times(facts)}."
+        yield from _engines(facts)
         yield from _settings(facts)
     yield from _posts(facts)
     yield from _sample(facts.sample)
@@ -73,6 +75,12 @@ def _models(facts: SubjectFacts) -> str:
 
 def _times(facts: SubjectFacts) -> str:
     return f", {format_days(facts.counts.first_label, facts.counts.last_label)} (UTC)"
+
+
+def _engines(facts: SubjectFacts) -> Iterator[str]:
+    engines = list(dict.fromkeys(each.engine for each in facts.adoptions if each.engine))
+    if engines:
+        yield f"The posts were handed over to {listed(engines)}."
 
 
 def _of_people(facts: SubjectFacts) -> str:

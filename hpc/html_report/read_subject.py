@@ -7,8 +7,16 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from hpc.adoption import adoption_record
 from hpc.database.published_labels import published_labels
-from hpc.html_report.facts import LabelColumn, LabelCounts, RunCosts, RunSpeed, SubjectFacts
+from hpc.html_report.facts import (
+    AdoptionFacts,
+    LabelColumn,
+    LabelCounts,
+    RunCosts,
+    RunSpeed,
+    SubjectFacts,
+)
 from hpc.html_report.labeling_setup import free_texts_of, setups_of, without_paths
 from hpc.html_report.labels_view import labels_view
 from hpc.html_report.read_columns import read_columns
@@ -64,9 +72,26 @@ def read_subject(chosen: Chosen, folder: Path, say: Say) -> SubjectFacts:
         attempts=attempts,
         speeds=labels.speeds,
         costs=labels.costs,
+        adoptions=_read_adoptions(runs),
         posts_of_gone_runs=labels.posts_of_gone_runs,
         is_coded_by_people=bool(runs) and all(run.manifest.is_coded_by_people for run in runs),
         problems=tuple(map(without_paths, published.problems)),
+    )
+
+
+def _read_adoptions(runs: Sequence[Run]) -> tuple[AdoptionFacts, ...]:
+    return tuple(
+        AdoptionFacts(
+            run_id=run.run_id,
+            number=adoption.number,
+            adopted_at=datetime.fromisoformat(adoption.adopted_at),
+            engine=without_paths(adoption.engine),
+            files=len(adoption.files),
+            answers=adoption.answers,
+        )
+        for run in runs
+        if run.manifest.is_labeled_elsewhere
+        for adoption in adoption_record.read_all(run.folder)
     )
 
 
@@ -83,7 +108,10 @@ def _read_labels(
         return _Labels(
             counts=counts,
             columns=read_columns(connection, counts.post_period, free_texts_of(runs)),
-            speeds=read_speeds(connection, [run.run_id for run in runs]),
+            # When another engine gave its answers is not known, only when they were adopted.
+            speeds=read_speeds(
+                connection, [run.run_id for run in runs if not run.manifest.is_labeled_elsewhere]
+            ),
             costs=read_costs(connection),
             posts_of_gone_runs=count_posts_of_others(connection, [run.run_id for run in runs]),
         )

@@ -37,6 +37,8 @@ def describe_provenance(facts: SubjectFacts) -> Section:
     if len(facts.runs) > len(runs):
         left_out = counted(len(facts.runs) - len(runs), "older run")
         elements.append(Paragraph(f"The table leaves out {left_out}."))
+    if facts.adoptions:
+        elements += _adoptions(facts)
     digests = [(run.run_id, run.outputs_digest) for run in runs if run.outputs_digest]
     if digests:
         elements += [
@@ -52,3 +54,29 @@ def describe_provenance(facts: SubjectFacts) -> Section:
             ),
         ]
     return Section(title="Provenance", anchor="provenance", elements=tuple(elements))
+
+
+def _adoptions(facts: SubjectFacts) -> list[Element]:
+    """Return what was adopted from another engine."""
+    return [
+        Paragraph(
+            "Another engine gave the labels. The folder adoptions of a run lists the files that "
+            "they came from, with their SHA-256."
+        ),
+        Table(
+            caption="Adopted answers, oldest first",
+            header=("run", "adoption", "time", "engine", "files", "new answers"),
+            rows=tuple(
+                (
+                    each.run_id,
+                    str(each.number),
+                    format_time(each.adopted_at),
+                    each.engine or "–",
+                    f"{each.files:,}",
+                    f"{each.answers:,}",
+                )
+                for each in facts.adoptions[-MOST_RUNS:]
+            ),
+            numbers=frozenset({1, 4, 5}),
+        ),
+    ]
