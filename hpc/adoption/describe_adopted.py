@@ -1,4 +1,4 @@
-"""Describe what was adopted from another engine. Pure."""
+"""Describe what was adopted from another engine."""
 
 from collections.abc import Sequence
 

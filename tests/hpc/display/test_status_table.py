@@ -320,6 +320,7 @@ def test_the_document_has_the_keys_that_programs_rely_on(run_of_eight_shards: Ru
         "posts_done": 600,
         "copied": 0,
         "awaits_database": False,
+        "awaits_engine": False,
         "labeled": None,
         "unlabelable": {},
         "usage": None,
