@@ -48,7 +48,7 @@ class OldDuckDB:
 
 def install(version: str, folder: Path) -> OldDuckDB:
     """Unpack a release. Its absence is a failure in CI, and a skip elsewhere."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     wheels = folder / "wheels"
     done = subprocess.run(
         [
