@@ -14,6 +14,7 @@ from tests.hpc.cli_bench import Bench, exit_code, outcome
 from tests.hpc.database.held_database import held
 from tests.hpc.snapshot import Snapshot
 from tests.pipeline import run_builders
+from tests.servers.openai_stub import OpenAIStub, completion
 
 POSTS = 60
 
@@ -209,17 +210,19 @@ def test_a_key_of_the_configuration_is_not_in_the_page(bench: Bench) -> None:
     key_file.chmod(0o600)
     prompt = bench.folder / "prompt.txt"
     prompt.write_text("Is it </script><b>toxic</b>? See /home/ana/notes.")
-    bench.config(
-        classifier={
-            "type": "llm",
-            "base_url": "http://127.0.0.1:9",
-            "model": "/home/ana/models/tiny",
-            "prompt": str(prompt),
-            "labels": [{"name": "toxic", "type": "bool"}, {"name": "why", "type": "text"}],
-            "api_key_file": str(key_file),
-        }
-    )
-    bench.hpc("submit", "--config", bench.path)
+    # It rejects the key, so that the run ends at once.
+    with OpenAIStub(lambda body, nth: completion({}), key="another") as server:
+        bench.config(
+            classifier={
+                "type": "llm",
+                "base_url": server.base_url,
+                "model": "/home/ana/models/tiny",
+                "prompt": str(prompt),
+                "labels": [{"name": "toxic", "type": "bool"}, {"name": "why", "type": "text"}],
+                "api_key_file": str(key_file),
+            }
+        )
+        assert exit_code(bench.hpc("submit", "--config", bench.path)) == 1
     bench.document("report", "test")
     content = page(bench)
     text = "".join(Text(content).words)
