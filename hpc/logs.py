@@ -1,13 +1,21 @@
 """Run `hpc logs`: how a shard's tasks ended, and the end of their logs."""
 
 import argparse
+import shlex
+from collections.abc import Sequence
 
 from hpc.api.attempts import LINES, logs
+from hpc.api.call.place import Place
 from hpc.command_line import cli
 from hpc.command_line.verb import Outcome, Verb, chosen_place
 from hpc.display.console import Printer
+from hpc.overview.list_runs import list_folders
+from hpc.overview.run_row import is_meant
 from hpc.run.array_indices import parse_indices
 from pipeline.errors import InputError
+
+# What is shorter is a shard: all ids begin with the same digits.
+_LEAST_OF_ID = 4
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,8 +46,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Show the attempts of shards, or of all shards that failed or are blocked."""
-    options.run, wanted = _read_words(options)
-    found = logs(options.run, wanted, lines=options.lines, at=chosen_place(options), say=printer)
+    place = chosen_place(options)
+    try:
+        options.run, wanted = _read_words(options)
+        found = logs(options.run, wanted, lines=options.lines, at=place, say=printer)
+    except InputError as error:
+        raise InputError(f"{error}{_describe_run(options.words, place)}") from None
     if not options.json:
         printer.show(*found.describe())
         return 0, {}
@@ -66,6 +78,20 @@ def _read_words(options: argparse.Namespace) -> tuple[str | None, tuple[int, ...
         return run, parse_indices(indices)
     except ValueError as error:
         raise InputError(f"INDEX: {error}") from None
+
+
+def _describe_run(words: Sequence[str], place: Place) -> str:
+    """Return how to name the shards of a run, if a single word that is no shard means a run."""
+    if len(words) != 1 or len(words[0]) < _LEAST_OF_ID:
+        return ""
+    (word,) = words
+    if not any(is_meant(folder, word) for folder in list_folders(place.find_run_root())):
+        return ""
+    run = shlex.quote(word)
+    return (
+        f". If {word} means a run, also name its shards: hpc logs {run} 0, "
+        f"or hpc logs {run} --failed"
+    )
 
 
 VERB = Verb(

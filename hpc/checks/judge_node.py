@@ -225,7 +225,7 @@ def _judge_service(report: NodeReport, expected: Expected) -> list[Finding]:
         return [error(Part.NODE, f"from the node: {report.error}", remedy)]
     if report.labels:
         values = list(report.labels.items())
-        shown = ", ".join(f"{name} {value}" for name, value in values[:_MOST_LABELS])
+        shown = ", ".join(f"{name} {_shorten(value)}" for name, value in values[:_MOST_LABELS])
         return [ok(Part.NODE, f"from the node, one post was labeled{by} in {took}: {shown}")]
     if report.reason:
         return [
@@ -242,6 +242,10 @@ def _judge_service(report: NodeReport, expected: Expected) -> list[Finding]:
         if (report.reached)
         else []
     )
+
+
+def _shorten(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _last_line(outcome: NodeOutcome) -> str:

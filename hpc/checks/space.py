@@ -69,7 +69,7 @@ def observe_disk(path: Path) -> SeenDisk | None:
     except OSError:
         return None
     return SeenDisk(
-        place=place,
+        place=place if place.is_dir() else place.parent,
         device=status.st_dev,
         free_bytes=disk.f_bavail * disk.f_frsize,
         free_files=disk.f_favail if disk.f_files else None,
@@ -100,7 +100,8 @@ def judge_disk(
 
 def _judge_bytes(disk: SeenDisk, wanted: int, *, has_quota: bool) -> Finding:
     message = (
-        f"about {format_bytes(wanted)} needed, {format_bytes(disk.free_bytes)} free at {disk.place}"
+        f"about {format_bytes(wanted)} needed, {format_bytes(disk.free_bytes)} free on the file "
+        f"system of {disk.place}"
         f"{_quota(has_quota)}"
     )
     remedy = "make room, or set storage.run_root and storage.database to a larger file system"
@@ -115,7 +116,10 @@ def judge_inodes(need: Need, run_root: SeenDisk | None, *, has_quota: bool) -> l
     """Say whether the file system takes as many files as the run creates."""
     if run_root is None or run_root.free_files is None:
         return [ok(Part.INODES, f"{_files(need)}; the file system does not count its files")]
-    message = f"{_files(need)}, {run_root.free_files:,} free at {run_root.place}{_quota(has_quota)}"
+    message = (
+        f"{_files(need)}, {run_root.free_files:,} free on the file system of {run_root.place}"
+        f"{_quota(has_quota)}"
+    )
     remedy = "raise sharding.rows_per_shard for fewer shards, or delete files that you do not need"
     if run_root.free_files < need.files / _LEAST_SHARE:
         return [error(Part.INODES, message, remedy)]

@@ -231,3 +231,10 @@ def test_a_submit_is_rejected_before_its_posts_are_frozen_if_the_disk_is_full(
     done = bench.submit()
     assert exit_code(done) == 1
     assert bench.runs() == []
+
+
+def test_the_disk_of_a_database_that_exists_is_named_by_its_folder(tmp_path: Path) -> None:
+    database = tmp_path / "labels.duckdb"
+    database.touch()
+    seen = observe_disk(database)
+    assert seen and seen.place == tmp_path

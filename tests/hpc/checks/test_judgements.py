@@ -84,6 +84,12 @@ def test_a_node_that_lacks_something(report: dict[str, object], bad: list[Level]
     assert all(finding.remedy for finding in found if finding.level is not Level.OK)
 
 
+def test_labels_from_a_node_have_as_many_digits_as_a_person_reads() -> None:
+    labels = {"prob_toxic": 0.8731234567890123, "label": "yes", "n": 7}
+    found = judge_node(outcome(NodeReport(**{**REPORT.to_json(), "labels": labels})), EXPECTED)
+    assert any("prob_toxic 0.873, label yes, n 7" in each.message for each in found)
+
+
 @pytest.mark.parametrize(
     ("values", "word"),
     [

@@ -252,6 +252,20 @@ def test_wrong_usage_exits_with_code_2(bench: Bench, arguments: list[str], messa
     assert outcome(bench.hpc("logs", *arguments)) == (2, f"error: {message}\n")
 
 
+@pytest.mark.parametrize("word", ["2024", "valence", "valence-01"])
+def test_a_word_that_means_a_run_gets_the_commands_that_name_its_shards(
+    bench: Bench, word: str
+) -> None:
+    valence_run(bench.folder, 4)
+    done = bench.hpc("logs", word)
+    assert done.returncode == 2
+    assert done.stderr.endswith(
+        f". If {word} means a run, also name its shards: hpc logs {word} 0, "
+        f"or hpc logs {word} --failed\n"
+    )
+    assert printed(bench.hpc("logs", word, 0)) == "shard 0: planned: not submitted yet\n"
+
+
 def test_zero_lines_are_rejected(bench: Bench) -> None:
     refused = bench.hpc("logs", 1, "--lines", 0)
     assert refused.returncode == 2
