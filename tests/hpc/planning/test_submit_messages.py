@@ -69,7 +69,7 @@ def test_a_plan_names_everything_that_it_leaves_out(bench: Bench) -> None:
     assert plan_lines(bench, draft, selection) == [
         "the watermark does not move: a later plain submit labels the remaining posts",
         "posts.db: 2,000 posts: 4 to label, 1,000 already labeled or in an unfinished run, "
-        "3 duplicates, 900 beyond --limit, 93 without a label under perspective",
+        "3 duplicates, 900 beyond limit, 93 without a label under perspective",
         "the oldest 4 posts are not a random sample of all: for estimates, use "
         "sample=DrawRequest(size=N, seed=S) instead of limit",
         "2 shards of 2 posts, one job array, up to 2 tasks at a time",
