@@ -3,17 +3,11 @@
 import argparse
 from dataclasses import asdict
 
-from hpc.api.auditing import audit, find_backlog
+from hpc.api.auditing import audit, explain_post
 from hpc.command_line import cli
 from hpc.command_line.verb import Outcome, Verb
 from hpc.display.backlog_audit import describe_audit
 from hpc.display.console import Printer
-from hpc.display.post import PostFiles, describe_post
-from hpc.executors.factory import executor_of
-from hpc.reconcile.audit_files import examine_with, list_inputs
-from hpc.reconcile.look import look
-from hpc.run.model import Run
-from hpc.run.run_state import RunStatus
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,21 +40,14 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
 
 
 def _describe_post(options: argparse.Namespace, printer: Printer) -> Outcome:
-    backlog = find_backlog(options.config, options.set, printer)
-    files = PostFiles(
-        inputs=list_inputs(backlog.runs),
-        examine=examine_with(backlog.runs),
-        look=_look_back,
-        problems=[str(each) for each in backlog.unusable],
-    )
-    code, lines = describe_post(backlog.config, backlog.source, backlog.runs, options.post, files)
+    found = explain_post(options.config, options.post, overrides=options.set, say=printer)
     if not options.json:
-        printer("\n".join(lines))
-    return code, {"uri": options.post, "labelled": code == 0, "story": lines}
-
-
-def _look_back(run: Run) -> RunStatus:
-    return look(run, executor_of(run), include_done=True)
+        printer("\n".join(found.story))
+    return found.exit_code, {
+        "uri": found.uri,
+        "labelled": found.has_row,
+        "story": list(found.story),
+    }
 
 
 VERB = Verb(

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from hpc.api.attempts import ShardLogs as ShardLogs
     from hpc.api.attempts import logs as logs
     from hpc.api.auditing import AuditResult as AuditResult
+    from hpc.api.auditing import PostResult as PostResult
     from hpc.api.auditing import audit as audit
+    from hpc.api.auditing import explain_post as explain_post
     from hpc.api.call.choose_run import RunChoice as RunChoice
     from hpc.api.call.choose_run import find_run as find_run
     from hpc.api.call.overrides import Overrides as Overrides
@@ -86,7 +88,7 @@ _HOMES = {
     "hpc.api.adoption": ("AdoptResult", "AdoptSettings", "adopt"),
     "hpc.api.archiving": ("CleanResult", "RestoreResult", "clean", "restore"),
     "hpc.api.attempts": ("LogsResult", "ShardLogs", "logs"),
-    "hpc.api.auditing": ("AuditResult", "audit"),
+    "hpc.api.auditing": ("AuditResult", "PostResult", "audit", "explain_post"),
     "hpc.api.cancellation": ("CancelResult", "cancel"),
     "hpc.api.call.choose_run": ("RunChoice", "find_run"),
     "hpc.api.checking": ("CheckResult", "check"),

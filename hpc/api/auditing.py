@@ -14,11 +14,16 @@ from hpc.api.call.surroundings import library_call
 from hpc.config import run_config
 from hpc.config.run_config import Config
 from hpc.display.backlog_audit import describe_audit
+from hpc.display.blocks import Line
 from hpc.display.html.render import to_html
+from hpc.display.post import PostFiles, describe_post
+from hpc.executors.factory import executor_of
 from hpc.planning.exclusions import start_after
-from hpc.reconcile.audit_files import GatheredShards, collect_files, examine_with
+from hpc.reconcile.audit_files import GatheredShards, collect_files, examine_with, list_inputs
+from hpc.reconcile.look import look
 from hpc.run.exit_codes import FAILED, UNDER_WAY
 from hpc.run.model import Run, Say
+from hpc.run.run_state import RunStatus
 from hpc.runs import find_runs
 from hpc.runs.unusable_runs import UnusableRun
 from pipeline.backlog import select, sources
@@ -50,6 +55,24 @@ class AuditResult:
     def _repr_html_(self) -> str:
         """Return the report, for a notebook."""
         return to_html(describe_audit(self.audit, self.name, self.source, self.files))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PostResult:
+    """What happened to one post. A notebook shows it as `hpc audit --post` prints it."""
+
+    uri: str
+    """The post."""
+    has_row: bool
+    """Whether the database has a row of it, with labels or with a reason."""
+    story: tuple[str, ...] = field(repr=False)
+    """Where it is in the backlog, its row, and its attempts, a line each."""
+    exit_code: int
+    """What `hpc audit --post` exits with: 0 there is a row, 1 there is none."""
+
+    def _repr_html_(self) -> str:
+        """Return the story, for a notebook."""
+        return to_html([Line(line) for line in self.story])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,6 +131,39 @@ def audit(config: PathText, *, overrides: Overrides = (), say: Say | None = None
             source=backlog.source,
             files=files,
         )
+
+
+@checked
+def explain_post(
+    config: PathText, uri: str, *, overrides: Overrides = (), say: Say | None = None
+) -> PostResult:
+    """Return what happened to one post: its row, or why it has none.
+
+    Args:
+        config: the configuration, a YAML file.
+        uri: the post.
+        overrides: values by the path of their key.
+        say: receives a message for each folder that is a copy of a run.
+
+    Raises:
+        InputError: the configuration or the source is wrong.
+        BusyError: somebody has the database open for writing, maybe this process.
+        RunError: the database is damaged.
+    """
+    with library_call():
+        backlog = find_backlog(config, overrides, screen_of(say))
+        files = PostFiles(
+            inputs=list_inputs(backlog.runs),
+            examine=examine_with(backlog.runs),
+            look=_look_back,
+            problems=[str(each) for each in backlog.unusable],
+        )
+        code, story = describe_post(backlog.config, backlog.source, backlog.runs, uri, files)
+    return PostResult(uri=uri, has_row=code == 0, story=tuple(story), exit_code=code)
+
+
+def _look_back(run: Run) -> RunStatus:
+    return look(run, executor_of(run), include_done=True)
 
 
 def find_backlog(config: PathText, overrides: Overrides, say: Say) -> AuditedBacklog:

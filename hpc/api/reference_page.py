@@ -53,7 +53,7 @@ _ERRORS = """\
 _FUNCTIONS = (
     "check", "try_posts", "submit", "plan", "preview", "wait", "status", "logs", "ls", "runs",
     "find_run", "gather", "adopt", "resubmit", "cancel", "labels", "labels_batches", "export",
-    "sample", "gold", "compare", "audit", "report", "clean", "restore", "notebook",
+    "sample", "gold", "compare", "audit", "explain_post", "report", "clean", "restore", "notebook",
 )  # fmt: skip
 _VALUES = (
     "Place", "CheckResult", "TrySettings", "TryResult", "Selection", "DrawRequest", "Canary",
@@ -61,7 +61,7 @@ _VALUES = (
     "RunList", "GatherResult", "AdoptSettings", "AdoptResult", "ResubmitSettings",
     "ResubmitResult", "CancelResult", "LabelQuery", "ExportResult", "SampleSettings",
     "SampleResult", "GoldSettings", "GoldResult", "CompareSettings", "CompareResult",
-    "AuditResult", "ReportResult", "CleanResult", "RestoreResult",
+    "AuditResult", "PostResult", "ReportResult", "CleanResult", "RestoreResult",
 )  # fmt: skip
 _ENUMS = ("State", "RunState", "Cause", "Allocation")
 _SHORTER = {

@@ -162,3 +162,11 @@ def test_what_a_notebook_shows_as_text_is_short(project: Path) -> None:
         text = repr(result).replace(str(project), "")
         assert len(text) < 300, text
         assert text.startswith(type(result).__name__)
+
+
+def test_explain_post_says_what_happened_to_one_post(project: Path) -> None:
+    uri = str(api.labels("valence", "uri")["uri"][0])
+    labeled = api.explain_post(CONFIG, uri)
+    assert (labeled.has_row, labeled.exit_code) == (True, 0)
+    assert uri in labeled._repr_html_()
+    assert not api.explain_post(CONFIG, "at://none").has_row

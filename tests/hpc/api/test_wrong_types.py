@@ -27,6 +27,7 @@ SETTINGS: dict[str, tuple[type, dict[str, Any]]] = {
 }
 REQUIRED: dict[str, dict[str, Any]] = {
     "submit": {"config": CONFIG}, "preview": {"config": CONFIG}, "audit": {"config": CONFIG},
+    "explain_post": {"config": CONFIG, "uri": "at://a"},
     "plan": {"config": CONFIG}, "adopt": {"folder": "answers"},
     "check": {"config": CONFIG}, "try_posts": {"configs": CONFIG},
     "export": {"name": "valence", "to": "a.csv"},

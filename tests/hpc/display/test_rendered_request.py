@@ -69,7 +69,7 @@ def test_the_lines_say_where_it_goes_how_much_it_is_about_and_what_is_not_shown(
     body = {"a": "x" * 700}
     first, *_, last = shown(body)
     assert first == "the first request, about the oldest post: POST https://h/v1/chat"
-    assert last == "long values are shortened here; --json has the whole request"
+    assert last == "long values are shortened here; the result has the whole request"
     request = RenderedRequest(url="/v1/chat", body={"a": 1}, note="it may differ")
     assert describe_request(request, 5) == [
         "the first request, about the oldest 5 posts: POST /v1/chat of the task's own server",
