@@ -7,7 +7,7 @@ Whatever ends an adoption, the same command continues it.
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from pathlib import Path
 from hpc.adoption import adoption_record
 from hpc.adoption.adoption_record import AdoptedFile, Adoption
 from hpc.adoption.answer_files import AnswerFolder, find_answer_files, reject_changed
+from hpc.adoption.kept_answers import find_kept
 from hpc.adoption.match_answers import AnswerMatch, Matched
 from hpc.adoption.shard_answers import ShardAnswers
 from hpc.adoption.stage_answers import StagedFiles, stage_answers
@@ -30,8 +31,7 @@ from pipeline.classifiers.base import TYPE
 from pipeline.classifiers.external import ExternalOptions
 from pipeline.errors import InputError, RunError
 from pipeline.progress import NO_PROGRESS, Progress
-from pipeline.run_files.checkpoint import Checkpoint
-from pipeline.run_files.manifest import shard_path, work_path
+from pipeline.run_files.manifest import shard_path
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,7 +137,7 @@ def _checked(
     with progress.step("reading the answers"):
         found = find_answer_files(request.folder)
     published = _published(run)
-    kept = _load_kept(run, options, published)
+    kept = find_kept(run, tuple(label.column for label in options.labels), published)
     with (
         tempfile.TemporaryDirectory(prefix="hpc-adopt-") as folder,
         select.staging(Path(folder)) as connection,
@@ -146,7 +146,7 @@ def _checked(
             staged = stage_answers(connection, found.files, options.labels)
             reject_changed(found.files)
             match = AnswerMatch(connection, run, options.labels, published)
-            matched = match.match(found.files, [each.answered() for each in kept.values()])
+            matched = match.match(found.files, kept.tables())
         missing = matched.missing
         complete = tuple(index for index, count in missing.items() if not count or request.missing)
         adopted = Adopted(
@@ -159,7 +159,7 @@ def _checked(
             given_up=sum(missing[index] for index in complete),
         )
         now = datetime.now(UTC).replace(tzinfo=None)
-        yield adopted, ShardAnswers(connection, run, options, kept, now)
+        yield adopted, ShardAnswers(connection, options.model, kept, now)
 
 
 def _reject_missing_shards(run: Run) -> None:
@@ -186,25 +186,6 @@ def _published(run: Run) -> frozenset[int]:
                 f"{verdict.unreadable}"
             )
     return frozenset(index for index, verdict in enumerate(verdicts) if verdict.verified)
-
-
-def _load_kept(
-    run: Run, options: ExternalOptions, published: frozenset[int]
-) -> Mapping[int, Checkpoint]:
-    """Load the answers that were adopted into shards that are not complete."""
-    columns = tuple(label.column for label in options.labels)
-    kept: dict[int, Checkpoint] = {}
-    for shard in run.manifest.shards:
-        folder = work_path(run.folder, shard.index)
-        if shard.index not in published and folder.is_dir():
-            kept[shard.index] = Checkpoint(
-                folder,
-                metadata=run.manifest.part_metadata(shard.index),
-                columns=columns,
-                attempt=0,
-            )
-            kept[shard.index].load()
-    return kept
 
 
 def _record(number: int, request: AdoptRequest, adopted: Adopted, adopted_at: datetime) -> Adoption:

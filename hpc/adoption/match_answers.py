@@ -4,7 +4,7 @@ DuckDB does the work, in the staging database where `stage_answers` put the rows
 written to the run.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -76,7 +76,7 @@ class AnswerMatch:
         self._columns = ", ".join([*self._names, "reason"])
         self._published = sorted(published)
 
-    def match(self, answer_files: Sequence[AnswerFile], kept: Sequence[pa.Table]) -> Matched:
+    def match(self, answer_files: Sequence[AnswerFile], kept: Iterable[pa.Table]) -> Matched:
         """Check all rows; create the tables FRESH, KEPT and COPIES.
 
         Args:
@@ -118,7 +118,7 @@ class AnswerMatch:
             f"FROM read_parquet({file_list(paths)}, filename = true)"
         )
 
-    def _stage_kept(self, kept: Sequence[pa.Table]) -> None:
+    def _stage_kept(self, kept: Iterable[pa.Table]) -> None:
         self._connection.execute(
             f"CREATE TABLE {KEPT} AS SELECT uri, {self._columns} FROM {ANSWERS} LIMIT 0"
         )

@@ -1,19 +1,16 @@
 """Publish the answers of one shard after the other, or keep those of a shard that lacks some."""
 
-from collections.abc import Mapping
 from datetime import datetime
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hpc.adoption.kept_answers import KeptAnswers
 from hpc.adoption.match_answers import COPIES, FRESH, UNANSWERED
-from hpc.run.model import Run
-from pipeline.classifiers.external import ExternalOptions
 from pipeline.model import UTC_TIMESTAMP
 from pipeline.run_files import checkpoint, output
 from pipeline.run_files.answer_row import part_schema
-from pipeline.run_files.checkpoint import Checkpoint
 from pipeline.run_files.manifest import shard_path, work_path
 from pipeline.run_files.output import ShardLabels
 from pipeline.run_files.read_parquet import read_table
@@ -25,26 +22,24 @@ class ShardAnswers:
     def __init__(
         self,
         connection: duckdb.DuckDBPyConnection,
-        run: Run,
-        options: ExternalOptions,
-        kept: Mapping[int, Checkpoint],
+        model: str,
+        kept: KeptAnswers,
         adopted_at: datetime,
     ) -> None:
         """Take the matched answers.
 
         Args:
             connection: the staging database, after `AnswerMatch.match`.
-            run: the run.
-            options: its classifier's options.
-            kept: by shard, the answers that were adopted before.
+            model: what labels, for the column `model`.
+            kept: the run's answers that were adopted before.
             adopted_at: the time (UTC) that labels get.
         """
         self._connection = connection
-        self._run = run
-        self._model = options.model
-        self._columns = tuple(label.column for label in options.labels)
-        self._schema = part_schema(self._columns)
-        self._kept = kept
+        self._run = kept.run
+        self._model = model
+        self._columns = kept.columns
+        self._schema = part_schema(kept.columns)
+        self._kept, self._kept_shards = kept, frozenset(kept.shards)
         self.adopted_at = adopted_at
 
     def publish(self, index: int, number: int, missing: str) -> None:
@@ -62,8 +57,9 @@ class ShardAnswers:
         manifest = self._run.manifest
         path = shard_path(self._run.folder, index)
         tables = [self._fresh(index), self._unlabeled(index, missing)]
-        if index in self._kept:
-            tables.append(self._kept[index].answered())
+        kept = self._kept.load(index) if index in self._kept_shards else None
+        if kept:
+            tables.append(kept.answered())
         labels = ShardLabels(
             posts=read_table(path, sha256=manifest.shards[index].sha256),
             answers=pa.concat_tables(tables),
@@ -73,8 +69,8 @@ class ShardAnswers:
             copied_from=self._copies(index),
         )
         output.publish(self._run.folder, manifest, index, labels)
-        if index in self._kept:
-            self._kept[index].discard()
+        if kept:
+            kept.discard()
 
     def keep(self, index: int, number: int) -> None:
         """Keep the new answers to a shard that lacks others; the arguments are as above."""

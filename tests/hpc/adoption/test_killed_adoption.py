@@ -14,10 +14,10 @@ from tests.hpc.forked_verbs import ForkedVerbs
 def kill_at_each_step(bench: Bench, *words: str) -> int:
     """Run a command from the same start, killed before each of its steps in turn, and then again
     to its end; return how many steps it has."""
-    start = bench.folder.with_name("start")
+    start = bench.folder.with_name(f"{bench.folder.name}-start")
     shutil.copytree(bench.folder, start)
     environment = {**bench.env, "PYTHONPATH": f"{ROOT}{os.pathsep}{bench.env['PYTHONPATH']}"}
-    log = bench.folder.with_name("log")
+    log = bench.folder.with_name(f"{bench.folder.name}-log")
     killed = ["-m", "tests.hpc.adoption.killed_verb"]
     expected: object = None
     with ForkedVerbs(bench.folder, environment) as verbs:
