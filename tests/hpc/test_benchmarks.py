@@ -72,6 +72,20 @@ def test_the_local_model_benchmark_measures_every_step() -> None:
         assert f"  {step}" in done.stdout
 
 
+def test_the_worker_benchmark_measures_every_line(tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "worker", "--posts", "700", "--rounds", "1",
+         "--json", figures],
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = json.loads(figures.read_text())
+    assert list(lines) == ["valence", "requests", "quota", "start"]
+    assert lines["quota"]["requests / post"] == 1
+    assert all(value > 0 for line in lines.values() for value in line.values())
+
+
 def test_the_coverage_benchmark_simulates_every_design() -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "benchmarks" / "coverage.py", "--studies", "5", "--resamples",
