@@ -94,7 +94,8 @@ class HttpSender:
             with self._connections.post(url, body) as response:
                 reply = self._read(url, response, proxy if url.startswith("http://") else None)
                 self._has_replied = True
-                wait_s = requested_wait_s(response.headers)
+                # An answer does not ask to wait.
+                wait_s = None if reply.status == 200 else requested_wait_s(response.headers)
         except requests.ConnectTimeout as error:
             return self._explain(error, url, proxy), None
         except (TooSlow, ReadTimeoutError):

@@ -163,6 +163,7 @@ class _LimitedConnection(HTTPConnection):
     ends = 0.0
     has_begun = False
     tunnel_status = 200
+    gathered: list[bytes] | None = None
 
     def connect(self) -> None:
         self._begin()
@@ -180,10 +181,22 @@ class _LimitedConnection(HTTPConnection):
             raise ConnectionAbortedError("another process listens on the port by now")
 
     def request(self, *args: Any, **keys: Any) -> None:
+        """Send headers and body together: one call of the system, and mostly one packet."""
         self._begin()
-        super().request(*args, **keys)
+        if self.sock is None:
+            self.connect()
+        self.gathered = []
+        try:
+            super().request(*args, **keys)
+            whole = b"".join(self.gathered)
+        finally:
+            self.gathered = None
+        self.send(whole)
 
     def send(self, data: Any) -> None:
+        if self.gathered is not None:
+            self.gathered.append(data)
+            return
         if self.sock is None:
             super().send(data)
             return
