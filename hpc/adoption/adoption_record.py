@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline import files
 from pipeline.config.keys import Section
-from pipeline.run_files.json_record import read_record
+from pipeline.run_files.json_record import find_record
 
 FORMAT = 1
 FOLDER = "adoptions"
@@ -67,14 +67,12 @@ def write(run_dir: Path, adoption: Adoption) -> None:
 
 
 def read_all(run_dir: Path) -> tuple[Adoption, ...]:
-    """Return all records of a run, in order.
+    """Return all records of a run, in order, also of one that was archived.
 
     Raises:
         InputError: one is damaged, or another version wrote it.
         UnreadableError: the folder cannot be read now.
     """
-    return tuple(
-        read_record(path_of(run_dir, number), Adoption)
-        for number in range(1, next_number(run_dir))
-        if path_of(run_dir, number).exists()
-    )
+    numbers = range(1, next_number(run_dir))
+    records = (find_record(path_of(run_dir, number), Adoption) for number in numbers)
+    return tuple(record for record in records if record)

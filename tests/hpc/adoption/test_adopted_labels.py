@@ -41,6 +41,9 @@ def test_the_report_names_the_engine_and_its_files(bench: Bench) -> None:
     page = (bench.folder / "page.html").read_text(encoding="utf-8")
     assert "made-up 3" in page
     assert "Adopted answers" in page
+    assert bench.hpc("clean", "--yes").returncode == 0
+    assert bench.hpc("report", "test", "--out", "archived.html").returncode == 0
+    assert "made-up 3" in (bench.folder / "archived.html").read_text(encoding="utf-8")
     assert "a minute" not in page.split("Throughput", 2)[-1].split("Provenance")[0]
 
 
