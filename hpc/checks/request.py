@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hpc.checks.finding import Finding, Part, error, ok, warning
 from pipeline.classifiers import base
 from pipeline.classifiers.one_answer import OneAnswer, ask_once
+from pipeline.config.check import Problems
 from pipeline.errors import Cause
 from pipeline.messages.options import NO_REQUEST
 from pipeline.model import Answer, JsonObject, Post
@@ -32,6 +33,8 @@ class SeenRequest:
     """Whether a person wanted no request."""
     lacks_key: bool = False
     """Whether nothing was asked because there is no API key."""
+    missing: tuple[str, ...] | None = None
+    """What a task would miss on this machine; None if tasks run elsewhere."""
     is_elsewhere: bool = False
     """Whether another engine labels the posts, so that there is nothing to ask."""
     result: OneAnswer | None = None
@@ -45,7 +48,7 @@ def service_address(frozen: JsonObject) -> str:
 
 
 def observe_request(
-    frozen: JsonObject, post: Post, *, is_wanted: bool, lacks_key: bool
+    frozen: JsonObject, post: Post, *, is_wanted: bool, lacks_key: bool, runs_here: bool = False
 ) -> SeenRequest:
     """Ask about one post, unless nobody wants that, it takes minutes, or there is no key.
 
@@ -54,11 +57,13 @@ def observe_request(
         post: the post.
         is_wanted: whether a request may be sent.
         lacks_key: whether the API key is missing.
+        runs_here: whether the tasks run on this machine.
     """
     where = service_address(frozen)
     seen = SeenRequest(
         where=where,
         starts_slowly=base.starts_slowly(frozen),
+        missing=_find_missing(frozen) if runs_here and base.starts_slowly(frozen) else None,
         is_skipped=not is_wanted,
         lacks_key=lacks_key,
         is_elsewhere=frozen[base.TYPE] == EXTERNAL,
@@ -71,13 +76,25 @@ def observe_request(
     return SeenRequest(where=where, starts_slowly=False, result=result)
 
 
+def _find_missing(frozen: JsonObject) -> tuple[str, ...]:
+    problems = Problems()
+    base.check_on_node(frozen, source="this machine", problems=problems)
+    return tuple(f"{problem.path}: {problem.text}" for problem in problems.found)
+
+
 def judge_request(seen: SeenRequest) -> list[Finding]:
     """Say whether the classifier answers from here."""
     if seen.is_elsewhere:
         return [ok(Part.REQUEST, "not sent, because another engine labels the posts")]
+    if seen.missing:
+        remedy = "put it where the configuration says, or correct the section classifier"
+        return [error(Part.REQUEST, f"a task would lack: {lack}", remedy) for lack in seen.missing]
     if seen.starts_slowly:
         message = "not tried, because a task loads a model or starts a server first"
-        return [ok(Part.REQUEST, f"{message}. hpc check --node looks for its files")]
+        next_check = (
+            "hpc try asks it" if seen.missing == () else "hpc check --node looks for its files"
+        )
+        return [ok(Part.REQUEST, f"{message}. {next_check}")]
     if seen.lacks_key:
         return [warning(Part.REQUEST, "not sent, because there is no API key", "set the key first")]
     if seen.is_skipped or seen.result is None:

@@ -202,7 +202,11 @@ def _check_request(request: CheckRequest, spec: RunSpec, screen: Screen) -> list
         )
     with screen.awaiting(f"waiting for {where or 'the classifier'}"):
         seen = observe_request(
-            spec.classifier, SAMPLE, is_wanted=request.asks_service, lacks_key=lacks_key
+            spec.classifier,
+            SAMPLE,
+            is_wanted=request.asks_service,
+            lacks_key=lacks_key,
+            runs_here=create_executor(spec.config.cluster).node_jobs() is None,
         )
     return judge_request(seen)
 

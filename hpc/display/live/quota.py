@@ -43,12 +43,24 @@ def quota_use(status: RunStatus) -> QuotaUse | None:
     ]
     if not requests:
         return None
-    sharing = [beat.quota_tasks for beat in beats if beat.quota_tasks is not None]
-    own = len(requests) + _killed_lately(status)
+    # The newest heartbeat counts: older ones still count tasks of this run that have ended since.
+    sharing = max(
+        ((beat.written_at, beat.quota_tasks) for beat in beats if beat.quota_tasks is not None),
+        default=None,
+    )
+    own = len(requests) + _killed_lately(status) + _starting(status)
     return QuotaUse(
         requests_per_minute=sum(requests),
         quota_per_minute=cost_options(status.run.manifest.classifier).requests_per_minute,
-        other_tasks=max(0, max(sharing) - own) if sharing else None,
+        other_tasks=max(0, sharing[1] - own) if sharing else None,
+    )
+
+
+def _starting(status: RunStatus) -> int:
+    """Return how many running tasks have no heartbeat yet, and may share the quota already."""
+    return sum(
+        judgement.state is State.RUNNING and own_heartbeat(shard) is None
+        for shard, judgement in zip(status.observation.shards, status.judgements, strict=True)
     )
 
 

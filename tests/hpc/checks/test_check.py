@@ -238,3 +238,14 @@ def test_the_disk_of_a_database_that_exists_is_named_by_its_folder(tmp_path: Pat
     database.touch()
     seen = observe_disk(database)
     assert seen and seen.place == tmp_path
+
+
+def test_what_a_task_on_this_machine_would_lack_is_looked_for_here(bench: Bench) -> None:
+    """There is no node that --node could look at."""
+    server = {"command": ["no-such-server", "--port", "{port}"]}
+    (bench.folder / "prompt.txt").write_text("Is it civic?")
+    labels = [{"name": "civic", "type": "bool"}]
+    llm = {"type": "llm", "model": "m", "prompt": "prompt.txt", "labels": labels, "server": server}
+    bench.config(posts=2, classifier=llm)
+    (request,) = check(bench, code=1)["request"]
+    assert (request["level"], "no-such-server" in request["message"]) == ("error", True)

@@ -273,6 +273,8 @@ ANSWER = Answer("at://x", {"civic": True})
         ({"is_skipped": True}, Level.OK),
         ({"lacks_key": True}, Level.WARNING),
         ({"starts_slowly": True}, Level.OK),
+        ({"starts_slowly": True, "missing": ()}, Level.OK),
+        ({"starts_slowly": True, "missing": ("server.command: there is no vllm",)}, Level.ERROR),
     ],
 )
 def test_one_request(seen: dict[str, object], level: Level) -> None:

@@ -125,6 +125,20 @@ def test_the_quota_in_use_is_the_sum_over_the_tasks_that_speak(run: Run) -> None
     }  # fmt: skip
 
 
+def test_tasks_of_the_run_that_start_or_have_just_ended_are_not_tasks_of_other_runs(
+    run: Run,
+) -> None:
+    shards = [
+        running(0, heartbeat(requests_last_minute=1500, quota_tasks=5, age_s=14)),
+        running(1, heartbeat(requests_last_minute=1452, quota_tasks=4, age_s=2)),
+        running(2, None),
+        resting(3, State.DONE),
+    ]
+    use = quota_use(status_of(run, shards))
+    assert use is not None
+    assert use.other_tasks == 1
+
+
 def test_killed_tasks_of_the_run_are_not_tasks_of_other_runs(run: Run) -> None:
     def killed(index: int, state: State, age_s: float) -> tuple[ShardFacts, Judgement]:
         facts, judgement = ended(index, state, Cause.CRASHED)
