@@ -44,7 +44,7 @@ _ERRORS = """\
 
 | error | a command exits with | means |
 |---|---|---|
-| `InputError` | 2 | Usage, configuration or input is wrong, and nothing was spent. |
+| `InputError` | 2 | Usage, configuration or input is wrong (a wrong type: also a `TypeError`). |
 | `RunError` | 1 | Something failed or needs a person. |
 | `BusyError` | 1 | A `RunError`: somebody else holds what is needed. Try again later. |
 | `Interruption` | 130 | A `KeyboardInterrupt` whose message says how to continue. |

@@ -140,15 +140,23 @@ def test_cells_of_a_real_kernel_show_a_run_and_its_labels(kernel: Kernel, projec
         "from hpc import api",
         f"run = api.submit({CONFIG!r}, selection=api.Selection(limit=20), say=api.notebook())",
         "api.status(run)",
+        "api.check('configs/quickstart.yaml', ask_service=False)",
+        "api.ls()",
+        "api.logs(run, [0])",
         "import duckdb; held = duckdb.connect('labels.duckdb', read_only=True)\n"
         "api.labels('valence').num_rows",
         "try:\n    api.gather(run)\nexcept api.BusyError as error:\n    print('busy')",
     ]
     outputs = [kernel.run(cell) for cell in cells]
     assert [content for kind, content in itertools.chain(*outputs) if kind == "error"] == []
-    submitted, status, labels, gathered = outputs[1:]
+    submitted, status, checked, listed, logs, labels, gathered = outputs[1:]
+    for outputs_of_cell in (checked, listed, logs):
+        (result,) = [content for kind, content in outputs_of_cell if kind == "execute_result"]
+        assert result["data"]["text/html"].startswith("<div>")
+        assert len(result["data"]["text/plain"]) < 200
     shown = [content for kind, content in submitted if kind == "display_data"]
     assert any("text/html" in content["data"] for content in shown)
+    assert all(content["data"]["text/plain"] for content in shown)
     assert any(kind == "stream" for kind, _ in submitted)
     (html,) = [c["data"]["text/html"] for kind, c in status if kind == "execute_result"]
     assert "complete" in html

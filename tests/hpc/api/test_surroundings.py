@@ -147,7 +147,8 @@ def interrupt_in_a_query() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         return 1
 
-    with library_call(), duckdb.connect() as connection:
+    # With more threads, DuckDB may call the function in another one, and go on here.
+    with library_call(), duckdb.connect(config={"threads": 1}) as connection:
         connection.create_function(
             "interrupt", interrupt, [], duckdb.type("INTEGER"), side_effects=True
         )
