@@ -48,7 +48,7 @@ def quota_use(status: RunStatus) -> QuotaUse | None:
         ((beat.written_at, beat.quota_tasks) for beat in beats if beat.quota_tasks is not None),
         default=None,
     )
-    own = len(requests) + _killed_lately(status) + _starting(status)
+    own = len(requests) + _killed_lately(status) + _starting(status) + _done_lately(status)
     return QuotaUse(
         requests_per_minute=sum(requests),
         quota_per_minute=cost_options(status.run.manifest.classifier).requests_per_minute,
@@ -60,6 +60,21 @@ def _starting(status: RunStatus) -> int:
     """Return how many running tasks have no heartbeat yet, and may share the quota already."""
     return sum(
         judgement.state is State.RUNNING and own_heartbeat(shard) is None
+        for shard, judgement in zip(status.observation.shards, status.judgements, strict=True)
+    )
+
+
+def _done_lately(status: RunStatus) -> int:
+    """Return how many done tasks the last heartbeats of the others may still count."""
+    now = status.observation.observed_at
+    return sum(
+        judgement.state is State.DONE
+        and any(
+            attempt.record is not None
+            and attempt.record.ended_at is not None
+            and now - attempt.record.ended_at <= _LONGEST_AGE
+            for attempt in shard.attempts[-1:]
+        )
         for shard, judgement in zip(status.observation.shards, status.judgements, strict=True)
     )
 

@@ -132,11 +132,18 @@ def test_tasks_of_the_run_that_start_or_have_just_ended_are_not_tasks_of_other_r
         running(0, heartbeat(requests_last_minute=1500, quota_tasks=5, age_s=14)),
         running(1, heartbeat(requests_last_minute=1452, quota_tasks=4, age_s=2)),
         running(2, None),
-        resting(3, State.DONE),
     ]
     use = quota_use(status_of(run, shards))
     assert use is not None
     assert use.other_tasks == 1
+    facts, _ = running(3, None)
+    over = TaskRecord(
+        phase=Phase.ENDED, slurm_state="COMPLETED", ended_at=NOW - timedelta(seconds=20)
+    )
+    done = replace(facts, attempts=(replace(facts.attempts[0], record=over),))
+    use = quota_use(status_of(run, [*shards, (done, resting(3, State.DONE)[1])]))
+    assert use is not None
+    assert use.other_tasks == 0
 
 
 def test_killed_tasks_of_the_run_are_not_tasks_of_other_runs(run: Run) -> None:
