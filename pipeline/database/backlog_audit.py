@@ -199,7 +199,8 @@ def audit(
     return Audit(
         rows=fetch_number(connection, "SELECT count(*) FROM backlog"),
         copies=fetch_number(
-            connection, "SELECT count(*) - count(DISTINCT uri) FROM backlog WHERE uri <> ''"
+            connection,
+            "SELECT count(*) - (SELECT count(*) FROM expected) FROM backlog WHERE uri <> ''",
         ),
         unreadable=fetch_number(
             connection,
@@ -216,9 +217,12 @@ def audit(
             "WHERE NOT labeled GROUP BY 1 ORDER BY 2 DESC, 1",
         ),
         copied=copied,
-        duplicates=fetch_number(connection, "SELECT count(*) - count(DISTINCT uri) FROM labels"),
+        duplicates=fetch_number(
+            connection, "SELECT count(*) - (SELECT count(uri) FROM labeled_posts) FROM labels"
+        ),
         foreign=fetch_number(
-            connection, "SELECT count(*) FROM labeled_posts ANTI JOIN expected USING (uri)"
+            connection,
+            "SELECT count(*) - (SELECT count(*) FROM placed WHERE has_row) FROM labeled_posts",
         ),
         unproven=claims.unproven,
         outputs_gone=claims.outputs_gone,
@@ -333,14 +337,20 @@ def _add_doubtful(connection: duckdb.DuckDBPyConnection, files: Iterable[ShardFi
 
 
 def _place_posts(connection: duckdb.DuckDBPyConnection, watermark: datetime | None) -> None:
-    waiting = "".join(f"WHEN uri IN (FROM {place}) THEN '{place}' " for place in WAITING[:-1])
+    """Create table `placed`: each expected post's day and place, and whether it has a row."""
+    # Each table costs another join over all posts, and most of them are empty.
+    tables = {place.value: place for place in (Place.NOT_GATHERED, *WAITING[:-1])}
+    tables |= {"unmatched": Place.LOST, WAITING[-1].value: WAITING[-1]}
+    conditions = [
+        f"WHEN uri IN (FROM {table}) THEN '{place}'"
+        for table, place in tables.items()
+        if fetch_number(connection, f"SELECT count(*) FROM {table}")
+    ]
     connection.execute(
-        "CREATE TABLE placed AS SELECT uri, day, CASE "
+        "CREATE TABLE placed AS SELECT day, labeled_posts.uri IS NOT NULL AS has_row, CASE "
         f"WHEN labeled THEN '{Place.LABELED}' "
         f"WHEN labeled IS NOT NULL THEN '{Place.UNLABELABLE}' "
-        f"WHEN uri IN (FROM not_gathered) THEN '{Place.NOT_GATHERED}' {waiting}"
-        f"WHEN uri IN (FROM unmatched) THEN '{Place.LOST}' "
-        f"WHEN uri IN (FROM {Place.UNREADABLE}) THEN '{Place.UNREADABLE}' "
+        f"{' '.join(conditions)} "
         "WHEN EXISTS (SELECT 1 FROM doubtful WHERE moment BETWEEN oldest AND newest) "
         f"THEN '{Place.UNREADABLE}' "
         f"WHEN moment < $watermark::TIMESTAMP THEN '{Place.LATE}' ELSE '{Place.NEW}' END AS place "
