@@ -30,7 +30,7 @@ from tests.waiting import wait_until
 KEY = "AIza-distinctive-key-4711"
 QUICK = LeaseTerms(refresh=0.03, trust=0.4, delay=0.05, lease=2.0)
 # Nothing that takes a test's time passes on these terms, but they leave time for the listings.
-PATIENT = LeaseTerms(refresh=20.0, trust=40.0, delay=20.0, lease=200.0, aside=0.1)
+PATIENT = LeaseTerms(refresh=20.0, trust=40.0, delay=20.0, lease=200.0, aside=1.0)
 STOP = threading.Event()
 
 
