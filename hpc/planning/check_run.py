@@ -35,7 +35,7 @@ from pipeline.classifiers import base
 from pipeline.errors import InputError, RunError
 from pipeline.messages.options import CONFIG_FILE, NO_REQUEST
 from pipeline.run_files.node_report import NodeOrder
-from pipeline.service.address import host_of, port_of
+from pipeline.service.address import host_of, is_loopback, port_of
 from pipeline.text import counted
 
 _INVALID = "correct the file; hpc schema lists every key. The other checks need a valid one"
@@ -196,10 +196,8 @@ def _check_request(request: CheckRequest, spec: RunSpec, screen: Screen) -> list
     lacks_key = bool(spec.lacks)
     where = service_address(spec.classifier)
     if request.asks_service and where and not lacks_key:
-        screen(
-            f"labeling one sentence by {where}, which may cost a fraction of a cent "
-            f"({NO_REQUEST} skips it)"
-        )
+        cost = "" if is_loopback(where) else ", which may cost a fraction of a cent"
+        screen(f"labeling one sentence by {where}{cost} ({NO_REQUEST} skips it)")
     with screen.awaiting(f"waiting for {where or 'the classifier'}"):
         seen = observe_request(
             spec.classifier,
