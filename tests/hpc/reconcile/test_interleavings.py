@@ -1,11 +1,13 @@
 """Anything in any order: arrivals, late ones, runs, tasks that die, gatherings, crashes, rebuilds.
 At the end every post has one row, was paid for once, and the audit says so by itself."""
 
+import contextlib
 import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -16,6 +18,7 @@ from hpc.reconcile.audit_files import collect_files
 from hpc.reconcile.rebuild import rebuild
 from pipeline.backlog import sources
 from pipeline.database.backlog_audit import Audit
+from pipeline.errors import RunError
 from pipeline.model import Shard
 from pipeline.run_files.manifest import output_path
 from tests.hpc.growing_backlog import GrowingBacklog, post
@@ -97,7 +100,11 @@ class Arrivals(RuleBasedStateMachine):
     @precondition(lambda self: self.growing.runs())
     @rule()
     def rebuild(self) -> None:
-        rebuild(self.growing.runs()[-1], lambda line: None)
+        """A rebuild takes all outputs, or none if that would lose rows."""
+        loses_rows = self._rows_without_output() > 0
+        refused = pytest.raises(RunError) if loses_rows else contextlib.nullcontext()
+        with refused:
+            rebuild(self.growing.runs()[-1], lambda line: None)
 
     @invariant()
     def no_post_is_planned_twice_or_labeled_twice(self) -> None:
