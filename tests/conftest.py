@@ -5,6 +5,7 @@ And nothing is written to a developer's home: quotas are shared there."""
 
 import gc
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,9 +30,14 @@ settings.load_profile("ci" if os.environ.get("CI") == "true" else "search")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep the files of the tests in memory if there is room: a disk takes milliseconds to sync a
-    file, the tests sync ten thousands, and none of them survives a power failure anyway."""
+    file, the tests sync ten thousands, and none of them survives a power failure anyway.
+
+    Let Ctrl-C reach the processes that the tests start."""
     if _has_room_in_memory():
         tempfile.tempdir = str(MEMORY_FOLDER)
+    # A shell's background jobs ignore SIGINT, and what the tests start would inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _has_room_in_memory() -> bool:

@@ -17,11 +17,3 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     yield Bench(tmp_path)
     for task in tasks_of(tmp_path):
         os.kill(task, signal.SIGKILL)
-
-
-@pytest.fixture
-def sigint_is_not_ignored() -> Iterator[None]:
-    """A child inherits that SIGINT is ignored, as it is in a shell's background jobs."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)

@@ -120,7 +120,7 @@ def test_posts_that_are_not_sent_measure_nothing(bench: Bench) -> None:
 
 
 def test_an_interrupted_canary_is_resumed_by_the_same_command(
-    bench: Bench, sigint_is_not_ignored: None
+    bench: Bench,
 ) -> None:
     bench.config(30, classifier={"seconds": 0.3})
     driver = started(bench, 1, "--canary", "12", "--yes")

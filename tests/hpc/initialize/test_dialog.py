@@ -52,7 +52,6 @@ def test_an_answer_may_be_a_number_or_a_name_and_a_wrong_one_is_asked_again(fold
     assert config.classifier.options.to_json()["model"] == "m"
 
 
-@pytest.mark.usefixtures("sigint_is_not_ignored")
 @pytest.mark.parametrize("key", [CTRL_C, CTRL_D])
 @pytest.mark.parametrize("answers", [0, 5])
 def test_leaving_writes_nothing(folder: Path, key: str, answers: int) -> None:

@@ -180,7 +180,6 @@ def test_submit_waits_by_itself_for_files_that_may_appear_late(bench: Bench) -> 
     assert bench.asked() == once(4)
 
 
-@pytest.mark.usefixtures("sigint_is_not_ignored")
 def test_an_interrupted_wait_for_the_other_tasks_of_a_rejected_run_changes_nothing(
     bench: Bench,
 ) -> None:

@@ -243,7 +243,7 @@ def test_a_shard_that_is_done_or_may_be_alive_is_not_submitted_even_with_force(
 
 
 def test_a_rejected_blocked_shard_comes_with_the_command_that_forces_it() -> None:
-    why = "shard 7 is blocked (a bad key): add --force to resubmit it"
+    why = "shard 7 is blocked (a bad key): add force=True to resubmit it"
     assert resubmittable(JUDGED, indices=(7,)) == ((), why)
 
 

@@ -193,7 +193,6 @@ def test_a_hostile_text_cannot_control_the_terminal(bench: Bench) -> None:
     assert "\nvalence: 9 of 9" not in done.stdout
 
 
-@pytest.mark.usefixtures("sigint_is_not_ignored")
 def test_ctrl_c_shows_what_has_come(bench: Bench) -> None:
     bench.backlog(run_builders.posts(6))
     complaint = "HTTP 503 for a minute"

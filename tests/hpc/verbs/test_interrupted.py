@@ -22,8 +22,6 @@ from tests.pipeline.run_builders import uri
 from tests.pipeline.task_processes import rows_in
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.usefixtures("sigint_is_not_ignored")
-
 
 def labeled(bench: Bench, posts: int) -> bool:
     rows = bench.query("SELECT count(*), count(DISTINCT uri) FROM labels_test")

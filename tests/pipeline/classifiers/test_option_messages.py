@@ -66,14 +66,13 @@ def transformers(**keys: Any) -> dict[str, Any]:
     [
         (
             {},
-            "type: is missing: it is one of guard, llm, moderation, perspective, "
+            "type: is missing: it is one of external, guard, llm, moderation, perspective, "
             "transformers, valence",
         ),
         (
             {"type": "valance"},
-            "type: should be one of guard, llm, moderation, perspective, transformers, valence, "
-            "not 'valance' "
-            "(did you mean 'valence'?)",
+            "type: should be one of external, guard, llm, moderation, perspective, transformers, "
+            "valence, not 'valance' (did you mean 'valence'?)",
         ),
         ({"type": "valence", "threshold": 0.1}, "threshold: unknown key"),
         ({"type": "valence", "version": "1"}, "version: unknown key"),

@@ -551,7 +551,8 @@ def test_a_disk_that_is_full_is_waited_out(small_disk: Path) -> None:
 
 def test_waiting_ends_when_the_task_ends(lease_folder: LeaseFolder) -> None:
     stop = threading.Event()
-    with task(lease_folder, terms=LeaseTerms()) as pace:
+    lease_folder.write(Lease(id="other", number=7, quota=60_000))
+    with task(lease_folder, terms=PATIENT) as pace:
         threads = [threading.Thread(target=pace.wait, args=[stop]) for _ in range(8)]
         for thread in threads:
             thread.start()
