@@ -38,7 +38,7 @@ def _report(done: CancelResult, printer: Printer) -> None:
     printer(
         f"kept: {done.shards_done:,} of {counted(len(now.judgements), 'shard')} done "
         f"({counted(published, 'post')}), "
-        f"{counted(done.posts_kept - published, 'post')} of other shards"
+        f"{counted(done.posts_kept - published, 'post')} of shards that are not done"
     )
     printer(_how_to_resume(now))
     if done.hidden_jobs:

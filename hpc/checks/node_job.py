@@ -91,6 +91,7 @@ class _Watch:
         self._patience, self._say = patience, say
         self._state: NodeJobState | None = None
         self._trouble = ""
+        self._has_reported = False
 
     def follow(self, root: Path) -> NodeOutcome:
         """Wait until the report is whole, or nothing more can come."""
@@ -107,6 +108,7 @@ class _Watch:
                 report = self._read() or report
             last_look = now
             if report is not None and not report.stage:
+                self._has_reported = True
                 break
             before, self._state = self._state, self._look()
             self._tell(before)
@@ -137,7 +139,8 @@ class _Watch:
         except ExecutorError as error:
             self._say(f"job {self._job} is not canceled ({error.words}): scancel {self._job}")
             return
-        self._say(f"job {self._job} canceled")
+        if not self._has_reported:  # else it was about to end
+            self._say(f"job {self._job} canceled")
 
     def _look(self) -> NodeJobState | None:
         try:

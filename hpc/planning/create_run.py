@@ -56,7 +56,7 @@ from pipeline.backlog.scan import day_before
 from pipeline.backlog.select import BacklogCounts, OddTimes
 from pipeline.backlog.shards import ShardSizes
 from pipeline.backlog.sources import Source
-from pipeline.backlog.unsent import UnsentPosts, find_unsent, first_to_send
+from pipeline.backlog.unsent import UnsentPosts, find_unsent, first_to_send, give_reasons
 from pipeline.database import label_tables
 from pipeline.errors import InputError
 from pipeline.model import Post, Shard
@@ -239,6 +239,8 @@ def create_run(
                 write_sample(root, draft.sample, connection)
             if not draft.counts.posts:
                 return None, draft
+            if spec.config.classifier.kind == manifest.EXTERNAL:  # its engine reads the shards only
+                give_reasons(connection, spec.config.backlog.min_text_length)
             # A reader that is not closed keeps the staging database open. NFS replaces an open
             # file that is deleted by another one, and then the folder cannot be deleted.
             with _posts_to_freeze(connection, draft) as reader:

@@ -19,6 +19,7 @@ from pipeline.backlog.left_out import describe_left_out
 from pipeline.backlog.select import FIRST_CREDIBLE_YEAR, BacklogCounts
 from pipeline.messages.options import LIMIT, RANDOM_SAMPLE
 from pipeline.model import INVALID_TEXT, NO_TEXT, TOO_SHORT
+from pipeline.run_files.manifest import EXTERNAL
 from pipeline.text import counted
 
 
@@ -44,6 +45,8 @@ def describe_draft(spec: RunSpec, selection: Selection, draft: RunDraft) -> list
             lines.append(f"no row of the source fulfills backlog.where: {where}")
         return [*lines, f"nothing to label under the name {spec.config.name}"]
     lines += _describe_unsent(draft, spec.config.backlog.min_text_length)
+    if spec.config.classifier.kind == EXTERNAL:  # no task asks about texts
+        return [*lines, _shards_and_posts(draft)]
     lines += _describe_copies(draft)
     estimate = estimate_cost(spec.cost_options, draft.posts_to_ask, draft.paid)
     lines.append(_describe_shards(spec, draft))
@@ -196,20 +199,24 @@ def _written(moment: datetime) -> str:
 
 
 def _describe_shards(spec: RunSpec, draft: RunDraft) -> str:
-    sizes = draft.sizes
     arrays = plan_arrays(
-        [ShardGroup(shards=tuple(range(sizes.count)), request=ResourceRequest())],
+        [ShardGroup(shards=tuple(range(draft.sizes.count)), request=ResourceRequest())],
         array_size=spec.array_size,
         max_parallel=spec.config.cluster.max_parallel,
     )
+    job_arrays = "one job array" if len(arrays) == 1 else f"{len(arrays):,} job arrays"
+    return (
+        f"{_shards_and_posts(draft)}, {job_arrays}, "
+        f"up to {counted(arrays[0].parallel_tasks, 'task')} at a time"
+    )
+
+
+def _shards_and_posts(draft: RunDraft) -> str:
+    sizes = draft.sizes
     up_to = "up to " if sizes.larger else ""
     if draft.repeated.texts:  # the posts of a text stay together
         up_to = "about "
-    job_arrays = "one job array" if len(arrays) == 1 else f"{len(arrays):,} job arrays"
-    return (
-        f"{counted(sizes.count, 'shard')} of {up_to}{counted(sizes.largest, 'post')}, "
-        f"{job_arrays}, up to {counted(arrays[0].parallel_tasks, 'task')} at a time"
-    )
+    return f"{counted(sizes.count, 'shard')} of {up_to}{counted(sizes.largest, 'post')}"
 
 
 def describe_waves(

@@ -305,6 +305,7 @@ def _shard_facts(
         heartbeat=beat if isinstance(beat, Heartbeat) else None,
         unread_heartbeat=beat if isinstance(beat, UnreadableFile) else None,
         left_behind=left_behind,
+        copies=shard.copies,
     )
 
 

@@ -373,6 +373,8 @@ class ShardFacts:
     """That heartbeat, if it is there but cannot be read now."""
     left_behind: Heartbeat | None = None
     """Without one, the newest heartbeat of an attempt that kept rows: it has what those cost."""
+    copies: int = 0
+    """How many of its posts get a copy of the answer to another post."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from hpc.run.exit_codes import FAILED, UNDER_WAY
 from hpc.run.model import Judgement, Observation, Phase, Run, ShardFacts, State, TaskRecord
+from pipeline.run_files.heartbeat import Heartbeat
 
 
 class RunState(StrEnum):
@@ -62,15 +63,24 @@ def posts_kept(shard: ShardFacts) -> int:
 
 
 def posts_done(shard: ShardFacts, judgement: Judgement) -> int:
-    """Count the posts of a shard that have an answer.
+    """Count the posts of a shard that have an answer, their own or that to the same text.
 
     Nobody opens the journal of a running task, but its heartbeat knows better. Both count the
-    answers of earlier attempts. Once the task is gone, what it kept is done.
+    answers of earlier attempts. Once the task is gone, what it kept is done, with the copies of
+    these answers. Only the last heartbeat knows how many those are.
     """
     kept = posts_kept(shard)
-    if shard.heartbeat is None or judgement.state not in _AT_WORK:
+    beat = _last_heartbeat(shard)
+    if shard.output.verified or beat is None:
         return kept
-    return min(max(kept, shard.heartbeat.rows), shard.posts)
+    most = shard.posts
+    if judgement.state not in _AT_WORK:
+        most = kept + (shard.copies if kept else 0)
+    return min(max(kept, beat.rows), most)
+
+
+def _last_heartbeat(shard: ShardFacts) -> Heartbeat | None:
+    return shard.heartbeat or shard.left_behind
 
 
 def pending_records(observation: Observation) -> list[TaskRecord]:
@@ -114,7 +124,7 @@ def count_labels(shards: Sequence[ShardFacts], judgements: Sequence[Judgement]) 
             continue
         without = sum(reasons.values())
         unlabelable.update(reasons)
-        labeled += max(rows - without, 0)
+        labeled += max(min(rows, done) - without, 0)
         unknown += max(done - rows, 0)
     return LabelCounts(
         labeled=labeled, unlabelable=dict(unlabelable.most_common()), unknown=unknown
@@ -125,7 +135,7 @@ def _known_answers(shard: ShardFacts) -> tuple[int, Mapping[str, int] | None]:
     """Return how many answers of a shard were counted, and how many of them are reasons."""
     if shard.output.verified:
         return shard.posts, shard.output.unlabelable
-    beat = shard.heartbeat or shard.left_behind
+    beat = _last_heartbeat(shard)
     return (beat.rows, beat.unlabelable) if beat else (0, {})
 
 

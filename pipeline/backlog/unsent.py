@@ -43,6 +43,14 @@ def find_unsent(
     )
 
 
+def give_reasons(connection: duckdb.DuckDBPyConnection, min_text_length: int) -> None:
+    """Give the staged posts with too short a text their reason, where no task will."""
+    connection.execute(
+        f"UPDATE staged SET reason = {literal(TOO_SHORT)} "
+        f"WHERE reason IS NULL AND {too_short_sql(min_text_length)}"
+    )
+
+
 def first_to_send(
     connection: duckdb.DuckDBPyConnection,
     counts: BacklogCounts,

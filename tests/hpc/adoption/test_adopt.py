@@ -127,7 +127,10 @@ def test_posts_that_are_not_sent_keep_their_reason(bench: Bench) -> None:
     bench.backlog([posts[0]._replace(text="hm"), *posts[1:]])
     bench.config(classifier=EXTERNAL)
     run = hand_over(bench)
-    write_parquet(run / "answers" / "a.parquet", label(run))
+    asked = label(run)
+    assert posts[0].uri not in {row["uri"] for row in asked}
+    rows = [*asked, answer(posts[0].uri, "hm")]
+    write_parquet(run / "answers" / "a.parquet", rows)
     assert bench.document("adopt", run / "answers")["not_asked"] == 1
     assert rows_of(bench)[posts[0].uri]["reason"] == "text_too_short"
     assert rows_of(bench)[posts[0].uri]["toxic"] is None

@@ -217,6 +217,24 @@ def test_posts_done_are_those_of_the_heartbeat_while_the_task_may_be_at_work(
     assert status.posts_kept == rows
 
 
+def test_posts_done_never_go_back_because_a_task_with_copied_answers_has_ended(
+    run_of_eight_shards: Run,
+) -> None:
+    def seen(state: State, kept: int) -> tuple[int, int]:
+        facts = replace(FACTS[2], index=0, rows=kept, copies=90, heartbeat=beat(180))
+        judgements = (judgement(0, state),)
+        status = RunStatus(
+            run=run_of_eight_shards, observation=observed([facts]), judgements=judgements
+        )
+        labels = status.labels
+        return status.posts_done, labels.labeled + labels.unknown + sum(labels.unlabelable.values())
+
+    assert seen(State.RUNNING, 100) == (180, 180)
+    assert seen(State.FAILED, 100) == (180, 180)
+    assert seen(State.FAILED, 60) == (150, 150)  # some of the answers are lost
+    assert seen(State.FAILED, 0) == (0, 0)
+
+
 def test_a_run_that_a_person_canceled_goes_on_by_force_only(run_of_eight_shards: Run) -> None:
     canceled = judgement(0, State.BLOCKED, Cause.CANCELLED)
     by_force = NextStep(verb="resubmit", options=("--force",))

@@ -164,7 +164,7 @@ def test_cancel_fails_and_names_the_tasks_that_have_not_ended(
         "canceled the caretaker (job 4712)\n"
         "canceled array job 4711: 1 running and 2 pending tasks\n"
         "task 4711_1 is still COMPLETING on n1; cancel again later\n"
-        "kept: 0 of 4 shards done (0 posts), 0 posts of other shards\n"
+        "kept: 0 of 4 shards done (0 posts), 0 posts of shards that are not done\n"
         f"to resume: hpc supervise runs/{folder.name}\n"
     )
     document = json.loads(bench.hpc("cancel", "--json").stdout)
