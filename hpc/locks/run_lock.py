@@ -44,7 +44,13 @@ def locked(folder: Path, busy: str, *, noted: bool = True) -> Iterator[int]:
         RunError: the file system has no locks, or something else lies where the lock should be.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = _take_lock(folder / LOCK, busy)
+    with _held(_take_lock(folder / LOCK, busy), noted=noted) as descriptor:
+        yield descriptor
+
+
+@contextlib.contextmanager
+def _held(descriptor: int, *, noted: bool) -> Iterator[int]:
+    """Note who holds a lock, and give it back in the end."""
     try:
         if noted:
             lock_owner.write_owner(descriptor)
@@ -180,11 +186,8 @@ def lock_run(run: Run) -> Iterator[int]:
         raise RunError(
             f"{run.folder} is no longer there: another process has moved or removed the run"
         ) from None
-    try:
-        lock_owner.write_owner(descriptor)
+    with _held(descriptor, noted=True):
         yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def is_locked(run: Run) -> bool:
