@@ -15,22 +15,17 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from datetime import datetime
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from benchmarks import many_shards
 from benchmarks.paired import Work, compare, in_turns, python, report
+from benchmarks.valence_run import PLAN, publish
 from hpc.run.exit_codes import FAILED
 from hpc.run.model import Run
 from hpc.runs import find_runs
-from pipeline.classifiers.base import TaskShare, create
-from pipeline.run_files import manifest, output
-from pipeline.run_files.checkpoint import part_schema
-from pipeline.run_files.output import ShardLabels
+from pipeline.run_files import manifest
 
 CONFIG = """\
 name: bench
@@ -39,16 +34,6 @@ sharding: {{shards: {shards}}}
 classifier: {{type: valence}}
 cluster: {{executor: local, grace_seconds: 0}}
 storage: {{run_root: {folder}/runs, database: {folder}/labels.duckdb}}
-"""
-# Plans and creates a run, and submits nothing.
-PLAN = """
-import sys
-from pathlib import Path
-from hpc.planning.create_run import create_run
-from hpc.planning.run_spec import Selection, validate
-from hpc.config import run_config
-config = run_config.load(Path(sys.argv[1]))
-create_run(validate(config), Selection(), (Path.cwd(),), "")
 """
 BARE = """
 import sys
@@ -116,7 +101,7 @@ def lay_out(folder: Path, options: argparse.Namespace) -> None:
     )
     config = folder / "bench.yaml"
     config.write_text(CONFIG.format(folder=folder, shards=options.shards))
-    subprocess.run([sys.executable, "-c", PLAN, str(config)], check=True)
+    subprocess.run([sys.executable, "-c", PLAN, str(config), "new"], check=True)
     run = find_runs.find(folder / "runs", None)
     leave_attempts(run, options.attempts, options.published)
     publish(run, options.published)
@@ -136,26 +121,6 @@ def leave_attempts(run: Run, attempts: int, published: int) -> None:
             if place >= first_of_last:
                 end = "COMPLETED" if shard < published else "FAILED"
             many_shards.leave_traces(run, submission, index, end)
-
-
-def publish(run: Run, published: int) -> None:
-    """Publish the outputs of the first shards, as the last attempt at them does."""
-    classifier = create(run.manifest.classifier, TaskShare())
-    labeled_at = pa.scalar(datetime(2024, 6, 1), pa.timestamp("us"))
-    for index in range(published):
-        table = pq.read_table(manifest.shard_path(run.folder, index), partitioning=None)
-        count = table.num_rows
-        answers = [table["uri"], pa.repeat(True, count), pa.nulls(count, pa.string())]
-        answers += [pa.repeat(labeled_at, count), pa.repeat(0.5, count)]
-        answers.append(pa.repeat("positive", count))
-        labels = ShardLabels(
-            posts=table,
-            answers=pa.table(answers, schema=part_schema(classifier.columns)),
-            columns=classifier.columns,
-            model=classifier.model,
-            attempt=1,
-        )
-        output.publish(run.folder, run.manifest, index, labels)
 
 
 if __name__ == "__main__":

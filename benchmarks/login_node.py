@@ -18,20 +18,14 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from benchmarks.paired import Figure, Took, Work, compare, in_turns, python, report, run
+from benchmarks.valence_run import PLAN, publish
 from hpc.run.model import Run
 from hpc.runs import find_runs
-from pipeline.classifiers.base import TaskShare, create
-from pipeline.run_files import manifest, output
-from pipeline.run_files.checkpoint import part_schema
-from pipeline.run_files.output import ShardLabels
 
 CONFIG = """\
 name: bench
@@ -40,16 +34,6 @@ sharding: {{rows_per_shard: {rows}}}
 classifier: {{type: valence}}
 cluster: {{executor: local}}
 storage: {{run_root: {folder}/runs, database: {folder}/labels.duckdb}}
-"""
-# Plans and creates a run, and submits nothing.
-PLAN = """
-import sys
-from pathlib import Path
-from hpc.planning.create_run import create_run
-from hpc.planning.run_spec import Selection, validate
-from hpc.config import run_config
-selection = Selection(backfill=sys.argv[2] == "backfill")
-create_run(validate(run_config.load(Path(sys.argv[1]))), selection, (Path.cwd(),), "")
 """
 BARE_SESSION = """
 import sys
@@ -154,7 +138,7 @@ def measure(world: World, rounds: int) -> list[Figure]:
     )
     run(Work(name="plan half", command=world.plan(half, "backfill")))
     first = world.newest()
-    publish_all(first)
+    publish(first, len(first.manifest.shards))
     took = in_turns(
         [
             Work(
@@ -191,8 +175,9 @@ def measure(world: World, rounds: int) -> list[Figure]:
         rounds,
     )  # fmt: skip
     figures.insert(0, compare("plan", "bare COPY", planned, "1.25"))
-    publish_all(world.newest())
-    run(Work(name="gather the rest", command=python("-m", "hpc.gather", world.newest().folder)))
+    second = world.newest()
+    publish(second, len(second.manifest.shards))
+    run(Work(name="gather the rest", command=python("-m", "hpc.gather", second.folder)))
     figures.append(second_submit(world, planned, rounds))
     return figures
 
@@ -254,27 +239,6 @@ def removing_runs_after(world: World, run: Run) -> Callable[[], None]:
                 shutil.rmtree(folder)
 
     return remove
-
-
-def publish_all(run: Run) -> None:
-    """Publish every output as a task does, with the same label for every post."""
-    classifier = create(run.manifest.classifier, TaskShare())
-    labeled_at = pa.scalar(datetime(2024, 6, 1), pa.timestamp("us"))
-    for shard in run.manifest.shards:
-        path = manifest.shard_path(run.folder, shard.index)
-        posts = pq.read_table(path, partitioning=None)
-        count = posts.num_rows
-        answers = [posts["uri"], pa.repeat(True, count), pa.nulls(count, pa.string())]
-        answers += [pa.repeat(labeled_at, count), pa.repeat(0.5, count)]
-        answers.append(pa.repeat("positive", count))
-        labels = ShardLabels(
-            posts=posts,
-            answers=pa.table(answers, schema=part_schema(classifier.columns)),
-            columns=classifier.columns,
-            model=classifier.model,
-            attempt=1,
-        )
-        output.publish(run.folder, run.manifest, shard.index, labels)
 
 
 if __name__ == "__main__":
