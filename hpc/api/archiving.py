@@ -83,7 +83,7 @@ def clean(
     Args:
         runs: these runs; none for all.
         archive: archive the runs; without it, nothing is changed.
-        older_than_days: only runs that were planned more than so many days ago.
+        older_than_days: only runs that were planned more than this many days ago.
         at: where the runs are.
         say: receives the plan, and a message for each run.
 

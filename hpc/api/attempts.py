@@ -88,7 +88,7 @@ def logs(
     Args:
         run: a run, a result about one, a run's id, name or folder; None: the newest run.
         indices: every attempt of these shards; None: the last attempt of each that failed.
-        lines: at most so many lines of a log or a traceback.
+        lines: the most lines to return of a log or a traceback.
         at: where the runs are.
         say: shows that something is awaited.
 
