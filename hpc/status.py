@@ -13,6 +13,7 @@ from hpc.display.run_summary import show_status
 from hpc.display.status_table import document
 from hpc.efficiency.run_efficiency import run_efficiency
 from hpc.executors.factory import executor_of
+from hpc.overview import other_runs
 from hpc.planning import late_posts
 from hpc.reconcile.look import look
 from hpc.run.model import Run
@@ -50,6 +51,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         every_attempt = look(load(run.folder), executor, include_done=True)
         found = run_efficiency(every_attempt, are_reserved=executor.reserves_resources)
     archived = is_archived(run.folder)
+    others = other_runs.find_other_runs(seen.look) if options.run is None else None
     if not options.json:
         show_status(seen.look, printer, is_gathered=seen.is_gathered)
         for line in late_posts.describe_late(seen.late_posts):
@@ -59,8 +61,14 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
             printer(f"the run is archived; to unpack its files: {unpack}")
         if found:
             printer.show(*describe_efficiency(found))
+        for line in other_runs.describe_other_runs(others or (), run.folder.parent):
+            printer(line)
         return seen.exit_code, {}
-    values = {**document(seen.look), **late_posts.late_document(seen.late_posts)}
+    values = {
+        **document(seen.look),
+        **late_posts.late_document(seen.late_posts),
+        **other_runs.other_runs_document(others),
+    }
     values["archived"] = archived
     if found:
         values["efficiency"] = efficiency_document(found)

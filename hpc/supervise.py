@@ -13,6 +13,7 @@ from hpc.display.run_summary import show_result
 from hpc.display.status_table import document
 from hpc.efficiency.run_efficiency import run_efficiency
 from hpc.executors.factory import executor_of
+from hpc.overview import other_runs
 from hpc.planning import late_posts
 from hpc.reconcile import caretaker
 from hpc.run.model import Run
@@ -39,15 +40,22 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     end, late = seen.look, seen.late_posts
     are_reserved = executor_of(run).reserves_resources
     found = None if end.is_under_way else run_efficiency(end, are_reserved=are_reserved)
+    others = other_runs.find_other_runs(end) if options.run is None else None
     if not options.json:
         show_result(end, printer)
         for line in late_posts.describe_late(late):
             printer(line)
         for line in describe_worthwhile(found) if found and not end.is_old_news else ():
             printer(line)
+        for line in other_runs.describe_other_runs(others or (), run.folder.parent):
+            printer(line)
     # Slurm should not report a caretaker as failed that did its work.
     code = 0 if options.caretaker is not None else end.exit_code
-    values = {**document(end), **late_posts.late_document(late)}
+    values = {
+        **document(end),
+        **late_posts.late_document(late),
+        **other_runs.other_runs_document(others),
+    }
     if found:
         values["efficiency"] = efficiency_document(found)
     return code, values

@@ -12,7 +12,7 @@ import pytest
 
 from hpc.executors.slurm.client import QueryResult, Slurm
 from hpc.executors.slurm.commands import SlurmError
-from hpc.overview import known_runs, list_runs
+from hpc.overview import known_runs, list_runs, other_runs
 from hpc.overview.run_row import is_meant
 from hpc.run import run_folder, submissions
 from hpc.run.array_indices import TaskId
@@ -127,6 +127,27 @@ def test_a_damaged_memory_costs_only_time(bench: Bench) -> None:
     before = rows(bench)
     (bench.folder / "runs" / known_runs.FILE_NAME).write_text('{"root": 1')
     assert rows(bench) == before
+
+
+def test_status_without_a_run_names_older_runs_that_are_not_complete(bench: Bench) -> None:
+    first, second = bench.runs()
+    assert bench.document("status", code=1)["other_runs"] == []
+    (first / "outputs" / "00000.parquet").unlink()
+    other = {"run_id": first.name, "name": "test", "state": "failed"}
+    assert bench.document("status", code=1)["other_runs"] == [other]
+    assert bench.document("status", second.name, code=1)["other_runs"] is None
+    (line,) = [line for line in bench.hpc("status").stdout.splitlines() if "other run" in line]
+    assert line == "1 other run is not complete: test, failed (hpc ls)."
+
+
+def test_status_looks_at_few_other_runs(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, _ = bench.runs()
+    (first / "outputs" / "00000.parquet").unlink()
+    monkeypatch.setattr(other_runs, "MOST_LOOKS", 0)
+    (other,) = bench.document("status", code=1)["other_runs"]
+    assert other["state"] is None
+    monkeypatch.setattr(other_runs, "MOST_RUNS", 0)
+    assert bench.document("status", code=1)["other_runs"] == []
 
 
 class Questions:
