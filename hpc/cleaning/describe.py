@@ -7,10 +7,10 @@ from hpc.display.blocks import Block, Line, Table, Tone
 from pipeline.text import counted, format_bytes
 
 _WORDS = {
-    Decision.ARCHIVE: "can be archived",
-    Decision.FINISH: "archived, not all files removed yet",
-    Decision.ARCHIVED: "archived",
-    Decision.KEEP: "stays",
+    Decision.ARCHIVE: "archive",
+    Decision.FINISH: "archived already: remove the files that the archive has",
+    Decision.ARCHIVED: "archived already",
+    Decision.KEEP: "keep",
 }
 _TONES = {
     Decision.ARCHIVE: Tone.GOOD,
@@ -21,7 +21,7 @@ _TONES = {
 
 
 def describe_plan(plans: Sequence[RunCleaning]) -> list[Block]:
-    """Return a table of what would become of each run, and what that frees."""
+    """Return a table of what is planned for each run, and what that frees."""
     if not plans:
         return [Line("no run to clean")]
     rows = tuple(
@@ -29,7 +29,7 @@ def describe_plan(plans: Sequence[RunCleaning]) -> list[Block]:
         for plan in plans
     )
     table = Table(
-        header=("run", "files", "size", "what would happen"),
+        header=("run", "files", "size", "plan"),
         rows=rows,
         right_aligned=frozenset({1, 2}),
         tones=tuple(_TONES[plan.decision] for plan in plans),
@@ -49,8 +49,8 @@ def _total(plans: Sequence[RunCleaning]) -> str:
     inodes = sum(plan.inodes for plan in chosen)
     size = format_bytes(sum(plan.size for plan in chosen))
     return (
-        f"{counted(len(chosen), 'run')}: {inodes:,} files and folders ({size}) would become "
-        f"{len(chosen) * INODES_LEFT:,}. Every file stays readable, in the archive of its run"
+        f"{counted(len(chosen), 'run')} to archive: {inodes:,} files and folders ({size}) become "
+        f"{len(chosen) * INODES_LEFT:,}. Every file stays readable in the archive of its run"
     )
 
 

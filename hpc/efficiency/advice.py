@@ -13,7 +13,7 @@ from hpc.efficiency.measure import Efficiency, busy_cpus
 from hpc.run.resources import Resources
 from hpc.run.slurm_time import format_slurm_time
 from pipeline.errors import Cause
-from pipeline.text import counted, format_duration
+from pipeline.text import counted
 
 # Slurm samples memory every 30 s by default and may miss a peak; other posts may need more.
 MEMORY_MARGIN = 1.25
@@ -148,7 +148,10 @@ def _memory(efficiency: Efficiency, resources: Resources) -> Iterator[Line | str
     spread = efficiency.memory
     requested = spread.least_requested if spread else None
     gb, is_change = _kept(_stepped(needed * MEMORY_MARGIN, _MEMORY_STEPS), requested)
-    reason = f"used at most {needed:.3g} GiB" if not exceeded else f"{needed:.3g} GiB is too little"
+    who = "a task" if spread and spread.most >= needed else "an attempt that failed"
+    reason = f"{who} used at most {needed:.3g} GiB"
+    if any(use.mem_gb == needed for use in exceeded):
+        reason = f"{needed:.3g} GiB is too little"
     asked = f", requested {requested:.3g}" if requested else ""
     if not is_change:
         gb = math.ceil(gb * 100) / 100  # as somebody would write Slurm's default
@@ -171,24 +174,22 @@ def _time(efficiency: Efficiency, longest_min: int | None) -> Iterator[Line | st
     with_margin = max(shortest, _stepped(needed * TIME_MARGIN, _TIME_STEPS))
     if longest_min is not None and with_margin > longest_min:
         yield (
-            f"A shard takes up to {format_slurm_time(math.ceil(needed))}. With a margin, that is "
+            f"A shard takes up to {format_slurm_time(needed)}. With a margin, that is "
             f"more than the longest time limit ({format_slurm_time(longest_min)}): make shards "
             "smaller (sharding.rows_per_shard)."
         )
         return
     minutes, is_change = _kept(with_margin, requested)
+    # The table beside it has the tasks that published an output, not those that ran out of time.
+    of_task = spread is not None and spread.most >= needed
+    who = "a task ran for at most" if of_task else "the attempts at a shard ran for at most"
     yield Line(
         key="time",
         value=_in_two_digits(format_slurm_time(math.ceil(minutes))),
-        reason=f"a shard took at most {_longest(needed)}"
+        reason=f"{who} {format_slurm_time(needed)}"
         + (f", requested {format_slurm_time(round(requested))}" if requested else ""),
         is_change=is_change,
     )
-
-
-def _longest(minutes: float) -> str:
-    """Return a time as it was measured: rounded up to a minute, it would differ from the table."""
-    return format_duration(60 * minutes) if minutes < 1 else format_slurm_time(math.ceil(minutes))
 
 
 def _cpus(efficiency: Efficiency, resources: Resources) -> Iterator[Line | str]:
@@ -200,7 +201,7 @@ def _cpus(efficiency: Efficiency, resources: Resources) -> Iterator[Line | str]:
     yield Line(
         key="cpus",
         value=str(cpus),
-        reason=f"{needed:.2f} busy at most, on average, requested {resources.cpus}",
+        reason=f"a task kept at most {needed:.2f} busy on average, requested {resources.cpus}",
         is_change=cpus != resources.cpus,
     )
 

@@ -57,7 +57,10 @@ def submit_caretaker(run: Run, executor: Executor, say: Say) -> bool:
             f"supervise the arrays with: {command('supervise', run)}"
         )
         return False
-    say(f"caretaker: job {job} gathers and resubmits when the arrays have ended")
+    say(
+        f"caretaker: job {job} gathers and resubmits when the arrays have ended. A second job, its "
+        "understudy, starts only if it fails"
+    )
     return True
 
 

@@ -100,10 +100,10 @@ def pack_and_report(status: RunStatus, executor: Executor, say: Say) -> None:
     except (OSError, RunError) as error:
         say(f"the logs of tasks are not packed yet: {error}")
         return
-    if packed.shards:
+    if after < before:
         say(
-            f"packed the logs of {counted(packed.shards, 'shard')}: {after:,} files and folders "
-            f"are left of {before:,}"
+            f"packed the logs of {counted(packed.shards, 'shard')}: the run had {before:,} files "
+            f"and folders, and now has {after:,}"
         )
     if packed.problems:
         more = f" (and {counted(len(packed.problems) - 1, 'more shard')})"

@@ -35,11 +35,13 @@ def parse_slurm_time(text: str) -> int:
     raise ValueError(f"should be a time such as 90, 4:00:00 or 2-00:00:00, not {text!r}")
 
 
-def format_slurm_time(minutes: int) -> str:
-    """Return a time limit as Slurm prints it, such as `4:00:00` or `2-00:00:00`."""
-    days, rest = divmod(minutes, _MINUTES["days"])
-    hours, rest = divmod(rest, _MINUTES["hours"])
-    return f"{days:.0f}-{hours:02.0f}:{rest:02.0f}:00" if days else f"{hours:.0f}:{rest:02.0f}:00"
+def format_slurm_time(minutes: float) -> str:
+    """Return a time as Slurm prints it, to the second, such as `4:00:00` or `2-00:00:00`."""
+    rest, seconds = divmod(round(60 * minutes), 60)
+    rest, minute = divmod(rest, 60)
+    days, hours = divmod(rest, 24)
+    clock = f"{minute:02}:{seconds:02}"
+    return f"{days}-{hours:02}:{clock}" if days else f"{hours}:{clock}"
 
 
 def minutes_of(name: str, text: str | None, minutes: int) -> int:

@@ -8,6 +8,7 @@ from hpc.efficiency.advice import Advice
 from hpc.efficiency.advice import Line as AdviceLine
 from hpc.efficiency.measure import Efficiency, Hours, Spread
 from hpc.efficiency.run_efficiency import RunEfficiency
+from hpc.run.slurm_time import format_slurm_time
 from pipeline.errors import Cause
 from pipeline.text import counted
 
@@ -93,7 +94,7 @@ def _resources(efficiency: Efficiency) -> Iterator[tuple[str, ...]]:
     if spread := efficiency.memory:
         yield _row("memory (GiB)", spread, lambda gb: f"{gb:.3g}")
     if spread := efficiency.minutes:
-        yield _row("time", spread, _clock)
+        yield _row("time", spread, format_slurm_time)
     if spread := efficiency.cpus:
         yield _row("CPUs", spread, lambda cpus: f"{cpus:.2f}".removesuffix(".00"))
 
@@ -161,11 +162,6 @@ def _row(name: str, spread: Spread, shown: Callable[[float], str]) -> tuple[str,
         *map(shown, (spread.median, spread.percentile_95, spread.most)),
         f"{100 * spread.most / most:.0f} %" if most else "",
     )
-
-
-def _clock(minutes: float) -> str:
-    seconds = round(minutes * 60)
-    return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
 def _amount(hours: float) -> str:

@@ -25,6 +25,10 @@ from pipeline.text import counted
 PATIENCE_S = 120.0
 PAUSE_S = 1.0
 COMPLETING = "COMPLETING"
+_ROLES = {
+    CaretakerRole.CARETAKER: "the caretaker",
+    CaretakerRole.UNDERSTUDY: "the caretaker's understudy",
+}
 # A task by the array's job id and its index; the index is None for a job that is no array.
 Task = tuple[int, int | None]
 
@@ -35,8 +39,8 @@ class CanceledJobs:
 
     tasks: dict[Task, TaskRecord] = field(default_factory=dict)
     """Every task that was alive, caretakers included."""
-    caretakers: set[int] = field(default_factory=set)
-    """Job ids of the caretakers among them."""
+    caretakers: dict[int, CaretakerRole] = field(default_factory=dict)
+    """The caretakers and understudies among them, by job id."""
     left: dict[Task, TaskRecord] = field(default_factory=dict)
     """The tasks that have not ended yet."""
     withdrawn: tuple[int, ...] = ()
@@ -100,8 +104,8 @@ def describe_canceled(run: Run, canceled: CanceledJobs) -> list[str]:
     lines = []
     if not (canceled.tasks or canceled.by_record) and canceled.is_complete:
         lines.append(_describe_nothing(run))
-    reached = canceled.caretakers - canceled.unreached.keys()
-    lines += [f"canceled the caretaker (job {job})" for job in sorted(reached)]
+    reached = sorted(canceled.caretakers.keys() - canceled.unreached.keys())
+    lines += [f"canceled {_ROLES[canceled.caretakers[job]]} (job {job})" for job in reached]
     arrays = [job for job in canceled.arrays if job not in canceled.unreached]
     if arrays:
         lines.append(
@@ -287,7 +291,7 @@ class _Search:
                 continue
             self._jobs_by_name[name] = identity.job
             if _is_caretaker(suffix):
-                self.canceled.caretakers.add(identity.job)
+                self.canceled.caretakers[identity.job] = CaretakerRole(suffix)
             indices: Sequence[int | None] = identity.indices or (None,)
             alive.update({(identity.job, index): record for index in indices})
         self.canceled.tasks = {**alive, **self.canceled.tasks}

@@ -193,10 +193,18 @@ def test_a_local_run_has_no_requests_to_correct() -> None:
     assert (found.lines, len(found.notes)) == ((), 1)
 
 
-def test_a_time_of_seconds_is_not_rounded_up_to_a_minute() -> None:
-    efficiency = measure(uses(elapsed_s=7.0, cpu_s=7.0))
+def test_the_reasons_have_the_figures_of_the_table() -> None:
+    efficiency = measure(uses(elapsed_s=162, cpu_s=7.0))
     reasons = {line.key: line.reason for line in advice(efficiency).lines}
-    assert "7 s" in reasons["time"]
+    assert reasons["time"] == "a task ran for at most 0:02:42, requested 4:00:00"
+    assert reasons["mem_gb"] == "a task used at most 0.3 GiB, requested 4"
+
+
+def test_reasons_from_attempts_that_published_nothing_say_so() -> None:
+    late = replace(USE, cause=Cause.TIMEOUT, elapsed_s=162, used_gb=3.0)
+    reasons = {line.key: line.reason for line in advice(measure([late, *uses()])).lines}
+    assert reasons["time"] == "the attempts at a shard ran for at most 1:02:42, requested 4:00:00"
+    assert reasons["mem_gb"] == "an attempt that failed used at most 3 GiB, requested 4"
 
 
 def test_supervise_says_at_most_four_lines_and_only_what_is_worth_changing() -> None:
@@ -208,9 +216,9 @@ def test_supervise_says_at_most_four_lines_and_only_what_is_worth_changing() -> 
     assert said([*failed, replace(USE, cause=Cause.NODE)]) == [
         "2.0 of 12.0 node hours were wasted by attempts that failed (2 node). For the next run "
         "with as many posts per shard, in the section cluster or its template:",
-        "  mem_gb: 0.5     # used at most 0.3 GiB, requested 4",
-        "  time: 01:30:00  # a shard took at most 1:00:00, requested 4:00:00",
-        "  cpus: 1         # 0.90 busy at most, on average, requested 4",
+        "  mem_gb: 0.5     # a task used at most 0.3 GiB, requested 4",
+        "  time: 01:30:00  # a task ran for at most 1:00:00, requested 4:00:00",
+        "  cpus: 1         # a task kept at most 0.90 busy on average, requested 4",
     ]
     assert said(failed)[0].startswith("For the next run")
     assert said(uses(used_gb=3.0, elapsed_s=150 * 60, cpu_s=3.95 * 150 * 60)) == []
@@ -241,9 +249,9 @@ def test_status_shows_what_a_task_used_and_what_was_wasted() -> None:
         "  node hours in attempts that failed: 1 node",
         "",
         "For the next run with as many posts per shard, in the section cluster or its template:",
-        "  mem_gb: 0.5     # used at most 0.3 GiB, requested 4",
-        "  time: 01:30:00  # a shard took at most 1:00:00, requested 4:00:00",
-        "  cpus: 1         # 0.90 busy at most, on average, requested 4",
+        "  mem_gb: 0.5     # a task used at most 0.3 GiB, requested 4",
+        "  time: 01:30:00  # a task ran for at most 1:00:00, requested 4:00:00",
+        "  cpus: 1         # a task kept at most 0.90 busy on average, requested 4",
         "",
         "Slurm gave tasks up to 8 CPUs where 4 were requested: it allocates whole cores or whole "
         "nodes, or CPUs for their memory.",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hpc.executors.base import ExecutorError
+from hpc.executors.base import CaretakerRole, ExecutorError
 from hpc.executors.slurm import cancel as cancellation
 from hpc.executors.slurm.client import Prefix, QueryResult, Slurm
 from hpc.executors.slurm.commands import SlurmError
@@ -86,6 +86,7 @@ class Hidden(Queue):
 
 ARRAY = "4711_[2-3%1]|PENDING|N/A||Resources|@0001\n4711_1|RUNNING|N/A|n1|None|@0001\n"
 CARETAKER = "4712|RUNNING|N/A|n1|None|@caretaker\n"
+UNDERSTUDY = "4713|PENDING|N/A||Dependency|@understudy\n"
 COMPLETING = "4711_1|COMPLETING|N/A|n1|None|@0001\n"
 
 
@@ -98,7 +99,11 @@ def test_the_caretaker_ends_before_anything_else_is_canceled(run_of_four_shards:
     queue = Queue(ARRAY + CARETAKER, ARRAY + completing, ARRAY, ARRAY, "")
     ended = cancellation.cancel_jobs(run_of_four_shards, queue, nothing)
     assert queue.cancelled == [(4712, ARRAY + CARETAKER), (4711, ARRAY)]
-    assert (ended.jobs, ended.arrays, ended.caretakers) == ([4711, 4712], [4711], {4712})
+    assert (ended.jobs, ended.arrays, ended.caretakers) == (
+        [4711, 4712],
+        [4711],
+        {4712: CaretakerRole.CARETAKER},
+    )
     assert (ended.running(), ended.pending(), ended.left) == (1, 2, {})
 
 
@@ -155,13 +160,14 @@ def test_cancel_fails_and_names_the_tasks_that_have_not_ended(
     folder, _ = run_builders.make_run(
         bench.folder, run_builders.posts(4), shards=4, cluster=cluster
     )
-    queue = Queue("", ARRAY + CARETAKER, COMPLETING)
+    queue = Queue("", ARRAY + CARETAKER + UNDERSTUDY, COMPLETING)
     executor = SlurmExecutor(queue, cancel_patience_s=0.05)
     monkeypatch.setattr("hpc.api.cancellation.executor_of", lambda run: executor)
     failed = bench.hpc("cancel")
     assert (failed.returncode, failed.stderr) == (1, "")
     assert failed.stdout == (
         "canceled the caretaker (job 4712)\n"
+        "canceled the caretaker's understudy (job 4713)\n"
         "canceled array job 4711: 1 running and 2 pending tasks\n"
         "task 4711_1 is still COMPLETING on n1; cancel again later\n"
         "kept: 0 of 4 shards done (0 posts), 0 posts of shards that are not done\n"
