@@ -10,6 +10,7 @@ from hpc.command_line.verb import Outcome, Verb, chosen_place
 from hpc.display.console import Printer
 from hpc.html_report.describe_page import ReadSubject
 from hpc.html_report.methods import describe_methods
+from hpc.html_report.wording import format_period
 from pipeline.text import counted
 
 
@@ -79,6 +80,10 @@ def _document(subject: ReadSubject) -> dict[str, Any]:
         "labeled": facts.counts.labeled,
         "unlabelable": dict(facts.counts.reasons),
         "posts_missing": facts.missing,
+        "open_periods": {
+            format_period(start, facts.counts.post_period): missing
+            for start, missing in facts.open_periods.items()
+        },
         "under_way": any(run.is_under_way for run in facts.runs),
         "methods": describe_methods(facts),
         "sample": facts.sample.name if facts.sample else None,

@@ -73,6 +73,8 @@ class Point:
     at: datetime
     value: float
     interval: tuple[float, float] | None = None
+    is_open: bool = False
+    """Whether it is of posts of which some have no value yet, so that it may change."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

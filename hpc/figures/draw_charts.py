@@ -192,13 +192,23 @@ def _draw_curves(chart: TimeCurves) -> Figure:
 
 def _draw_curve(axes: Axes, curve: Curve) -> None:
     color = ROLES[curve.tone]
+    closed = [point for point in curve.points if not point.is_open]
     axes.plot(
-        [date2num(point.at) for point in curve.points],
-        [point.value for point in curve.points],
+        [date2num(point.at) for point in closed],
+        [point.value for point in closed],
         color=color,
         linewidth=1.2,
         marker="o" if len(curve.points) <= _MOST_MARKERS else None,
         markersize=3,
+    )
+    axes.plot(
+        [date2num(point.at) for point in curve.points if point.is_open],
+        [point.value for point in curve.points if point.is_open],
+        color=color,
+        linestyle="none",
+        marker="o",
+        markersize=5,
+        markerfacecolor="none",
     )
     known = [point for point in curve.points if point.interval]
     if known:

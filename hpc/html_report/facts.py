@@ -25,6 +25,8 @@ class PeriodCount:
     start: date
     labeled: int
     unlabelable: int
+    missing: int = 0
+    """Posts without a published result, so that the others may be no fair part of the period."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -297,3 +299,8 @@ class SubjectFacts:
     def missing(self) -> int:
         """Posts of the runs without a published row."""
         return sum(run.posts - run.posts_published for run in self.runs)
+
+    @property
+    def open_periods(self) -> Mapping[date, int]:
+        """How many posts have no published row in each period that lacks any, by its first day."""
+        return {each.start: each.missing for each in self.counts.post_periods if each.missing}

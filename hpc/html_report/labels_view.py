@@ -16,6 +16,13 @@ VIEW = "labels_of_report"
 WEIGHT = "weight of report"
 """No label column has this name: a classifier's columns have no blanks in their names."""
 _SAMPLE = "sample_of_report"
+# Timestamps that are infinite or before the year 1 have no date in Python.
+POST_TIME = (
+    "CASE WHEN isfinite(preprocessing_timestamp) AND preprocessing_timestamp >= TIMESTAMP "
+    "'0001-01-01' AND preprocessing_timestamp < TIMESTAMP '9999-12-01' "
+    "THEN preprocessing_timestamp END"
+)
+"""The time of a post, in SQL."""
 
 
 @contextmanager

@@ -61,7 +61,10 @@ def _sentences(facts: SubjectFacts) -> Iterator[str]:
     yield from _program(facts)
     yield from _corrections(facts)
     if facts.missing:
-        yield f"{counted(facts.missing, 'post')} of these runs had no result yet."
+        yield (
+            f"{counted(facts.missing, 'post')} of these runs had no result yet, and these are no "
+            "random part of the posts."
+        )
 
 
 def _models(facts: SubjectFacts) -> str:

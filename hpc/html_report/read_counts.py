@@ -1,13 +1,15 @@
 """Count posts by reason, by day of their label and by their own time, in one database."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 
 import duckdb
 
 from hpc.html_report.facts import LabelCounts, Period, PeriodCount
-from hpc.html_report.labels_view import VIEW
+from hpc.html_report.labels_view import POST_TIME, VIEW
+from hpc.html_report.read_missing import count_missing, missing_span
 from pipeline.sql import fetch_number
 
 MOST_PERIODS = 120
@@ -18,24 +20,29 @@ _DAYS_OF = {Period.DAY: 1.0, Period.WEEK: 7.0, Period.MONTH: 30.44, Period.YEAR:
 _REASON = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 OTHER_REASON = "(other)"
 _MOST_REASONS = 30
-# Timestamps that are infinite or before the year 1 have no date in Python.
-POST_TIME = (
-    "CASE WHEN isfinite(preprocessing_timestamp) AND preprocessing_timestamp >= TIMESTAMP "
-    "'0001-01-01' AND preprocessing_timestamp < TIMESTAMP '9999-12-01' "
-    "THEN preprocessing_timestamp END"
-)
 
 
-def read_counts(connection: duckdb.DuckDBPyConnection) -> LabelCounts:
-    """Return the counts of the rows in the view."""
+def read_counts(connection: duckdb.DuckDBPyConnection, inputs: Sequence[str] = ()) -> LabelCounts:
+    """Return the counts of the rows in the view, and of the posts that have none yet.
+
+    Args:
+        connection: with the view.
+        inputs: files of the posts that have none yet.
+    """
     posts, labeled, first_label, last_label, first_post, last_post = connection.execute(
         "SELECT count(*), count(*) FILTER (was_successfully_labeled), min(label_timestamp), "
         f"max(label_timestamp), min({POST_TIME}), max({POST_TIME}) FROM {VIEW}"
     ).fetchall()[0]
     if not posts:
         return LabelCounts()
-    period = choose_period(first_post, last_post)
-    periods = _by_period(connection, POST_TIME, period)
+    first_missing, last_missing = missing_span(connection, inputs)
+    period = choose_period(
+        min(filter(None, (first_post, first_missing)), default=None),
+        max(filter(None, (last_post, last_missing)), default=None),
+    )
+    periods = _with_missing(
+        _by_period(connection, POST_TIME, period), count_missing(connection, inputs, period)
+    )
     return LabelCounts(
         posts=posts,
         labeled=labeled,
@@ -55,6 +62,18 @@ def read_counts(connection: duckdb.DuckDBPyConnection) -> LabelCounts:
         post_period=period,
         post_periods=periods[-MOST_PERIODS:],
         left_out_periods=max(0, len(periods) - MOST_PERIODS),
+    )
+
+
+def _with_missing(
+    periods: Sequence[PeriodCount], missing: Mapping[date, int]
+) -> tuple[PeriodCount, ...]:
+    """Return the periods with the posts that have no row yet, also those of which none has one."""
+    known = {each.start: each for each in periods}
+    empty = {start: PeriodCount(start=start, labeled=0, unlabelable=0) for start in missing}
+    return tuple(
+        replace(each, missing=missing.get(start, 0))
+        for start, each in sorted({**empty, **known}.items())
     )
 
 

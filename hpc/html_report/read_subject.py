@@ -21,6 +21,7 @@ from hpc.html_report.labeling_setup import free_texts_of, setups_of, without_pat
 from hpc.html_report.labels_view import labels_view
 from hpc.html_report.read_columns import read_columns
 from hpc.html_report.read_counts import count_posts_of_others, read_counts
+from hpc.html_report.read_missing import inputs_without_output
 from hpc.html_report.read_runs import read_runs
 from hpc.html_report.read_sample import read_sample
 from hpc.html_report.read_speed import read_costs, read_speeds
@@ -102,7 +103,7 @@ def _read_labels(
     with labels_view(database, chosen.name, run_id=run_id, weights=weights) as connection:
         if connection is None:
             return _Labels()
-        counts = read_counts(connection)
+        counts = read_counts(connection, inputs_without_output(runs))
         if not counts.posts:
             return _Labels()
         return _Labels(

@@ -34,8 +34,8 @@ def describe_counts(facts: SubjectFacts) -> Section:
         if figure
     ]
     elements: list[Element] = [
-        *_single("got their rows on", counts.label_days, Period.DAY),
-        *_single("are from", counts.post_periods, counts.post_period),
+        *_single("got their rows on", counts.label_days, Period.DAY, facts.missing),
+        *_single("are from", counts.post_periods, counts.post_period, facts.missing),
         *figures(shown),
     ]
     if not counts.posts:
@@ -50,42 +50,61 @@ def describe_counts(facts: SubjectFacts) -> Section:
     return Section(title="Posts", anchor="posts", elements=tuple(elements))
 
 
-def _single(verb: str, periods: Sequence[PeriodCount], period: Period) -> list[Paragraph]:
+def _single(
+    verb: str, periods: Sequence[PeriodCount], period: Period, missing: int
+) -> list[Paragraph]:
     """Return a sentence about the only period: a chart would be a single bar."""
     if len(periods) != 1:
         return []
     (only,) = periods
     total = only.labeled + only.unlabelable
     when = format_period(only.start, period)
-    return [Paragraph(f"All {counted(total, 'post')} {verb} the {period} {when} (UTC).")]
+    so_far = "The {} with a result so far" if missing else "All {}"
+    posts = so_far.format(counted(total, "post"))
+    return [Paragraph(f"{posts} {verb} the {period} {when} (UTC).")]
 
 
 def _over_time(title: str, periods: Sequence[PeriodCount], period: Period) -> Figure | None:
     if len(periods) < 2:
         return None
-    series = [Series(name="labeled", values=tuple(float(each.labeled) for each in periods))]
-    if any(each.unlabelable for each in periods):
-        without = tuple(float(each.unlabelable) for each in periods)
-        series.append(Series(name="without a label", values=without, tone=Tone.SECOND))
-    total = sum(each.labeled + each.unlabelable for each in periods)
+    labeled, without, waiting = (
+        Series(name="labeled", values=tuple(float(each.labeled) for each in periods)),
+        Series(
+            name="without a label",
+            values=tuple(float(each.unlabelable) for each in periods),
+            tone=Tone.SECOND,
+        ),
+        Series(
+            name="no result yet",
+            values=tuple(float(each.missing) for each in periods),
+            tone=Tone.GRAY,
+        ),
+    )
+    missing = sum(each.missing for each in periods)
+    columns = (labeled, without, waiting) if missing else (labeled, without)
+    total = sum(each.labeled + each.unlabelable for each in periods) + missing
+    so_far = f"; {missing:,} of them have no result yet" if missing else ""
     first, last = (format_period(each.start, period) for each in (periods[0], periods[-1]))
     return Figure(
         chart=TimeBars(
             title=title,
             starts=tuple(datetime.combine(each.start, time()) for each in periods),
             width_s=SECONDS[period],
-            series=tuple(series),
+            series=tuple(each for each in columns if each is labeled or any(each.values)),
             height="posts",
         ),
-        description=f"{counted(total, 'post')}, from {first} to {last}, in UTC.",
+        description=f"{counted(total, 'post')}, from {first} to {last}, in UTC{so_far}.",
         table=Table(
             caption=title,
-            header=(str(period), "labeled", "without a label"),
+            header=(str(period), *(each.name for each in columns)),
             rows=tuple(
-                (format_period(each.start, period), f"{each.labeled:,}", f"{each.unlabelable:,}")
-                for each in periods
+                (
+                    format_period(each.start, period),
+                    *(f"{column.values[place]:,.0f}" for column in columns),
+                )
+                for place, each in enumerate(periods)
             ),
-            numbers=frozenset({1, 2}),
+            numbers=frozenset(range(1, len(columns) + 1)),
         ),
     )
 

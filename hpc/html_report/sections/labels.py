@@ -11,7 +11,6 @@ from hpc.html_report.facts import (
     HiddenColumn,
     LabelColumn,
     NumberColumn,
-    Period,
     SampleFacts,
     SubjectFacts,
 )
@@ -33,14 +32,14 @@ def describe_labels(facts: SubjectFacts) -> Section:
     """Return the label columns."""
     columns = facts.columns
     shown = [each for each in columns if not isinstance(each, HiddenColumn)]
-    charts = [
-        figure
-        for column in shown[:MOST_CHARTED]
-        for figure in _charts(column, facts.counts.post_period, facts.sample)
-    ]
+    charts = [figure for column in shown[:MOST_CHARTED] for figure in _charts(column, facts)]
     elements: list[Element] = []
     if columns:
-        elements += [Paragraph(_how_to_read(facts.sample)), _overview(columns)]
+        elements += [
+            Paragraph(_how_to_read(facts.sample)),
+            *map(Paragraph, _what_is_open(facts)),
+            _overview(columns),
+        ]
     else:
         elements.append(Paragraph("There are no label columns with values yet."))
     elements += figures(charts)
@@ -64,6 +63,19 @@ def _how_to_read(sample: SampleFacts | None) -> str:
         f"{weights} Vertical lines are 95% intervals, as those of a random sample of such posts; "
         "they do not include the errors of the classifier. A period with fewer than 10 posts has "
         "none."
+    )
+
+
+def _what_is_open(facts: SubjectFacts) -> Iterator[str]:
+    """Yield how to read the labels of runs that are not complete."""
+    if not facts.missing:
+        return
+    period = facts.counts.post_period
+    yield (
+        f"{counted(facts.missing, 'post')} have no result yet, so every number here may change. "
+        "They are no random part of the posts: a run labels the oldest posts first, and posts with "
+        f"the same text together. A {period} that lacks results may have labels of such copies "
+        "only. Its points are hollow and have no interval, and they estimate nothing."
     )
 
 
@@ -92,30 +104,30 @@ def _values(column: LabelColumn) -> str:
             return f"not shown: {column.reason}"
 
 
-def _charts(column: LabelColumn, period: Period, sample: SampleFacts | None) -> Iterator[Figure]:
-    is_weighted = sample is not None and sample.is_weighted
+def _charts(column: LabelColumn, facts: SubjectFacts) -> Iterator[Figure]:
+    so_far = " so far" if facts.missing else ""
     match column:
         case NumberColumn():
-            yield _histogram(column, is_weighted=is_weighted)
-            yield from _course(f"{shortened(column.name)}: mean", [column.course], period, "mean")
+            yield _histogram(column, facts.sample, so_far)
+            yield from _course(f"{shortened(column.name)}: mean", [column.course], facts, "mean")
         case CategoryColumn():
-            yield _categories(column)
+            yield _categories(column, so_far)
             title = f"{shortened(column.name)}: shares"
             if len(column.courses) == 1:
                 title = f"{shortened(column.name)}: share of {shortened(column.courses[0].name)}"
-            yield from _course(title, column.courses, period, "share")
+            yield from _course(title, column.courses, facts, "share")
         case HiddenColumn():
             return
 
 
-def _histogram(column: NumberColumn, *, is_weighted: bool) -> Figure:
+def _histogram(column: NumberColumn, sample: SampleFacts | None, so_far: str) -> Figure:
     low, first, median, third, high = map(format_value, column.quantiles)
     spread = (
         f", standard deviation {format_value(column.deviation)}"
         if column.deviation is not None
         else ""
     )
-    height = "posts, weighted" if is_weighted else "posts"
+    height = "posts, weighted" if sample and sample.is_weighted else "posts"
     edges = column.edges
     return Figure(
         chart=Histogram(
@@ -126,7 +138,7 @@ def _histogram(column: NumberColumn, *, is_weighted: bool) -> Figure:
             height=height,
         ),
         description=(
-            f"{counted(column.posts, 'post')} with a value{_missing(column)}: mean "
+            f"{counted(column.posts, 'post')} with a value{so_far}{_missing(column)}: mean "
             f"{format_value(column.mean)}{spread}; quartiles {first}, {median} and {third}; from "
             f"{low} to {high}."
         ),
@@ -146,7 +158,7 @@ def _missing(column: LabelColumn) -> str:
     return f", {column.missing:,} without" if column.missing else ""
 
 
-def _categories(column: CategoryColumn) -> Figure:
+def _categories(column: CategoryColumn, so_far: str) -> Figure:
     return Figure(
         chart=Bars(
             title=shortened(column.name),
@@ -159,7 +171,7 @@ def _categories(column: CategoryColumn) -> Figure:
             ),
             axis="% of posts with a value",
         ),
-        description=f"{counted(column.posts, 'post')} with a value{_missing(column)}.",
+        description=f"{counted(column.posts, 'post')} with a value{so_far}{_missing(column)}.",
         table=Table(
             caption=f"Values of {shortened(column.name)}",
             header=("value", "posts", "share"),
@@ -172,10 +184,13 @@ def _categories(column: CategoryColumn) -> Figure:
     )
 
 
-def _course(title: str, courses: Sequence[Course], period: Period, height: str) -> Iterator[Figure]:
+def _course(
+    title: str, courses: Sequence[Course], facts: SubjectFacts, height: str
+) -> Iterator[Figure]:
     if not courses or len(courses[0].points) < 2:
         return
     several = len(courses) > 1
+    period, missing = facts.counts.post_period, facts.open_periods
     yield Figure(
         chart=TimeCurves(
             title=f"{title} by {period}",
@@ -187,7 +202,8 @@ def _course(title: str, courses: Sequence[Course], period: Period, height: str) 
                         Point(
                             at=datetime.combine(point.start, time()),
                             value=point.value,
-                            interval=point.interval,
+                            interval=None if point.start in missing else point.interval,
+                            is_open=point.start in missing,
                         )
                         for point in course.points
                     ),
@@ -196,34 +212,43 @@ def _course(title: str, courses: Sequence[Course], period: Period, height: str) 
             ),
             height=height,
         ),
-        description=_describe_course(courses, period, height),
+        description=_describe_course(courses, facts, height),
         table=Table(
             caption=f"{title} by {period}",
             header=(
-                *(("category",) if several else ()), str(period), "posts", height, "95% interval",
+                *(("category",) if several else ()), str(period), "posts",
+                *(("no result yet",) if missing else ()), height, "95% interval",
             ),
             rows=tuple(
                 (
                     *((shortened(course.name),) if several else ()),
                     format_period(point.start, period),
                     f"{point.posts:,}",
+                    *((f"{missing.get(point.start, 0):,}",) if missing else ()),
                     format_value(point.value),
-                    format_interval(point.interval),
+                    format_interval(None if point.start in missing else point.interval),
                 )
                 for course in courses
                 for point in course.points
             ),
-            numbers=frozenset(range(1 + several, 4 + several)),
+            numbers=frozenset(range(1 + several, 4 + several + bool(missing))),
         ),
     )  # fmt: skip
 
 
-def _describe_course(courses: Sequence[Course], period: Period, height: str) -> str:
-    points = courses[0].points
-    first, last = points[0], points[-1]
-    name = f" of {shortened(courses[0].name)}" if courses[0].name else ""
-    return (
-        f"{counted(len(points), str(period))} of posts. The {height}{name} was "
-        f"{format_value(first.value)} in {format_period(first.start, period)} and "
-        f"{format_value(last.value)} in {format_period(last.start, period)}."
-    )
+def _describe_course(courses: Sequence[Course], facts: SubjectFacts, height: str) -> str:
+    period, points = facts.counts.post_period, courses[0].points
+    closed = [point for point in points if point.start not in facts.open_periods]
+    sentences = [f"{counted(len(points), str(period))} of posts."]
+    if lacking := len(points) - len(closed):
+        verb = "lacks" if lacking == 1 else "lack"
+        sentences.append(f"{lacking:,} of them {verb} results, and {height}s may change: hollow.")
+    if closed:
+        first, last = closed[0], closed[-1]
+        name = f" of {shortened(courses[0].name)}" if courses[0].name else ""
+        sentences.append(
+            f"The {height}{name} was {format_value(first.value)} in "
+            f"{format_period(first.start, period)} and {format_value(last.value)} in "
+            f"{format_period(last.start, period)}."
+        )
+    return " ".join(sentences)

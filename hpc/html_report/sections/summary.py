@@ -40,6 +40,14 @@ def _notices(facts: SubjectFacts) -> Iterator[Element]:
             f"{run.posts_answered - run.posts_published:,} of them with an answer already.",
             is_notice=True,
         )
+    if facts.missing:
+        yield Paragraph(
+            "These numbers are not final. The missing posts are no random part of all posts: a run "
+            "labels the oldest posts first, and posts with the same text together. Shares and "
+            f"means can be far off, most of all those of a {facts.counts.post_period} that lacks "
+            "results; charts mark these.",
+            is_notice=True,
+        )
     if facts.posts_of_gone_runs:
         yield Paragraph(
             f"{counted(facts.posts_of_gone_runs, 'post')} were labeled by runs whose folders are "

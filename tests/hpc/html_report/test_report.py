@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -150,15 +151,25 @@ def test_a_database_that_another_process_writes_to_does_not_matter(study: Bench)
     assert subject["posts"] == POSTS
 
 
-def test_an_incomplete_run_says_how_many_posts_are_missing(bench: Bench) -> None:
-    bench.config(10)
+def test_an_incomplete_run_says_how_many_posts_are_missing_and_on_which_days(bench: Bench) -> None:
+    posts = [
+        post._replace(preprocessing_timestamp=datetime(2024, 5, 1 + number // 4))
+        for number, post in enumerate(run_builders.posts(10))
+    ]
+    posts[8] = posts[8]._replace(text=posts[0].text)  # the only one of its day with a label
+    bench.backlog(posts)
+    bench.config(sharding={"shards": 2})
     bench.script(1, "fail fail fail fail")
     bench.hpc("submit", "--config", bench.path)
     made = bench.document("report", "test")
     (subject,) = made["subjects"]
     assert subject["posts_missing"] == 5
     assert subject["runs"][0]["state"] in ("failed", "blocked")
-    assert "5 of 10 posts have no published result" in " ".join(Text(page(bench)).words)
+    assert subject["open_periods"] == {"2024-05-02": 4, "2024-05-03": 1}
+    text = " ".join(Text(page(bench)).words)
+    assert "5 of 10 posts have no published result" in text
+    assert "These numbers are not final" in text
+    assert "no random part" in subject["methods"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,57 @@
+"""Count the posts of runs that have no published result yet, by their own time.
+
+A run labels the oldest posts first, and posts with the same text together. So a day whose posts are
+not all labeled may hold nothing but copies of earlier answers, and its shares are no estimate.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+
+import duckdb
+
+from hpc.html_report.facts import Period
+from hpc.html_report.labels_view import POST_TIME
+from hpc.run.model import Run
+from hpc.run.outputs import verify_outputs
+from pipeline.run_files.manifest import shard_path
+from pipeline.sql import literal
+
+
+def inputs_without_output(runs: Sequence[Run]) -> list[str]:
+    """Return the files of the shards whose output is not published."""
+    return [
+        str(shard_path(run.folder, shard.index))
+        for run in runs
+        for shard, verdict in zip(run.manifest.shards, verify_outputs(run), strict=True)
+        if not verdict.verified
+    ]
+
+
+def missing_span(
+    connection: duckdb.DuckDBPyConnection, inputs: Sequence[str]
+) -> tuple[date | None, date | None]:
+    """Return the times of the first and the last of these posts; None where there is none."""
+    if not inputs:
+        return None, None
+    first, last = connection.execute(
+        f"SELECT min({POST_TIME}), max({POST_TIME}) FROM {_posts(inputs)}"
+    ).fetchall()[0]
+    return first, last
+
+
+def count_missing(
+    connection: duckdb.DuckDBPyConnection, inputs: Sequence[str], period: Period
+) -> dict[date, int]:
+    """Return how many of these posts are of each period, by its first day."""
+    if not inputs:
+        return {}
+    return dict(
+        connection.execute(
+            f"SELECT date_trunc('{period}', {POST_TIME})::DATE, count(*) FROM {_posts(inputs)} "
+            f"WHERE {POST_TIME} IS NOT NULL GROUP BY 1"
+        ).fetchall()
+    )
+
+
+def _posts(inputs: Sequence[str]) -> str:
+    return f"read_parquet([{', '.join(map(literal, inputs))}])"
