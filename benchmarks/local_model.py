@@ -45,7 +45,8 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from pipeline.classifiers.base import TaskShare, check_classifier
+from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.configured_classifier import check_classifier
 from pipeline.classifiers.transformers.batching import padded_tokens
 from pipeline.classifiers.transformers.classifier import TransformersClassifier
 from pipeline.classifiers.transformers.options import TransformersOptions

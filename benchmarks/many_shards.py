@@ -31,7 +31,8 @@ from hpc.run import run_folder
 from hpc.run.model import ArrayPlan, Run, Submission
 from hpc.run.submissions import write_submission
 from pipeline import __version__
-from pipeline.classifiers.base import TaskShare, create
+from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.frozen_classifier import create
 from pipeline.errors import Cause
 from pipeline.model import REASON, SHARD_SCHEMA, JsonObject, Shard, output_schema
 from pipeline.run_files import heartbeat, last_words, manifest, output

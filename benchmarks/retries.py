@@ -23,7 +23,9 @@ from typing import Any
 
 import requests
 
-from pipeline.classifiers.base import TaskShare, check_classifier, create
+from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.configured_classifier import check_classifier
+from pipeline.classifiers.frozen_classifier import create
 from pipeline.config.check import Problems
 from pipeline.model import Post
 

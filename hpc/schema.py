@@ -7,7 +7,7 @@ from hpc.command_line import cli
 from hpc.command_line.verb import Outcome, Verb
 from hpc.config import descriptions
 from hpc.display.console import Printer
-from pipeline.classifiers import base
+from pipeline.classifiers import registry
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Print the schema of a configuration with all classifiers that are installed."""
-    kinds = base.installed()
+    kinds = registry.installed()
     if options.template:
         document = descriptions.template_schema()
     else:

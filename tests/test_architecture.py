@@ -11,7 +11,7 @@ import pytest
 
 from hpc.command_line.cli import VERBS
 from hpc.config.run_config import ConfigurationFile
-from pipeline.classifiers import base
+from pipeline.classifiers import registry
 from pipeline.config.keys import Section, keys_of, section_in
 
 ROOT = Path(__file__).parents[1]
@@ -216,7 +216,7 @@ def test_the_readme_names_every_verb(readme: str) -> None:
 
 
 def test_the_readme_names_every_configuration_key(readme: str) -> None:
-    classifiers = (base.load(kind).options_type for kind in SHIPPED)
+    classifiers = (registry.load(kind).options_type for kind in SHIPPED)
     keys = configuration_keys().union(*map(configuration_keys, classifiers))
     assert {"name", "source", "rows_per_shard", "template", "requests_per_minute"} <= keys
     assert {key for key in keys if not re.search(rf"\b{key}\b", readme)} == set()

@@ -27,8 +27,8 @@ from hpc.run.model import Run
 from hpc.run.outputs import verify_outputs
 from pipeline import __version__, ownership
 from pipeline.backlog import select
-from pipeline.classifiers.base import TYPE
 from pipeline.classifiers.external import ExternalOptions
+from pipeline.classifiers.frozen_classifier import TYPE
 from pipeline.errors import InputError, RunError
 from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.run_files.manifest import shard_path

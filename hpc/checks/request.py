@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 
 from hpc.checks.finding import Finding, Part, error, ok, warning
-from pipeline.classifiers import base
+from pipeline.classifiers import frozen_classifier
 from pipeline.classifiers.one_answer import OneAnswer, ask_once
 from pipeline.config.check import Problems
 from pipeline.errors import Cause
@@ -43,7 +43,7 @@ class SeenRequest:
 
 def service_address(frozen: JsonObject) -> str:
     """Return where the classifier sends requests; '' if it sends none to a service that runs."""
-    request = base.render_request(frozen, [SAMPLE])
+    request = frozen_classifier.render_request(frozen, [SAMPLE])
     return request.url if request and "://" in request.url else ""
 
 
@@ -62,11 +62,13 @@ def observe_request(
     where = service_address(frozen)
     seen = SeenRequest(
         where=where,
-        starts_slowly=base.starts_slowly(frozen),
-        missing=_find_missing(frozen) if runs_here and base.starts_slowly(frozen) else None,
+        starts_slowly=frozen_classifier.starts_slowly(frozen),
+        missing=_find_missing(frozen)
+        if runs_here and frozen_classifier.starts_slowly(frozen)
+        else None,
         is_skipped=not is_wanted,
         lacks_key=lacks_key,
-        is_elsewhere=frozen[base.TYPE] == EXTERNAL,
+        is_elsewhere=frozen[frozen_classifier.TYPE] == EXTERNAL,
     )
     if seen.is_elsewhere or seen.starts_slowly or seen.is_skipped or seen.lacks_key:
         return seen
@@ -78,7 +80,7 @@ def observe_request(
 
 def _find_missing(frozen: JsonObject) -> tuple[str, ...]:
     problems = Problems()
-    base.check_on_node(frozen, source="this machine", problems=problems)
+    frozen_classifier.check_on_node(frozen, source="this machine", problems=problems)
     return tuple(f"{problem.path}: {problem.text}" for problem in problems.found)
 
 

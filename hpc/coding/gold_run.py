@@ -33,7 +33,7 @@ from hpc.run.run_folder import PLANNING
 from hpc.runs import find_runs
 from pipeline import __version__, files
 from pipeline.backlog import shards
-from pipeline.classifiers import base
+from pipeline.classifiers import frozen_classifier
 from pipeline.classifiers.human import HumanOptions
 from pipeline.config.sections import CheckpointSettings, Sharding
 from pipeline.database import duckdb_file, history
@@ -129,8 +129,8 @@ class _Setup:
 
 
 def _setup(request: GoldRequest) -> _Setup:
-    classifier: JsonObject = {base.TYPE: HUMAN, **_options(request).to_json()}
-    config_hash = manifest.config_hash(base.what_decides(classifier), _MIN_TEXT_LENGTH)
+    classifier: JsonObject = {frozen_classifier.TYPE: HUMAN, **_options(request).to_json()}
+    config_hash = manifest.config_hash(frozen_classifier.what_decides(classifier), _MIN_TEXT_LENGTH)
     return _Setup(classifier=classifier, config_hash=config_hash)
 
 

@@ -29,7 +29,7 @@ from hpc.run import resources
 from hpc.run.model import Run
 from hpc.run.resources import Cluster, ClusterSection, ExecutorName
 from hpc.run.retry_policy import RetryPolicy
-from pipeline.classifiers import base
+from pipeline.classifiers import frozen_classifier, registry
 from pipeline.classifiers.options import Options
 from pipeline.config import yaml_file
 from pipeline.config.check import Problems, check, check_record
@@ -117,9 +117,9 @@ def corrections_by_file(
     problems = Problems()
     frozen = config.classifier.freeze(problems)
     problems.raise_any()
-    kind = run.manifest.classifier[base.TYPE]
+    kind = run.manifest.classifier[frozen_classifier.TYPE]
     if frozen.kind != kind:
-        problems.add(str(path), f"classifier.{base.TYPE}", _CHANGES_LABELS)
+        problems.add(str(path), f"classifier.{frozen_classifier.TYPE}", _CHANGES_LABELS)
         problems.raise_any()
     now = _settings_of(run)
     after = {
@@ -165,9 +165,9 @@ def _objection(path: str, options: type[Options]) -> str:
 
 def _changes_labels(section: str, rest: str, options: type[Options]) -> bool:
     """Tell whether a key, or one that it lies in, is declared as one that changes labels."""
-    if section == base.SECTION and rest.partition(".")[0] == base.TYPE:
+    if section == frozen_classifier.SECTION and rest.partition(".")[0] == frozen_classifier.TYPE:
         return True
-    kind = options if section == base.SECTION else _section_type(section)
+    kind = options if section == frozen_classifier.SECTION else _section_type(section)
     for name in filter(None, rest.split(".")):
         key = keys_of(kind).get(name) if kind else None
         if key is None:
@@ -226,14 +226,19 @@ def _correct_classifier(
     given = {name: value for name, value in after.items()
              if value is not None or before.get(name) is None}  # fmt: skip
     options = check_record(
-        type(now), given, source=str(OVERRIDES), path=base.SECTION, problems=problems
+        type(now), given, source=str(OVERRIDES), path=frozen_classifier.SECTION, problems=problems
     )
     if options is None:
         return ()
     inputs = InputFiles(
-        source=str(OVERRIDES), path=base.SECTION, folders=(Path.cwd(),), problems=problems
+        source=str(OVERRIDES),
+        path=frozen_classifier.SECTION,
+        folders=(Path.cwd(),),
+        problems=problems,
     )
-    frozen = base.load(run.manifest.classifier[base.TYPE]).refreeze(options, now, inputs)
+    frozen = registry.load(run.manifest.classifier[frozen_classifier.TYPE]).refreeze(
+        options, now, inputs
+    )
     settings = classifier_settings(now)
     changes = difference(settings, settings, classifier_settings(frozen))
     for change in changes:
@@ -326,7 +331,7 @@ def _settings_of(run: Run) -> Settings:
 
 def _options_of(run: Run) -> Options:
     values = dict(run.manifest.classifier)
-    options = base.load(values.pop(base.TYPE)).options_type
+    options = registry.load(values.pop(frozen_classifier.TYPE)).options_type
     return options.from_manifest(values, source=str(run.folder / FILE_NAME))
 
 

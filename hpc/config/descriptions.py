@@ -6,7 +6,7 @@ from typing import Any
 
 from hpc.config.run_config import ConfigurationFile
 from hpc.run.resources import ClusterTemplate
-from pipeline.classifiers import base
+from pipeline.classifiers import registry
 from pipeline.classifiers.options import Options
 from pipeline.config.keys import keys_of
 from pipeline.config.reference import describe_keys, describe_section
@@ -41,7 +41,7 @@ Its other keys are those of the classifier, and for all of them:
 
 def configuration_schema(kinds: Iterable[str]) -> dict[str, Any]:
     """Return the JSON Schema of a configuration with these classifiers."""
-    options = {kind: base.load(kind).options_type for kind in kinds}
+    options = {kind: registry.load(kind).options_type for kind in kinds}
     return json_schema(ConfigurationFile, options, at="classifier")
 
 
@@ -67,7 +67,7 @@ def reference_page(kinds: Iterable[str]) -> str:
 
 
 def _describe_classifier(kind: str) -> list[str]:
-    options = base.load(kind).options_type
+    options = registry.load(kind).options_type
     own = [
         key
         for name, key in keys_of(options).items()
@@ -81,6 +81,6 @@ def _describe_classifier(kind: str) -> list[str]:
 
 def _sections_of(kind: str) -> list[str]:
     """Describe the sections in a classifier's keys."""
-    lines = list(describe_section(base.load(kind).options_type, "classifier", level=4))
+    lines = list(describe_section(registry.load(kind).options_type, "classifier", level=4))
     first = next((i for i, line in enumerate(lines) if i and line.startswith("#### ")), None)
     return [] if first is None else lines[first:]

@@ -12,7 +12,7 @@ from hpc.config.storage_paths import check_storage
 from hpc.run import resources
 from hpc.run.resources import Cluster, ClusterSection
 from hpc.run.retry_policy import RetryPolicy
-from pipeline.classifiers.base import ConfiguredClassifier, check_classifier
+from pipeline.classifiers.configured_classifier import ConfiguredClassifier, check_classifier
 from pipeline.config import yaml_file
 from pipeline.config.check import Problems, check
 from pipeline.config.keys import Section, expects, key, label_key

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from hpc.html_report.facts import LabelingSetup, LongText
 from hpc.run.model import Run
-from pipeline.classifiers import base
+from pipeline.classifiers import frozen_classifier, registry
 from pipeline.config.keys import keys_of
 from pipeline.errors import InputError
 from pipeline.model import JsonObject
@@ -45,7 +45,7 @@ def _setup_of(run: Run) -> LabelingSetup:
         # The digest is of the text as the run has it, so that anybody can compare it.
         texts[name] = LongText(shown, hashlib.sha256(shown.encode()).hexdigest())
     return LabelingSetup(
-        kind=str(classifier.get(base.TYPE, "")),
+        kind=str(classifier.get(frozen_classifier.TYPE, "")),
         config_hash=run.manifest.config_hash,
         options=options,
         texts=texts,
@@ -64,7 +64,7 @@ def _as_text(value: object) -> str:
 def _public_options(classifier: JsonObject) -> Iterator[tuple[str, object]]:
     """Yield the options that change labels; none if the classifier is not installed."""
     try:
-        keys = keys_of(base.load(str(classifier.get(base.TYPE, ""))).options_type)
+        keys = keys_of(registry.load(str(classifier.get(frozen_classifier.TYPE, ""))).options_type)
     except InputError:
         return
     for name, value in classifier.items():

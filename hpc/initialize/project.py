@@ -18,7 +18,7 @@ from hpc.initialize.questions.dialog import NOT_WRITTEN, Dialog
 from hpc.initialize.questions.interview import Answers, ask_everything
 from hpc.initialize.questions.unattended import Unattended
 from hpc.initialize.site import Site, observe_site
-from pipeline.classifiers import base
+from pipeline.classifiers import registry
 from pipeline.errors import InputError, Interruption
 
 _OPENING = (
@@ -100,8 +100,8 @@ def _surroundings(given: Given, answers: Answers, site: Site) -> Surroundings:
     if ignore.is_file():
         lines = frozenset(ignore.read_text(encoding="utf-8", errors="replace").splitlines())
     return Surroundings(
-        options_type=base.load(answers.classifier.kind).options_type,
-        configuration_schema=_as_json(descriptions.configuration_schema(base.installed())),
+        options_type=registry.load(answers.classifier.kind).options_type,
+        configuration_schema=_as_json(descriptions.configuration_schema(registry.installed())),
         template_schema=_as_json(descriptions.template_schema()),
         is_in_repository=site.repository is not None,
         ignored=lines,

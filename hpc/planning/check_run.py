@@ -31,7 +31,7 @@ from pipeline import __version__
 from pipeline.backlog import sources
 from pipeline.backlog.left_out import describe_left_out
 from pipeline.backlog.sources import Source
-from pipeline.classifiers import base
+from pipeline.classifiers import frozen_classifier
 from pipeline.errors import InputError, RunError
 from pipeline.messages.options import CONFIG_FILE, NO_REQUEST
 from pipeline.run_files.node_report import NodeOrder
@@ -241,7 +241,11 @@ def _check_node(request: CheckRequest, subject: Subject, screen: Screen) -> list
 
 
 def _order_for_node(request: CheckRequest, spec: RunSpec, where: str) -> NodeOrder:
-    asks = request.asks_service and not spec.lacks and not base.starts_slowly(spec.classifier)
+    asks = (
+        request.asks_service
+        and not spec.lacks
+        and not frozen_classifier.starts_slowly(spec.classifier)
+    )
     gres = f"{spec.config.cluster.resources.gres} {' '.join(spec.config.cluster.resources.extra)}"
     return NodeOrder(
         classifier=spec.classifier,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hpc.run.model import Run
-from pipeline.classifiers import base
+from pipeline.classifiers import frozen_classifier
 from pipeline.database.history import LabeledRun
 from pipeline.errors import InputError
 from pipeline.model import JsonObject
@@ -29,7 +29,7 @@ class LabelSpec:
     def of_run(cls, run: Run) -> "LabelSpec":
         """Return what decided the labels of an existing run."""
         return cls(
-            classifier=base.what_decides(run.manifest.classifier),
+            classifier=frozen_classifier.what_decides(run.manifest.classifier),
             min_text_length=run.manifest.min_text_length,
         )
 

@@ -19,7 +19,8 @@ from hpc.planning.run_checks import Subject, check_cheaply
 from hpc.planning.submit_request import SubmitRequest, say_plan
 from hpc.reconcile.trust import check_root
 from hpc.run.exit_codes import FAILED, WRONG
-from pipeline.classifiers.base import RenderedRequest, render_request
+from pipeline.classifiers.base import RenderedRequest
+from pipeline.classifiers.frozen_classifier import render_request
 from pipeline.messages.options import AFTER
 
 # `submit` shows these in other lines of its plan.

@@ -14,7 +14,7 @@ from hpc.planning.fingerprint import LabelSpec, differing_keys
 from hpc.run.model import Run
 from hpc.run.resources import Cluster, ExecutorName
 from hpc.run.retry_policy import RetryPolicy
-from pipeline.classifiers import base
+from pipeline.classifiers import frozen_classifier
 from pipeline.config.check import Problem, Problems
 from pipeline.database.supersede import OTHER_CONFIG, UNLABELABLE
 from pipeline.model import Column, JsonObject
@@ -51,7 +51,7 @@ class RunSpec:
     def label_spec(self) -> LabelSpec:
         """What decides a label."""
         return LabelSpec(
-            classifier=base.what_decides(self.classifier),
+            classifier=frozen_classifier.what_decides(self.classifier),
             min_text_length=self.config.backlog.min_text_length,
         )
 
@@ -63,7 +63,7 @@ class RunSpec:
     @property
     def service_end(self) -> datetime | None:
         """When the classifier's service ends for good; None if no end is announced."""
-        return base.service_end(self.classifier)
+        return frozen_classifier.service_end(self.classifier)
 
     @property
     def executor(self) -> ExecutorName:

@@ -9,7 +9,7 @@ from pathlib import Path
 from hpc.display.next_step import command
 from hpc.reconcile.trust import check_run
 from hpc.run.model import Run
-from pipeline.classifiers import base
+from pipeline.classifiers import frozen_classifier
 from pipeline.config.check import Problems
 from pipeline.errors import InputError
 
@@ -37,7 +37,7 @@ def check_before_submission(run: Run) -> None:
     python = run.cluster.resources.python
     if problem := find_python_problem(python):
         problems.add(source, "cluster.python", problem)
-    base.check_frozen(run.manifest.classifier, source=source, problems=problems)
+    frozen_classifier.check_frozen(run.manifest.classifier, source=source, problems=problems)
     try:
         problems.raise_any()
     except InputError as error:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from hpc.display.system_error import describe_error
 from hpc.display.usage import cost_of
 from hpc.trial.candidates import Candidate
-from pipeline.classifiers import base
+from pipeline.classifiers import frozen_classifier
 from pipeline.classifiers.base import Classifier, TaskShare
 from pipeline.classifiers.options import Options
 from pipeline.config.secret import NO_KEY
@@ -145,7 +145,7 @@ def _classifier(candidate: Candidate) -> Iterator[Classifier[Options]]:
     stopping = threading.Event()
     share = TaskShare(stopping=stopping)
     with contextlib.closing(
-        base.create(candidate.classifier, share, source=str(candidate.file))
+        frozen_classifier.create(candidate.classifier, share, source=str(candidate.file))
     ) as classifier:
         try:
             yield classifier

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from hpc.display.usage import MILLION, format_money
 from hpc.trial.candidates import Candidate
-from pipeline.classifiers import base
+from pipeline.classifiers import frozen_classifier
 from pipeline.model import JsonObject, Post
 from pipeline.text import counted
 
@@ -48,7 +48,7 @@ def _highest_cost(candidate: Candidate, posts: Sequence[Post]) -> float | None:
 
 
 def _request_body(candidate: Candidate, post: Post) -> JsonObject:
-    request = base.render_request(candidate.classifier, [post])
+    request = frozen_classifier.render_request(candidate.classifier, [post])
     return request.body if request else {}
 
 

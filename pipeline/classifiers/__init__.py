@@ -1,1 +1,1 @@
-"""Classifiers, each behind the protocol of `base`."""
+"""Classifiers, each behind the protocol of `base`, found through `registry`."""

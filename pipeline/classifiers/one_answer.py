@@ -5,7 +5,7 @@ import time
 from contextlib import closing
 from dataclasses import dataclass
 
-from pipeline.classifiers import base
+from pipeline.classifiers import frozen_classifier
 from pipeline.classifiers.base import Classifier, TaskShare
 from pipeline.classifiers.options import Options
 from pipeline.errors import Cause, InputError, RunError, TaskError
@@ -53,7 +53,9 @@ def ask_once(frozen: JsonObject, post: Post, *, patience_s: float = PATIENCE_S) 
     answer, error, cause = None, "", None
     try:
         share = TaskShare(stopping=stopping)
-        with closing(base.create(options, share, source="the configuration")) as classifier:
+        with closing(
+            frozen_classifier.create(options, share, source="the configuration")
+        ) as classifier:
             watcher = threading.Thread(
                 target=_give_up_in_time, args=(classifier, stopping, patience_s), daemon=True
             )

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.request import getproxies
 
 from pipeline import __version__
-from pipeline.classifiers import base
+from pipeline.classifiers import frozen_classifier, registry
 from pipeline.classifiers.one_answer import ask_once
 from pipeline.config.check import Problems
 from pipeline.errors import InputError
@@ -31,7 +31,7 @@ def look(folder: Path) -> Iterator[Values]:
     yield {**_folder(folder), "stage": "classifier"}
     order = read_record(folder / ORDER, NodeOrder)
     try:
-        base.load(str(order.classifier[base.TYPE]))
+        registry.load(str(order.classifier[frozen_classifier.TYPE]))
     except InputError as error:
         yield {"missing": str(error), "stage": ""}
         return
@@ -63,7 +63,7 @@ def _try_lock(path: Path) -> str:
 def _lacks(order: NodeOrder) -> tuple[str, ...]:
     problems = Problems()
     try:
-        base.check_on_node(order.classifier, source="on the node", problems=problems)
+        frozen_classifier.check_on_node(order.classifier, source="on the node", problems=problems)
     except InputError as error:
         return (str(error),)
     return tuple(f"{problem.path}: {problem.text}" for problem in problems.found)

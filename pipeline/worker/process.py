@@ -17,7 +17,8 @@ from typing import Any, NoReturn
 
 from pipeline import processes
 from pipeline.arrow.skip_pandas import skip_pandas
-from pipeline.classifiers.base import TaskShare, create
+from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.frozen_classifier import create
 from pipeline.errors import Cause, TaskError
 from pipeline.model import WorkOrder
 from pipeline.run_files import amendments, heartbeat, last_words, manifest, output

@@ -8,7 +8,7 @@ from hpc.display.backlog_audit import NOTES
 from hpc.run.causes import REMEDY
 from hpc.run.model import State
 from hpc.run.run_state import EXIT_CODE
-from pipeline.classifiers import base
+from pipeline.classifiers import registry
 from pipeline.classifiers.perspective.columns import ATTRIBUTES
 from pipeline.config.keys import Section, keys_of, section_in
 from tests.docs import pages
@@ -48,7 +48,7 @@ def test_the_page_on_configuring_says_which_edits_leave_labels_comparable() -> N
     assert {kind: documented[kind] - {"command"} for kind in SHIPPED} == {
         kind: {
             name
-            for name, key in keys_of(base.load(kind).options_type).items()
+            for name, key in keys_of(registry.load(kind).options_type).items()
             if not key.facts.changes_labels and name != "keep_raw"
         }
         for kind in SHIPPED
@@ -66,7 +66,7 @@ def key_paths(section: type[Section], prefix: str = "") -> Iterator[str]:
 def test_a_key_in_a_sentence_or_in_a_command_exists() -> None:
     known = {*key_paths(ConfigurationFile), "classifier.type"}
     for kind in SHIPPED:
-        known |= set(key_paths(base.load(kind).options_type, "classifier."))
+        known |= set(key_paths(registry.load(kind).options_type, "classifier."))
     sections = "|".join(sorted(keys_of(ConfigurationFile)))
     for name in pages.NAMES:
         page = read(name)

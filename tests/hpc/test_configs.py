@@ -8,7 +8,8 @@ import pytest
 from hpc.config import run_config
 from hpc.config.run_config import Config
 from pipeline.backlog.sources import find_source
-from pipeline.classifiers.base import TaskShare, create
+from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.frozen_classifier import create
 from pipeline.classifiers.perspective.classifier import ATTRIBUTES
 from pipeline.config.check import Problems
 from pipeline.model import JsonObject

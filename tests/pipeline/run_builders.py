@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 
 from pipeline import __version__
 from pipeline.backlog import shards
-from pipeline.classifiers.base import TaskShare, create
+from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.frozen_classifier import create
 from pipeline.config.sections import Sharding
 from pipeline.model import SHARD_SCHEMA, Answer, Column, JsonObject, Shard, WorkOrder
 from pipeline.run_files import manifest, output

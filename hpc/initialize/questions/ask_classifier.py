@@ -22,7 +22,7 @@ from hpc.initialize.questions.classifier_interview import ClassifierInterview
 from hpc.initialize.questions.question import Answerer, InvalidAnswer, Option, Question
 from hpc.initialize.site import Site
 from hpc.run.model import Say
-from pipeline.classifiers import base
+from pipeline.classifiers import registry
 from pipeline.classifiers.perspective.options import API_KEY_ENV
 from pipeline.errors import InputError
 from pipeline.run_files.manifest import EXTERNAL
@@ -61,7 +61,7 @@ class ClassifierAnswers:
 def ask_kind(answerer: Answerer, given: Given) -> str | None:
     """Return which classifier labels the posts; None if that is missing."""
     # What another engine gives is declared by hand.
-    installed = [kind for kind in base.installed() if kind != EXTERNAL]
+    installed = [kind for kind in registry.installed() if kind != EXTERNAL]
     kinds = [kind for kind in _NOTES if kind in installed]
     kinds += [kind for kind in installed if kind not in kinds]
 

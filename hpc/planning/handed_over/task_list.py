@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline import files
-from pipeline.classifiers import base
+from pipeline.classifiers import frozen_classifier
 from pipeline.model import KIND_TYPES, Column
 from pipeline.run_files.manifest import ANSWERS, Manifest, output_name, shard_path
 
@@ -41,7 +41,7 @@ def write_hand_over(folder: Path, manifest: Manifest) -> None:
 
 def tasks(manifest: Manifest) -> list[dict[str, object]]:
     """Return the lines of the task list."""
-    columns = describe_columns(base.declared_columns(manifest.classifier))
+    columns = describe_columns(frozen_classifier.declared_columns(manifest.classifier))
     return [
         {
             "shard": shard.index,

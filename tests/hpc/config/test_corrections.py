@@ -12,7 +12,7 @@ from hpc.reconcile.amend import amend
 from hpc.run import run_folder
 from hpc.run.model import Run
 from hpc.run.resources import CaretakerResources, Resources, resolve, section_of
-from pipeline.classifiers import base
+from pipeline.classifiers import registry
 from pipeline.config.check import Problems, check
 from pipeline.config.keys import Section, keys_of, section_in
 from pipeline.errors import InputError
@@ -80,7 +80,7 @@ def every_key(kind: str) -> list[tuple[str, bool]]:
         inner = section_in(key.annotation)
         if inner:
             keys += declared(inner, f"{name}.", label=False)
-    return [*keys, *declared(base.load(kind).options_type, "classifier.", label=False)]
+    return [*keys, *declared(registry.load(kind).options_type, "classifier.", label=False)]
 
 
 EVERY_KEY = sorted({(kind, *key) for kind in SHIPPED for key in every_key(kind)})

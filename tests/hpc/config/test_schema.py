@@ -11,7 +11,7 @@ import yaml
 from hpc.config import descriptions
 from hpc.config.run_config import ConfigurationFile
 from hpc.run.resources import ClusterTemplate
-from pipeline.classifiers import base
+from pipeline.classifiers import registry
 from pipeline.config.keys import Section, keys_of, section_in
 
 ROOT = Path(__file__).parents[3]
@@ -52,7 +52,7 @@ def sections(section: type[Section]) -> list[type[Section]]:
 ALL_SECTIONS = [
     *sections(ConfigurationFile),
     *sections(ClusterTemplate),
-    *(found for kind in SHIPPED for found in sections(base.load(kind).options_type)),
+    *(found for kind in SHIPPED for found in sections(registry.load(kind).options_type)),
 ]
 
 

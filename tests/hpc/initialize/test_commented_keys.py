@@ -8,7 +8,7 @@ import pytest
 from hpc.config.run_config import ConfigurationFile
 from hpc.initialize.files.commented_keys import commented_keys
 from hpc.run.resources import ClusterTemplate
-from pipeline.classifiers import base
+from pipeline.classifiers import registry
 from pipeline.config import strict_yaml
 from pipeline.config.check import Problems, check
 from pipeline.config.keys import keys_of
@@ -33,7 +33,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
 SECTIONS = [
     pytest.param(ClusterTemplate, {"time": "4:00:00", "setup": ("module load a b",)}, id="cluster"),
     *(
-        pytest.param(base.load(kind).options_type, REQUIRED.get(kind, {}), id=kind)
+        pytest.param(registry.load(kind).options_type, REQUIRED.get(kind, {}), id=kind)
         for kind in ("perspective", "valence", *REQUIRED)
     ),
 ]

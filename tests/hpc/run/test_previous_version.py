@@ -11,7 +11,7 @@ from hpc.run import run_folder, submissions
 from hpc.run.model import Run
 from hpc.run.resources import Cluster, ExecutorName, Resources
 from hpc.run.retry_policy import RetryPolicy
-from pipeline.classifiers import base
+from pipeline.classifiers import frozen_classifier
 from pipeline.classifiers.base import TaskShare
 from pipeline.errors import InputError
 from pipeline.run_files.manifest import config_hash
@@ -48,7 +48,7 @@ def test_its_manifest_is_read(previous_run: Run) -> None:
 
 
 def test_its_labels_compare_with_those_made_now(previous_run: Run) -> None:
-    decides = base.what_decides(previous_run.manifest.classifier)
+    decides = frozen_classifier.what_decides(previous_run.manifest.classifier)
     assert (
         config_hash(decides, previous_run.manifest.min_text_length)
         == previous_run.manifest.config_hash
@@ -56,7 +56,7 @@ def test_its_labels_compare_with_those_made_now(previous_run: Run) -> None:
 
 
 def test_its_classifier_is_made(previous_run: Run) -> None:
-    classifier = base.create(previous_run.manifest.classifier, TaskShare())
+    classifier = frozen_classifier.create(previous_run.manifest.classifier, TaskShare())
     assert classifier.model.startswith("vaderSentiment ")
 
 

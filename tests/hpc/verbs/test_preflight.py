@@ -14,7 +14,7 @@ from hpc.planning.run_spec import Selection, validate
 from hpc.reconcile.preflight import check_before_submission, find_python_problem
 from hpc.run import run_folder
 from hpc.run.submissions import read_submissions
-from pipeline.classifiers.base import check_frozen
+from pipeline.classifiers.frozen_classifier import check_frozen
 from pipeline.config.check import Problems
 from pipeline.errors import InputError
 from tests.pipeline import run_builders

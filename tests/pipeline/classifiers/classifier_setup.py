@@ -7,7 +7,9 @@ from typing import Any, cast
 
 import msgspec
 
-from pipeline.classifiers.base import Classifier, FrozenClassifier, check_classifier
+from pipeline.classifiers.base import Classifier
+from pipeline.classifiers.configured_classifier import check_classifier
+from pipeline.classifiers.frozen_classifier import FrozenClassifier
 from pipeline.classifiers.llm.labels import Label
 from pipeline.config.check import Problems
 from pipeline.config.secret import Secret

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.classifiers import base
+from pipeline.classifiers import frozen_classifier, registry
 from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.valence import Valence
 from pipeline.errors import InputError
@@ -61,7 +61,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_classifier_of_another_package_can_be_used() -> None:
     options = frozen_options({"type": "shouting", "mark": "?"})
     assert options == {"type": "shouting", "mark": "?"}
-    classifier = base.create(options, TaskShare(parallel_tasks=3))
+    classifier = frozen_classifier.create(options, TaskShare(parallel_tasks=3))
     assert classifier.model == "shouting, one of 3"
     assert list(classifier.classify([Post("at://0", "what?"), Post("at://1", "oh")])) == [
         Answer("at://0", {"shouts": True}),
@@ -71,7 +71,7 @@ def test_a_classifier_of_another_package_can_be_used() -> None:
 
 @pytest.mark.usefixtures("installed")
 def test_our_own_classifiers_are_known_whatever_the_metadata_of_packages_say() -> None:
-    assert base.load("valence") is Valence
+    assert registry.load("valence") is Valence
     assert frozen_options({"type": "valence"}) == {
         "type": "valence",
         "version": version("vaderSentiment"),
@@ -80,16 +80,16 @@ def test_our_own_classifiers_are_known_whatever_the_metadata_of_packages_say() -
 
 def test_a_package_that_is_installed_or_removed_meanwhile_is_noticed(installed: Path) -> None:
     """As in a notebook, which goes on after `pip install`."""
-    assert "shouting" in base.installed()
+    assert "shouting" in registry.installed()
     another = installed / "calm_labels-1.0.dist-info"
     another.mkdir()
     (another / "entry_points.txt").write_text(
         "[pipeline.classifiers]\ncalm = loud_labels:Shouting\n"
     )
-    assert {"calm", "shouting"} <= set(base.installed())
+    assert {"calm", "shouting"} <= set(registry.installed())
     shutil.rmtree(installed / "loud_labels-1.0.dist-info")
-    assert base.load("calm").__name__ == "Shouting"
-    assert "shouting" not in base.installed()
+    assert registry.load("calm").__name__ == "Shouting"
+    assert "shouting" not in registry.installed()
 
 
 @pytest.mark.usefixtures("installed")
@@ -101,7 +101,9 @@ def test_the_keys_of_another_package_are_checked_too() -> None:
 @pytest.mark.usefixtures("installed")
 def test_options_of_another_version_are_reported_with_the_file() -> None:
     with pytest.raises(InputError) as rejected:
-        base.create({"type": "shouting", "volume": 11}, TaskShare(), source="run/manifest.json")
+        frozen_classifier.create(
+            {"type": "shouting", "volume": 11}, TaskShare(), source="run/manifest.json"
+        )
     assert str(rejected.value) == "run/manifest.json: classifier.volume: unknown key"
 
 
@@ -114,13 +116,13 @@ def test_the_login_node_knows_the_columns_that_a_class_declares() -> None:
 
 def test_a_type_that_is_no_longer_installed_is_reported() -> None:
     with pytest.raises(InputError, match=r"^classifier\.type: there is no 'gone'; installed: "):
-        base.create({"type": "gone"}, TaskShare())
+        frozen_classifier.create({"type": "gone"}, TaskShare())
 
 
 @pytest.mark.usefixtures("installed")
 def test_a_classifier_that_cannot_be_imported_says_what_is_missing() -> None:
     with pytest.raises(InputError) as refused:
-        base.load("broken")
+        registry.load("broken")
     assert str(refused.value) == (
         "classifier.type: 'broken' cannot be imported: No module named 'loud_labels_not_there'"
     )
@@ -138,10 +140,10 @@ def test_a_classifier_that_cannot_be_imported_says_what_is_missing() -> None:
 def test_columns_that_cannot_be_stored_are_rejected_before_anything_is_paid_for(
     columns: tuple[str, ...], problem: str
 ) -> None:
-    kind = base.load("shouting")
+    kind = registry.load("shouting")
     kind.columns = tuple(Column(name, "flag") for name in columns)
     with pytest.raises(InputError) as refused:
-        base.create({"type": "shouting", "mark": "!"}, TaskShare())
+        frozen_classifier.create({"type": "shouting", "mark": "!"}, TaskShare())
     assert str(refused.value) == f"classifier.type shouting: {problem}"
 
 
@@ -160,7 +162,7 @@ def test_columns_that_cannot_be_stored_are_rejected_before_anything_is_paid_for(
 def test_a_task_imports_its_own_classifier_and_no_other(kind: str, spared: str) -> None:
     """200 tasks that start at once read every module from the same shared file system."""
     code = (
-        "import sys; from pipeline.classifiers.base import load; "
+        "import sys; from pipeline.classifiers.registry import load; "
         f"load({kind!r}); sys.exit({spared!r} in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -171,11 +173,13 @@ def test_what_changes_labels_is_declared_with_the_key() -> None:
     loud, kept = (
         frozen_options({"type": "shouting", **keys}) for keys in ({"mark": "?"}, {"keep_raw": True})
     )
-    assert base.what_decides(loud) == {"type": "shouting", "mark": "?"}
-    assert base.what_decides(kept) == {"type": "shouting", "mark": "!"}
+    assert frozen_classifier.what_decides(loud) == {"type": "shouting", "mark": "?"}
+    assert frozen_classifier.what_decides(kept) == {"type": "shouting", "mark": "!"}
 
 
 def test_keep_raw_is_frozen_and_changes_no_label() -> None:
     kept = frozen_options({"type": "valence", "keep_raw": True})
     assert kept["keep_raw"] is True
-    assert base.what_decides(kept) == base.what_decides(frozen_options({"type": "valence"}))
+    assert frozen_classifier.what_decides(kept) == frozen_classifier.what_decides(
+        frozen_options({"type": "valence"})
+    )

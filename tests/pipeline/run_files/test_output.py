@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from msgspec.structs import replace
 
-from pipeline.classifiers.base import TaskShare, create
+from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.frozen_classifier import create
 from pipeline.errors import Cause, TaskError, UnreadableError
 from pipeline.files import sha256_of
 from pipeline.model import RAW, RAW_SCHEMA, Answer, output_schema

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.classifiers.base import TaskShare, create
+from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.frozen_classifier import create
 from pipeline.model import RAW_SCHEMA, Answer
 from pipeline.run_files import output, responses
 from pipeline.run_files.manifest import output_path

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hpc.planning.estimate import estimate_cost
 from hpc.planning.service_end import ServiceEnd, describe_end, end_document, until_end
-from pipeline.classifiers.base import service_end
+from pipeline.classifiers.frozen_classifier import service_end
 from pipeline.usage import CostOptions
 from tests.hpc.cli_bench import Bench
 from tests.pipeline.classifiers.classifier_setup import frozen_options

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from pipeline import usage
-from pipeline.classifiers.base import TaskShare, create
+from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.frozen_classifier import create
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, Column, JsonObject
 from tests.pipeline.classifiers.classifier_setup import answers, posts

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.classifiers.base import render_request, what_decides
+from pipeline.classifiers.frozen_classifier import render_request, what_decides
 from pipeline.errors import InputError
 from pipeline.model import Post
 from tests.pipeline.classifiers.guard.asked_guards import CHAT, guard

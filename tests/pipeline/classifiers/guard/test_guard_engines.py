@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.classifiers.base import TaskShare, create
+from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.frozen_classifier import create
 from pipeline.model import Answer, JsonObject
 from tests.pipeline.classifiers.classifier_setup import answers, posts
 from tests.pipeline.classifiers.guard.asked_guards import CHAT, guard

@@ -16,7 +16,8 @@ import pytest
 pytest.importorskip("gguf", reason="the tiny model is written with gguf: pip install '.[dev]'")
 pytest.importorskip("llama_cpp", reason="needs llama-cpp-python[server]: pip install '.[dev]'")
 
-from pipeline.classifiers.base import TaskShare, create
+from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.frozen_classifier import create
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, JsonObject
 from pipeline.run_files import manifest, output

@@ -15,7 +15,8 @@ import pytest
 import requests
 
 from pipeline import processes as proc
-from pipeline.classifiers.base import TaskShare, create
+from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.frozen_classifier import create
 from pipeline.classifiers.llm import chat
 from pipeline.classifiers.llm.output_modes import ProbeRequest, probe_server
 from pipeline.errors import Cause, TaskError

@@ -14,7 +14,8 @@ import requests
 pytest.importorskip("gguf", reason="the tiny model is written with gguf: pip install '.[dev]'")
 pytest.importorskip("llama_cpp", reason="needs llama-cpp-python[server]: pip install '.[dev]'")
 
-from pipeline.classifiers.base import TaskShare, create
+from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.frozen_classifier import create
 from pipeline.classifiers.llm import chat
 from pipeline.classifiers.llm.output_modes import ProbeRequest, probe_server
 from pipeline.errors import Cause, TaskError

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.classifiers.base import Classifier, TaskShare, create
+from pipeline.classifiers.base import Classifier, TaskShare
+from pipeline.classifiers.frozen_classifier import create
 from pipeline.classifiers.options import Options
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, LabelValue

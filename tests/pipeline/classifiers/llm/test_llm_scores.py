@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from pipeline import usage
-from pipeline.classifiers.base import TaskShare, create
+from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.frozen_classifier import create
 from pipeline.model import Column
 from tests.pipeline.classifiers.classifier_setup import answers, frozen_options, posts
 from tests.pipeline.classifiers.llm.fixed_sentence import about_posts

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.classifiers import base
-from pipeline.classifiers.base import TaskShare, create
+from pipeline.classifiers import frozen_classifier
+from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.frozen_classifier import create
 from pipeline.model import JsonObject
 from pipeline.run_files import heartbeat, manifest, output
 from pipeline.run_files.manifest import config_hash, output_path, work_path
@@ -138,7 +139,7 @@ def test_a_price_changes_no_label(tmp_path: Path) -> None:
         free = frozen(server, tmp_path)
         paid = frozen(server, tmp_path, price={"prompt": 1, "completion": 2})
     assert paid["price"] == {"prompt": 1.0, "completion": 2.0, "cached": 1.0, "currency": "USD"}
-    hashes = {config_hash(base.what_decides(options), 5) for options in (free, paid)}
+    hashes = {config_hash(frozen_classifier.what_decides(options), 5) for options in (free, paid)}
     assert len(hashes) == 1
 
 

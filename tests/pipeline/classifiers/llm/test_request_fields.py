@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.classifiers.base import TaskShare, create, what_decides
+from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.frozen_classifier import create, what_decides
 from pipeline.classifiers.llm.options import LlmOptions
 from pipeline.classifiers.llm.request_fields import RESERVED, check_fields, find_rejected_field
 from pipeline.config.keys import Wrong

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.classifiers.base import Classifier, TaskShare, create, render_request
+from pipeline.classifiers.base import Classifier, TaskShare
+from pipeline.classifiers.frozen_classifier import create, render_request
 from pipeline.errors import Cause, InputError, TaskError
 from pipeline.model import Answer, Post
 from tests.pipeline.classifiers.classifier_setup import (

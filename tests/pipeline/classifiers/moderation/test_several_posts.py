@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.classifiers.base import TaskShare, create
+from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.frozen_classifier import create
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer
 from tests.pipeline.classifiers.classifier_setup import answers, frozen_options, posts

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.classifiers.base import TaskShare, create, what_decides
+from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.frozen_classifier import create, what_decides
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, JsonObject
 from tests.pipeline.classifiers.classifier_setup import (

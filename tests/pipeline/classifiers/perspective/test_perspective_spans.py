@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.classifiers.base import TaskShare, what_decides
+from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.frozen_classifier import what_decides
 from pipeline.classifiers.perspective.classifier import Perspective
 from pipeline.classifiers.perspective.options import PerspectiveOptions
 from pipeline.classifiers.perspective.reply import spans

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.classifiers import base
+from pipeline.classifiers import frozen_classifier
 from pipeline.errors import Cause, TaskError
 from pipeline.run_files import last_words, output
 from pipeline.run_files.manifest import work_path
@@ -97,7 +97,7 @@ def test_a_folder_whose_files_have_changed_is_rejected(tmp_path: Path) -> None:
     planned = options(folder)
     tiny_model.model(seed=2).save_pretrained(folder)
     with pytest.raises(TaskError) as raised:
-        base.create(planned, ONE_THREAD)
+        frozen_classifier.create(planned, ONE_THREAD)
     assert raised.value.cause is Cause.REFUSED
     assert str(raised.value) == (
         f"the model {folder} cannot be used: its files have changed since the run was "
@@ -105,7 +105,7 @@ def test_a_folder_whose_files_have_changed_is_rejected(tmp_path: Path) -> None:
     )
     shutil.rmtree(folder)
     with pytest.raises(TaskError) as raised:
-        base.create(planned, ONE_THREAD)
+        frozen_classifier.create(planned, ONE_THREAD)
     assert raised.value.cause is Cause.REFUSED
     assert str(raised.value) == (
         f"the model {folder} cannot be used: this node has no such folder: put it on a file "
@@ -118,9 +118,9 @@ def test_the_model_decides_labels_and_its_folder_does_not(tmp_path: Path) -> Non
     here = options(folder)
     moved = options(Path(shutil.copytree(folder, tmp_path / "there")), device="cpu",
                     max_tokens_per_batch=1_000)  # fmt: skip
-    assert base.what_decides(here) == base.what_decides(moved)
+    assert frozen_classifier.what_decides(here) == frozen_classifier.what_decides(moved)
     assert options(folder, dtype="bfloat16") != here
     tiny_model.model(seed=2).save_pretrained(folder)
     retrained = options(folder)
-    assert base.what_decides(retrained) != base.what_decides(here)
+    assert frozen_classifier.what_decides(retrained) != frozen_classifier.what_decides(here)
     assert {key for key in here if here[key] != retrained[key]} == {"revision"}

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.classifiers.base import Classifier, TaskShare, create, what_decides
+from pipeline.classifiers.base import Classifier, TaskShare
+from pipeline.classifiers.frozen_classifier import create, what_decides
 from pipeline.classifiers.options import Options
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Post

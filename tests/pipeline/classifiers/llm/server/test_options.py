@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from hpc.config.run_config import load
-from pipeline.classifiers.base import what_decides
+from pipeline.classifiers.frozen_classifier import what_decides
 from pipeline.classifiers.llm.options import LlmOptions
 from pipeline.classifiers.llm.server.options import ServerOptions, server_options
 from tests.pipeline.classifiers.classifier_setup import frozen_options

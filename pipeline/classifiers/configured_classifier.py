@@ -1,0 +1,76 @@
+"""Check the section `classifier` of a configuration."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.classifiers.frozen_classifier import SECTION, TYPE, FrozenClassifier
+from pipeline.classifiers.options import Options
+from pipeline.classifiers.registry import installed, is_installed, load
+from pipeline.config.check import Problems, check, shown
+from pipeline.config.input_files import InputFiles
+from pipeline.text import did_you_mean
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConfiguredClassifier:
+    """The section `classifier` of a configuration, checked key by key.
+
+    Attributes:
+        kind: its key `type`.
+        options: its other keys.
+        source: the configuration's file.
+        folders: where to look for the files that it names, in turn.
+    """
+
+    kind: str
+    options: Options
+    source: str
+    folders: tuple[Path, ...]
+
+    def freeze(self, problems: Problems) -> FrozenClassifier:
+        """Return the classifier as the manifest keeps it, with files inlined.
+
+        Args:
+            problems: gets what is wrong; the value must not be used then.
+        """
+        inputs = InputFiles(
+            source=self.source, path=SECTION, folders=self.folders, problems=problems
+        )
+        return FrozenClassifier(self.kind, load(self.kind).freeze(self.options, inputs))
+
+
+def check_classifier(
+    values: object, *, source: str, folders: tuple[Path, ...], problems: Problems
+) -> ConfiguredClassifier | None:
+    """Return the section `classifier`; None if something is wrong with it.
+
+    Args:
+        values: the section as the YAML has it; the caller reports one that is not a mapping.
+        source: the configuration's file.
+        folders: where the files that it names are tried, in turn.
+        problems: gets what is wrong.
+    """
+    if not isinstance(values, Mapping):
+        return None
+    kind = values.get(TYPE)
+    if kind is None:
+        problems.add(
+            source, f"{SECTION}.{TYPE}", f"is missing: it is one of {', '.join(installed())}"
+        )
+        return None
+    if not isinstance(kind, str) or not is_installed(kind):
+        known = installed()
+        words = f"should be one of {', '.join(known)}, not {shown(kind)}"
+        problems.add(source, f"{SECTION}.{TYPE}", words + did_you_mean(str(kind), known))
+        return None
+    options = check(
+        load(kind).options_type,
+        {name: value for name, value in values.items() if name != TYPE},
+        source=source,
+        path=SECTION,
+        problems=problems,
+    )
+    if options is None:
+        return None
+    return ConfiguredClassifier(kind=kind, options=options, source=source, folders=folders)
