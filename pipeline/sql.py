@@ -3,27 +3,30 @@
 import contextlib
 import errno
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import duckdb
 
-# A login node's share: the program must not take more of the memory that everybody there uses.
-MEMORY_LIMIT = "1GB"
-THREADS = 2
+from pipeline.config.session_limits import LOGIN_NODE, SessionLimits
 
 
 def configure_session(
-    connection: duckdb.DuckDBPyConnection, *, temp_directory: Path | None = None
+    connection: duckdb.DuckDBPyConnection,
+    limits: SessionLimits = LOGIN_NODE,
+    *,
+    temp_directory: Path | None = None,
 ) -> None:
-    """Apply the settings that every session has: a login node's memory and cores, UTC.
+    """Apply the settings that every session has: limits of memory and threads, UTC.
 
     Args:
         connection: the session.
+        limits: how much of the machine it takes.
         temp_directory: where DuckDB writes what does not fit into memory.
     """
-    connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
-    connection.execute(f"SET threads = {THREADS}")
+    connection.execute(f"SET memory_limit = '{limits.memory_gb * 1e9:.0f}B'")
+    connection.execute(f"SET threads = {limits.threads}")
     connection.execute("SET TimeZone = 'UTC'")
     # DuckDB measures the progress of queries, for `share_done`, and prints nothing. In Jupyter it
     # refuses any value of this setting unless ipywidgets is installed; then the bar is off.
@@ -32,6 +35,26 @@ def configure_session(
         connection.execute("SET enable_progress_bar = true")
     if temp_directory:
         connection.execute(f"SET temp_directory = {literal(str(temp_directory))}")
+
+
+@contextlib.contextmanager
+def spill_folder(limits: SessionLimits, otherwise: Path) -> Iterator[Path]:
+    """Yield a folder for what does not fit into memory: a new one in the folder of `limits`.
+
+    Two sessions that spilled into the same folder would overwrite each other's files.
+
+    Args:
+        limits: say where, if a person chose a folder.
+        otherwise: the folder to yield if nobody did.
+
+    Raises:
+        OSError: the chosen folder is not there, or closed to this user.
+    """
+    if limits.temporary_folder is None:
+        yield otherwise
+        return
+    with tempfile.TemporaryDirectory(prefix="hpc-duckdb-", dir=limits.temporary_folder) as name:
+        yield Path(name)
 
 
 def share_done(connection: duckdb.DuckDBPyConnection) -> float | None:

@@ -211,7 +211,7 @@ def audit_backlog(
     """Compare a backlog with the database and these files of its runs."""
     with (
         tempfile.TemporaryDirectory(prefix="hpc-audit-") as folder,
-        select.session(Path(folder)) as connection,
+        select.session(Path(folder), backlog.config.storage.limits) as connection,
     ):
         return backlog_audit.audit(
             connection,

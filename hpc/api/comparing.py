@@ -117,6 +117,7 @@ def compare(
             sample=settings.sample,
             maps=tuple(settings.maps),
             run_root=_find_run_root(at),
+            limits=at.find_limits(),
             saves_map=settings.save_map,
             figures=Path(settings.figures).expanduser().absolute() if settings.figures else None,
             settings=CompareOptions(

@@ -190,7 +190,7 @@ def _draw(
     with (
         published_labels(place.database, request.name, runs, target.parent) as published,
         tempfile.TemporaryDirectory(prefix=".tmp-sample-", dir=place.run_root) as folder,
-        select.staging(Path(folder)) as connection,
+        select.staging(Path(folder), place.limits) as connection,
     ):
         for problem in published.problems:
             screen(problem)

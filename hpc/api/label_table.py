@@ -279,7 +279,9 @@ def _write(
     with published_labels(place.database, origin, runs, target.parent) as published:
         if chosen in place.mapped:
             _check_mapped(published.database, chosen)
-        exported = export_labels.export(published.database, request, target, screen)
+        exported = export_labels.export(
+            published.database, request, target, screen, limits=place.limits
+        )
     for problem in published.problems:
         screen(problem)
     return ExportResult(

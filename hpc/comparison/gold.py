@@ -90,7 +90,7 @@ def measure_with_gold(request: Request, say: Say) -> tuple[GoldReport, list[Unus
     evaluate = load_analysis("pipeline.analysis.gold.evaluate").evaluate
     with (
         tempfile.TemporaryDirectory(prefix="hpc-compare-") as folder,
-        select.staging(Path(folder)) as connection,
+        select.staging(Path(folder), request.limits) as connection,
     ):
         duckdb_file.attach(connection, request.database, LABELS, patience=PATIENCE)
         names = (*request.names, request.gold)

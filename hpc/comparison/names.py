@@ -44,7 +44,7 @@ def compare_names(request: Request, printer: Screen) -> Compared:
     fitted: FittedMap | None = None
     with (
         tempfile.TemporaryDirectory(prefix="hpc-compare-") as folder,
-        select.staging(Path(folder)) as connection,
+        select.staging(Path(folder), request.limits) as connection,
     ):
         duckdb_file.attach(connection, request.database, LABELS, patience=PATIENCE)
         unusable = unusable_runs(connection, request.names)

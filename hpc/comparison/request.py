@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.analysis.options import CompareOptions
+from pipeline.config.session_limits import LOGIN_NODE, SessionLimits
 from pipeline.database.duckdb_file import LOCK_WAIT_S, Patience
 
 # The attached database.
@@ -29,5 +30,7 @@ class Request:
     run_root: Path | None = None
     """Where maps are saved; None for the folder of the second name's runs."""
     saves_map: bool = False
+    limits: SessionLimits = LOGIN_NODE
+    """How much of the machine DuckDB may take."""
     figures: Path | None = None
     """The folder to draw figures into; None for no figures."""

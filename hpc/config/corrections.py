@@ -37,6 +37,7 @@ from pipeline.config.input_files import InputFiles
 from pipeline.config.keys import Section, fields_to_json, keys_of, section_in
 from pipeline.config.notify_settings import NotifySettings
 from pipeline.config.sections import Backlog, CheckpointSettings, Sharding, StorageSection
+from pipeline.config.session_limits import SessionLimits
 from pipeline.errors import InputError
 from pipeline.messages.options import OVERRIDES
 from pipeline.run_files.amendments import Change
@@ -75,6 +76,9 @@ _ALTERNATIVES = (
 # What follows another key unless a configuration sets it.
 _FOLLOWERS = (("classifier.price.cached", "classifier.price.prompt"),)
 
+# What `_changed_frozen_keys` leaves to other comparisons.
+_COMPARED_ELSEWHERE = ("min_text_length", "trust_group", *SessionLimits.__struct_fields__)
+
 
 def corrections_by_key(run: Run, overrides: Sequence[str]) -> tuple[Change, ...]:
     """Return what `--set a.b=value`, given several times, changes about a run.
@@ -95,7 +99,7 @@ def corrections_by_key(run: Run, overrides: Sequence[str]) -> tuple[Change, ...]
         "cluster": resources.section_of(run.cluster),
         "notify": fields_to_json(run.notify),
         "retry": fields_to_json(run.retry),
-        "storage": {"trust_group": run.manifest.trust_group},
+        "storage": {"trust_group": run.manifest.trust_group, **fields_to_json(run.limits)},
     }
     after = _overridden(before, overrides, paths)
     changes: list[Change] = []
@@ -128,7 +132,7 @@ def corrections_by_file(
         **cluster_settings(_with_decisions_of_submit(config, run.cluster)),
         **notify_settings(config.notify),
         **retry_settings(config.retry),
-        **storage_settings(trust_group=_corrected_trust(config, run)),
+        **storage_settings(trust_group=_corrected_trust(config, run), limits=config.storage.limits),
     }
     changes = difference(now, now, after)
     raw = yaml_file.read_mapping(path, overrides)
@@ -302,10 +306,11 @@ def _correct_storage(
     corrected = check(
         StorageSection, given, source=str(OVERRIDES), path="storage", problems=problems
     )
-    now = storage_settings(trust_group=run.manifest.trust_group)
+    now = storage_settings(trust_group=run.manifest.trust_group, limits=run.limits)
     if corrected is None:
         return ()
-    return difference(now, now, storage_settings(trust_group=corrected.trust_group))
+    after = storage_settings(trust_group=corrected.trust_group, limits=corrected.resolve().limits)
+    return difference(now, now, after)
 
 
 _CORRECT = {
@@ -325,7 +330,7 @@ def _settings_of(run: Run) -> Settings:
         **cluster_settings(run.cluster),
         **notify_settings(run.notify),
         **retry_settings(run.retry),
-        **storage_settings(trust_group=run.manifest.trust_group),
+        **storage_settings(trust_group=run.manifest.trust_group, limits=run.limits),
     }
 
 
@@ -374,9 +379,11 @@ def _changed_frozen_keys(run: Run, config: Config, raw: Mapping[str, Any]) -> li
         if then is None or now is None:
             continue  # the configuration of an earlier version
         ours, theirs = fields_to_json(then), fields_to_json(now)
-        changed += [f"{name}.{key}" for key in ours
-                    if ours[key] != theirs[key]
-                    and key not in ("min_text_length", "trust_group")]  # fmt: skip
+        changed += [
+            f"{name}.{key}"
+            for key in ours
+            if ours[key] != theirs[key] and key not in _COMPARED_ELSEWHERE
+        ]
     return changed
 
 

@@ -11,6 +11,7 @@ from pipeline.classifiers.options import Options
 from pipeline.config.keys import fields_to_json
 from pipeline.config.notify_settings import NotifySettings
 from pipeline.config.sections import CheckpointSettings
+from pipeline.config.session_limits import SessionLimits
 from pipeline.run_files.amendments import Change
 from pipeline.run_files.portable_paths import with_real_paths
 
@@ -60,9 +61,15 @@ def checkpoint_settings(checkpoint: CheckpointSettings) -> Settings:
     return _settings("checkpoint", "checkpoint_", fields_to_json(checkpoint))
 
 
-def storage_settings(*, trust_group: bool | None) -> Settings:
-    """Return who may write to the run; of the section, no other key can be corrected."""
-    return _settings("storage", "", {"trust_group": trust_group})
+def storage_settings(*, trust_group: bool | None, limits: SessionLimits) -> Settings:
+    """Return who may write to the run, and how much of the machine DuckDB may take.
+
+    Of the section, no other key can be corrected.
+    """
+    return {
+        **_settings("storage", "", {"trust_group": trust_group}),
+        **_settings("storage", "session.", fields_to_json(limits)),
+    }
 
 
 def difference(now: Settings, before: Settings, after: Settings) -> tuple[Change, ...]:

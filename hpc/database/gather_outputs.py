@@ -117,7 +117,7 @@ def gather(
     name = run.manifest.name
     path = into.database or database_of(run)
     tally = _Tally(renames=into.renames_damaged)
-    with duckdb_file.opened(path, patience=patience) as connection:
+    with duckdb_file.opened(path, patience=patience, limits=run.limits) as connection:
         _report_outputs(run, observation, tally)
         _register(connection, run)
         before = label_tables.count(connection, name)
@@ -319,7 +319,7 @@ def gather_into_copy(
         A message for each output that was left out.
     """
     tally = _Tally(renames=False)
-    with duckdb_file.opened(copy) as connection:
+    with duckdb_file.opened(copy, limits=runs[-1].limits) as connection:
         for run in runs:
             _register(connection, run)
         for run in runs:

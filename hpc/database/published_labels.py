@@ -15,6 +15,7 @@ import duckdb
 from hpc.database.gather_outputs import find_not_gathered, gather_into_copy
 from hpc.run.model import Run
 from hpc.run.outputs import verify_outputs
+from pipeline.config.session_limits import SessionLimits
 from pipeline.database import duckdb_file, history
 from pipeline.database.duckdb_file import SHORT_PATIENCE, HeldDatabaseError
 from pipeline.database.history import GatheredShard
@@ -101,7 +102,7 @@ def published_labels(
     with tempfile.TemporaryDirectory(prefix=".tmp-labels-", dir=folder) as place:
         copy = Path(place) / "labels.duckdb"
         if is_readable and duckdb_file.exists(database):
-            _copy_tables(database, name, copy)
+            _copy_tables(database, name, copy, runs[-1].limits)
         problems = gather_into_copy(published, runs, copy)
         yield PublishedLabels(database=copy, shards=shards, posts=posts, problems=problems)
 
@@ -120,9 +121,9 @@ def _read_known(database: Path, runs: Sequence[Run]) -> _Known | None:
         return None
 
 
-def _copy_tables(database: Path, name: str, copy: Path) -> None:
+def _copy_tables(database: Path, name: str, copy: Path, limits: SessionLimits) -> None:
     """Copy the labels of a name, and the history of its runs."""
-    with duckdb_file.opened(copy) as connection:
+    with duckdb_file.opened(copy, limits=limits) as connection:
         duckdb_file.attach(connection, database, _DATABASE)
         for table in (labels_table(name), f"superseded_{name}"):
             if _has_table(connection, table):

@@ -7,6 +7,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from pipeline.config.session_limits import LOGIN_NODE, SessionLimits
 from pipeline.database import duckdb_file
 from pipeline.database.duckdb_file import SHORT_PATIENCE
 from pipeline.database.label_tables import labels_table
@@ -27,7 +28,12 @@ POST_TIME = (
 
 @contextmanager
 def labels_view(
-    database: Path, name: str, *, run_id: str, weights: pa.Table | None
+    database: Path,
+    name: str,
+    *,
+    run_id: str,
+    weights: pa.Table | None,
+    limits: SessionLimits = LOGIN_NODE,
 ) -> Iterator[duckdb.DuckDBPyConnection | None]:
     """Yield a connection with the view VIEW: the rows of a name, or of one of its runs.
 
@@ -40,11 +46,14 @@ def labels_view(
         run_id: the run whose rows count; empty for all of the name.
         weights: columns `uri` and `weight` of a sample; other posts get no weight. None: every
             post counts as one.
+        limits: how much of the machine DuckDB may take.
     """
     if not database.exists():
         yield None
         return
-    with duckdb_file.opened(database, read_only=True, patience=SHORT_PATIENCE) as connection:
+    with duckdb_file.opened(
+        database, read_only=True, patience=SHORT_PATIENCE, limits=limits
+    ) as connection:
         if not duckdb_file.has_table(connection, labels_table(name)):
             yield None
             return

@@ -100,7 +100,9 @@ def _read_labels(
     database: Path, chosen: Chosen, runs: Sequence[Run], weights: pa.Table | None
 ) -> _Labels:
     run_id = chosen.run.run_id if chosen.run else ""
-    with labels_view(database, chosen.name, run_id=run_id, weights=weights) as connection:
+    with labels_view(
+        database, chosen.name, run_id=run_id, weights=weights, limits=chosen.place.limits
+    ) as connection:
         if connection is None:
             return _Labels()
         counts = read_counts(connection, inputs_without_output(runs))

@@ -104,7 +104,7 @@ def hand_over(place: LabelPlace, request: HandOverRequest, target: Path, say: Sa
     with (
         ExitStack() as stack,
         tempfile.TemporaryDirectory(prefix=".tmp-export-", dir=target.parent) as folder,
-        select.staging(Path(folder)) as connection,
+        select.staging(Path(folder), place.limits) as connection,
     ):
         databases: dict[str, str] = {}
         tables: dict[str, LabelTable] = {}

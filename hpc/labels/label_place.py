@@ -12,6 +12,7 @@ from hpc.run import run_folder
 from hpc.run.model import Run, Say
 from hpc.runs import find_runs
 from hpc.runs.unusable_runs import UnusableRun, find_unusable
+from pipeline.config.session_limits import LOGIN_NODE, SessionLimits
 from pipeline.database.duckdb_file import exists
 from pipeline.errors import InputError, RunError
 from pipeline.messages.options import CONFIG, DATABASE, RUN_ROOT
@@ -29,6 +30,8 @@ class LabelPlace:
     runs: tuple[Run, ...]
     """The runs that write to the database, oldest first."""
     unusable: tuple[UnusableRun, ...]
+    limits: SessionLimits
+    """How much of the machine DuckDB may take: as the configuration says, or the newest run."""
 
     @property
     def names(self) -> list[str]:
@@ -112,8 +115,10 @@ def find_place(
         RunError: the database is damaged, or of another program.
     """
     root, database = run_root or Path("runs"), chosen_database or Path("labels.duckdb")
+    limits: SessionLimits | None = None
     if config:
         storage = run_config.load_storage(config)
+        limits = storage.limits
         root, database = storage.run_root, chosen_database or storage.database
     database = database.expanduser().absolute()
     root = root.expanduser().absolute()
@@ -125,6 +130,7 @@ def find_place(
         content=content,
         runs=tuple(runs),
         unusable=tuple(unusable),
+        limits=limits or (runs[-1].limits if runs else LOGIN_NODE),
     )
 
 

@@ -310,6 +310,7 @@ def _manifest(
         ask_each_text_once=config.backlog.ask_each_text_once,
         after=selection.after,
         canary=selection.canary is not None,
+        session=config.storage.limits.to_json(),
     )
 
 
@@ -336,7 +337,7 @@ def _staged(
     now: datetime | None = None,
 ) -> Iterator[tuple[RunDraft, duckdb.DuckDBPyConnection]]:
     """Yield a draft, and the staging database in `folder` with its posts."""
-    with select.staging(folder) as connection:
+    with select.staging(folder, spec.config.storage.limits) as connection:
         with progress.step("reading the posts", measure=partial(share_done, connection)):
             draft = _draft(spec, selection, folders, connection, folder, now)
         yield draft, connection

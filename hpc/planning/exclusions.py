@@ -144,11 +144,12 @@ def uris_chosen_by_labels(spec: RunSpec, selection: Selection, folder: Path) -> 
     if not (selection.where and other):
         return None
     database, file = spec.config.storage.database, folder / "chosen.parquet"
-    with select.session(folder) as connection:
+    limits = spec.config.storage.limits
+    with select.session(folder, limits) as connection:
         if duckdb_file.exists(database):
             duckdb_file.attach(connection, database, LABELS)
         uris_labeled_under(other, spec, connection)
-    choose_posts.write_chosen_uris(database, other, selection.where, file)
+    choose_posts.write_chosen_uris(database, other, selection.where, file, limits)
     return f"SELECT uri FROM read_parquet({file_list([file])})"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from hpc.run.resources import Cluster, ExecutorName
 from hpc.run.retry_policy import RetryPolicy
 from pipeline.config.notify_settings import NotifySettings
+from pipeline.config.session_limits import LOGIN_NODE, SessionLimits
 from pipeline.errors import Cause
 from pipeline.run_files.amendments import Amendment
 from pipeline.run_files.heartbeat import Heartbeat
@@ -63,6 +64,8 @@ class Run:
     """The database that a person named instead of the run's, as they typed it; None for none."""
     notify: NotifySettings = field(default_factory=NotifySettings, repr=False)
     """The manifest's section `notify`, typed."""
+    limits: SessionLimits = field(default=LOGIN_NODE, repr=False)
+    """The manifest's section `session`, typed."""
 
     @property
     def run_id(self) -> str:

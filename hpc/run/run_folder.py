@@ -13,6 +13,7 @@ from hpc.run.resources import Cluster
 from hpc.run.retry_policy import RetryPolicy
 from pipeline.config.check import Problems, check_record
 from pipeline.config.notify_settings import NotifySettings
+from pipeline.config.session_limits import SessionLimits
 from pipeline.errors import InputError
 from pipeline.run_files import amendments, manifest
 from pipeline.run_files.amendments import Amendment
@@ -95,10 +96,13 @@ def typed_run(folder: Path, made: Manifest, amended: tuple[Amendment, ...] = ())
     notify = check_record(
         NotifySettings, made.notify, source=source, path="notify", problems=problems
     )
+    limits = check_record(
+        SessionLimits, made.session, source=source, path="session", problems=problems
+    )
     problems.raise_any()
-    assert cluster and retry and notify
+    assert cluster and retry and notify and limits
     original = _find_original(folder, made)
-    return Run(folder, made, cluster, retry, original, amended, notify=notify)
+    return Run(folder, made, cluster, retry, original, amended, notify=notify, limits=limits)
 
 
 def has_moved(run: Run) -> bool:

@@ -17,8 +17,9 @@ import pyarrow as pa
 from pipeline.backlog.records.reject_records import advice_for_time, reject_records
 from pipeline.backlog.scan import Scan, with_times
 from pipeline.backlog.sources import Source
+from pipeline.config.session_limits import LOGIN_NODE, SessionLimits
 from pipeline.errors import InputError
-from pipeline.sql import configure_session, fetch_number, raise_lack_of_space
+from pipeline.sql import configure_session, fetch_number, raise_lack_of_space, spill_folder
 from pipeline.terminal import one_line
 from pipeline.text import counted
 
@@ -65,28 +66,32 @@ class BacklogCounts:
 
 
 @contextmanager
-def session(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Yield a session without a database of its own, which spills to `folder`."""
-    connection = duckdb.connect()
-    try:
-        configure_session(connection, temp_directory=folder / "session_spill")
+def session(
+    folder: Path, limits: SessionLimits = LOGIN_NODE
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield a session without a database of its own, which spills to that of `limits`, or here."""
+    with spill_folder(limits, folder) as place, closing(duckdb.connect()) as connection:
+        configure_session(connection, limits, temp_directory=place / "session_spill")
         yield connection
-    finally:
-        connection.close()
 
 
 @contextmanager
-def staging(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Yield a DuckDB database in `folder` that spills there instead of filling the memory."""
-    connection = duckdb.connect(str(folder / "staging.duckdb"))
-    try:
-        configure_session(connection, temp_directory=folder / "spill")
+def staging(
+    folder: Path, limits: SessionLimits = LOGIN_NODE
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield a DuckDB database that spills beside itself instead of filling the memory.
+
+    It is in the folder of `limits`, and in this one if a person chose none.
+    """
+    with (
+        spill_folder(limits, folder) as place,
+        closing(duckdb.connect(str(place / "staging.duckdb"))) as connection,
+    ):
+        configure_session(connection, limits, temp_directory=place / "spill")
         # The file lives for seconds. To find the best compression takes half of planning's time
         # [measured: 2.4 s of 6.0 s of CPU for 2 million posts, and 1.0 s without].
         connection.execute("SET force_compression = 'uncompressed'")
         yield connection
-    finally:
-        connection.close()
 
 
 def stage_posts(

@@ -19,6 +19,13 @@ from pipeline.config.keys import (
     label_key,
     one_of,
 )
+from pipeline.config.session_limits import (
+    LOGIN_NODE,
+    MemoryGb,
+    SessionLimits,
+    TemporaryFolder,
+    Threads,
+)
 
 Glob = Annotated[
     str,
@@ -159,6 +166,9 @@ class StorageSection(Section, frozen=True, kw_only=True):
             omit_default=True,
         ),
     ] = False
+    memory_gb: MemoryGb = LOGIN_NODE.memory_gb
+    threads: Threads = LOGIN_NODE.threads
+    temporary_folder: TemporaryFolder = None
 
     def resolve(self) -> "Storage":
         """Return absolute paths."""
@@ -166,6 +176,11 @@ class StorageSection(Section, frozen=True, kw_only=True):
             run_root=Path(self.run_root).expanduser().absolute(),
             database=Path(self.database).expanduser().absolute(),
             trust_group=self.trust_group,
+            limits=SessionLimits(
+                memory_gb=self.memory_gb,
+                threads=self.threads,
+                temporary_folder=_absolute_text(self.temporary_folder),
+            ),
         )
 
 
@@ -177,3 +192,9 @@ class Storage:
     database: Path
     trust_group: bool = False
     """Whether others may be able to write to the runs."""
+    limits: SessionLimits = LOGIN_NODE
+    """How much of the machine DuckDB may take."""
+
+
+def _absolute_text(path: str | None) -> str | None:
+    return str(Path(path).expanduser().absolute()) if path else None

@@ -5,6 +5,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.backlog import select
+from pipeline.config.session_limits import LOGIN_NODE, SessionLimits
 from pipeline.database import duckdb_file, label_tables
 from pipeline.database.label_condition import (
     lock_down,
@@ -18,7 +19,13 @@ from pipeline.sql import literal, quoted
 _LABELS = "labels"
 
 
-def write_chosen_uris(database: Path, name: str, condition: str, file: Path) -> None:
+def write_chosen_uris(
+    database: Path,
+    name: str,
+    condition: str,
+    file: Path,
+    limits: SessionLimits = LOGIN_NODE,
+) -> None:
     """Write the uris of the posts whose labels fulfill a condition to a Parquet file.
 
     The condition runs in a session of its own that can read the labels' database and write this
@@ -29,13 +36,14 @@ def write_chosen_uris(database: Path, name: str, condition: str, file: Path) -> 
         name: of the labels; it has some.
         condition: an expression in SQL over the columns of the name's table.
         file: the file to write; its folder also takes what does not fit into memory.
+        limits: how much of the machine DuckDB may take.
 
     Raises:
         InputError: the condition is wrong.
         HeldDatabaseError: another process has the database open.
         OSError: the disk is full.
     """
-    with select.session(file.parent) as connection:
+    with select.session(file.parent, limits) as connection:
         duckdb_file.attach(connection, database, _LABELS)
         table = label_tables.with_copied_from(
             connection, f"{_LABELS}.{quoted(label_tables.labels_table(name))}"

@@ -13,7 +13,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -21,11 +21,19 @@ from typing import TypeVar
 import duckdb
 import pyarrow as pa
 
+from pipeline.config.session_limits import LOGIN_NODE, SessionLimits
 from pipeline.database.open_here import is_open_elsewhere_here, is_open_here, opened_by_us
 from pipeline.database.tables import CREATE_TABLES, HISTORY_TABLES
 from pipeline.errors import BusyError, RunError, UnreadableError
 from pipeline.lock_holders import LockHolder, describe_holders, find_lock_holders
-from pipeline.sql import configure_session, is_lock_message, is_open_here_message, literal, quoted
+from pipeline.sql import (
+    configure_session,
+    is_lock_message,
+    is_open_here_message,
+    literal,
+    quoted,
+    spill_folder,
+)
 
 LOCK_WAIT_S = 10.0
 # A process that gathers or reads is soon done. Only what takes longer is worth a message.
@@ -113,7 +121,11 @@ def exists(path: Path) -> bool:
 
 @contextmanager
 def opened(
-    path: Path, *, read_only: bool = False, patience: Patience | None = None
+    path: Path,
+    *,
+    read_only: bool = False,
+    patience: Patience | None = None,
+    limits: SessionLimits = LOGIN_NODE,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the database and create its tables.
 
@@ -121,6 +133,7 @@ def opened(
         path: the file; it is created where it does not exist, unless `read_only`.
         read_only: for readers.
         patience: how to wait for another process, by default silently for LOCK_WAIT_S.
+        limits: how much of the machine DuckDB may take.
 
     Raises:
         HeldDatabaseError: another process has the database open for longer than that.
@@ -135,9 +148,25 @@ def opened(
         # DuckDB would delete the log, which may be all that is left.
         raise UnusableDatabaseError(path, f"only its log {log_of(path).name} exists")
     path.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        spill_folder(limits, path.with_name(f"{path.name}.tmp")) as spill,
+        closing(_connect(path, read_only=read_only, patience=patience)) as connection,
+    ):
+        try:
+            _prepare(connection, path, read_only=read_only, limits=limits, spill=spill)
+            with opened_by_us(path):
+                yield connection
+        except duckdb.Error as error:
+            raise_system_error(path, error)
+            raise
+
+
+def _connect(
+    path: Path, *, read_only: bool, patience: Patience | None
+) -> duckdb.DuckDBPyConnection:
     is_new = not path.exists()
     try:
-        connection = _wait_for_lock(
+        return _wait_for_lock(
             path,
             lambda: connect(path, read_only=read_only),
             patience or Patience(seconds=LOCK_WAIT_S),
@@ -147,21 +176,23 @@ def opened(
         if is_new:
             _remove_begun(path)
         raise
-    try:
-        configure_session(connection)
-        # A transaction for each shard fills DuckDB's log quickly. Checkpointing at every 16 MB,
-        # the default, takes as long again as the inserts (1M posts: 8.3 s instead of 4.5 s).
-        connection.execute("SET checkpoint_threshold = '256MB'")
-        _reject_other_databases(connection, path)
-        if not read_only:
-            _create_tables(connection, path)
-        with opened_by_us(path):
-            yield connection
-    except duckdb.Error as error:
-        raise_system_error(path, error)
-        raise
-    finally:
-        connection.close()
+
+
+def _prepare(
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    *,
+    read_only: bool,
+    limits: SessionLimits,
+    spill: Path,
+) -> None:
+    configure_session(connection, limits, temp_directory=spill)
+    # A transaction for each shard fills DuckDB's log quickly. Checkpointing at every 16 MB,
+    # the default, takes as long again as the inserts (1M posts: 8.3 s instead of 4.5 s).
+    connection.execute("SET checkpoint_threshold = '256MB'")
+    _reject_other_databases(connection, path)
+    if not read_only:
+        _create_tables(connection, path)
 
 
 def connect(path: Path, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:

@@ -17,6 +17,7 @@ import duckdb
 from pipeline import files
 from pipeline.backlog import select
 from pipeline.backlog.sources import Source
+from pipeline.config.session_limits import LOGIN_NODE, SessionLimits
 from pipeline.database import duckdb_file, label_condition
 from pipeline.database.label_tables import labels_table, with_copied_from
 from pipeline.database.source_columns import (
@@ -104,7 +105,12 @@ def copy_options(file_format: ExportFormat) -> str:
 
 
 def export(
-    database: Path, request: ExportRequest, target: Path, progress: Progress = NO_PROGRESS
+    database: Path,
+    request: ExportRequest,
+    target: Path,
+    progress: Progress = NO_PROGRESS,
+    *,
+    limits: SessionLimits = LOGIN_NODE,
 ) -> Exported:
     """Write the labels of a name to a file, which appears whole or not at all.
 
@@ -115,6 +121,7 @@ def export(
         request: which labels.
         target: the file; an existing one is replaced.
         progress: shows how far reading and writing are.
+        limits: how much of the machine DuckDB may take.
 
     Raises:
         InputError: a column does not exist, or the condition is wrong.
@@ -125,7 +132,7 @@ def export(
     with (
         files.appearing_whole(target) as temporary,
         tempfile.TemporaryDirectory(prefix=".tmp-export-", dir=target.parent) as folder,
-        select.staging(Path(folder)) as connection,
+        select.staging(Path(folder), limits) as connection,
         progress.step(f"writing {target.name}", measure=partial(share_done, connection)),
     ):
         duckdb_file.attach(connection, database, _LABELS)

@@ -25,7 +25,7 @@ FILE_NAME = "manifest.json"
 # The id of the run is in these bytes. Thousands of shards may follow.
 _BEGINNING = 4096
 # The keys that hold paths.
-_WITH_PATHS = ("database", "classifier", "cluster", "notify")
+_WITH_PATHS = ("database", "classifier", "cluster", "notify", "session")
 _SERVER_LOG_ENDING = "_server.log"
 
 # The classifier type of a run that holds the codings of people.
@@ -91,6 +91,11 @@ class Manifest(Section, frozen=True, kw_only=True):
         Mapping[str, object],
         key("The command that is run for events of the run.", omit_default=True),
     ] = field(default_factory=dict)
+    session: Annotated[
+        Mapping[str, object],
+        key("How much of the machine DuckDB may take.", omit_default=True),
+    ] = field(default_factory=dict)
+    """Only what differs from a login node's share."""
 
     @property
     def is_coded_by_people(self) -> bool:

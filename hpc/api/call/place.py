@@ -5,6 +5,7 @@ from os import PathLike
 from pathlib import Path
 
 from hpc.config import run_config
+from pipeline.config.session_limits import LOGIN_NODE, SessionLimits
 from pipeline.errors import InputError
 
 PathText = str | PathLike[str]
@@ -61,6 +62,14 @@ class Place:
         if self.database_path is None and self.config_path:
             return run_config.load_storage(self.config_path).database
         return (self.database_path or Path("labels.duckdb")).expanduser().absolute()
+
+    def find_limits(self) -> SessionLimits:
+        """Return how much of the machine DuckDB may take.
+
+        Raises:
+            InputError: the configuration cannot be read.
+        """
+        return run_config.load_storage(self.config_path).limits if self.config_path else LOGIN_NODE
 
 
 HERE = Place()
