@@ -12,7 +12,18 @@ from itertools import pairwise
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+from matplotlib.dates import (
+    DAILY,
+    HOURLY,
+    MICROSECONDLY,
+    MINUTELY,
+    MONTHLY,
+    SECONDLY,
+    YEARLY,
+    AutoDateLocator,
+    ConciseDateFormatter,
+    date2num,
+)
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
@@ -61,6 +72,14 @@ _MOST_MARKERS = 60
 _SECOND = 1 / 86_400
 """In days, the unit of times on an axis."""
 _DAYS = (date2num(datetime(1, 1, 1)), date2num(datetime(9999, 12, 31)))
+# A time with seconds is long, so that few of them fit.
+_MOST_TICKS = {
+    YEARLY: 7, MONTHLY: 7, DAILY: 7, HOURLY: 7, MINUTELY: 7, SECONDLY: 4, MICROSECONDLY: 4,
+}  # fmt: skip
+# By what differs between two ticks: years, months, days, hours, minutes, seconds.
+_TICK = ("%Y", "%b", "%d", "%H:%M", "%H:%M", "%H:%M:%S.%f")
+_FIRST_TICK = ("", "%Y", "%b", "%b-%d", "%H:%M", "%H:%M:%S")
+_BESIDE_AXIS = ("", "%Y", "%Y-%b", "%Y-%b-%d UTC", "%Y-%b-%d UTC", "%Y-%b-%d UTC")
 _ROW_IN = 0.27
 _MARGIN_IN = 1.0
 
@@ -121,7 +140,7 @@ def _draw_bars(chart: Bars) -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(_shortened(chart.axis, _LONGEST_LABEL))
     axes.set_xlim(0, max(left, default=0) * 1.05 or 1)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=_are_counts(chart.series)))
     axes.xaxis.set_major_formatter(_number)
     if len(chart.series) > 1:
         _add_legend(figure, chart.series)
@@ -141,9 +160,10 @@ def _draw_histogram(chart: Histogram) -> Figure:
         linewidth=0.8,
     )
     axes.set(xlabel=chart.axis, ylabel=chart.height, xlim=(edges[0], edges[-1]))
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
+    has_whole_bins = edges[1] - edges[0] == 1
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=has_whole_bins))
     axes.xaxis.set_major_formatter(_number)
-    _count_from_zero(axes, max(values, default=0))
+    _count_from_zero(axes, max(values, default=0), [chart.series])
     return figure
 
 
@@ -163,7 +183,7 @@ def _draw_time_bars(chart: TimeBars) -> Figure:
         axes.axhline(chart.line, color=ROLES[Tone.SECOND], linestyle="--")
         top = max(top, chart.line)
     axes.set_ylabel(chart.height)
-    _count_from_zero(axes, top)
+    _count_from_zero(axes, top, chart.series)
     _show_time(axes, starts[0], starts[-1] + days)
     if len(chart.series) > 1 or chart.line is not None:
         _add_legend(figure, chart.series, chart.line_name)
@@ -259,15 +279,26 @@ def _add_legend(figure: Figure, series: Sequence[Series], line: str = "") -> Non
 def _show_time(axes: Axes, start: float, end: float) -> None:
     """Let an axis go from one time to another, in days; no calendar goes further than _DAYS."""
     axes.set_xlim(max(start, _DAYS[0]), min(end, _DAYS[1]))
-    locator = AutoDateLocator(minticks=3, maxticks=7)
+    locator = AutoDateLocator(minticks=3, maxticks=_MOST_TICKS)
+    for unit in (MINUTELY, SECONDLY):  # else 5 follows 1, and leaves a single tick of 4
+        locator.intervald[unit] = [1, 2, 5, 10, 15, 30]
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.xaxis.set_major_formatter(
+        ConciseDateFormatter(
+            locator, formats=_TICK, zero_formats=_FIRST_TICK, offset_formats=_BESIDE_AXIS
+        )
+    )
 
 
-def _count_from_zero(axes: Axes, top: float) -> None:
+def _count_from_zero(axes: Axes, top: float, series: Sequence[Series]) -> None:
     axes.set_ylim(0, top * 1.05 or 1)
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=_are_counts(series)))
     axes.yaxis.set_major_formatter(_number)
+
+
+def _are_counts(series: Sequence[Series]) -> bool:
+    """Tell whether all values are whole numbers, so that a fraction between two means nothing."""
+    return all(float(value).is_integer() for each in series for value in each.values)
 
 
 def _number(value: float, _: float = 0) -> str:

@@ -1,0 +1,58 @@
+"""The axes of a report's charts: whole numbers for counts, and times that name their unit."""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import pytest
+
+from hpc.figures.charts import Bars, Chart, Histogram, Series, TimeBars
+from hpc.figures.draw_charts import draw_chart
+from hpc.figures.inline_svg import SvgElement
+
+START = datetime(2026, 12, 1, 10, 5, 11)
+
+
+def words(element: SvgElement) -> Iterator[str]:
+    if element.text.strip():
+        yield element.text.strip()
+    for child in element.children:
+        yield from words(child)
+
+
+def numbers(chart: Chart) -> list[float]:
+    return [float(word) for word in words(draw_chart(chart)) if re.fullmatch(r"-?[\d.]+", word)]
+
+
+def bars_of(count: float) -> Bars:
+    return Bars(
+        title="t", categories=("a",), series=(Series(name="n", values=(count,)),), axis="posts"
+    )
+
+
+def bars_over(seconds: int) -> TimeBars:
+    starts = tuple(START + timedelta(seconds=number) for number in range(seconds))
+    series = Series(name="n", values=(1.0,) * seconds)
+    return TimeBars(title="t", starts=starts, width_s=1.0, series=(series,), height="tasks")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_counts_have_whole_numbers(count: int) -> None:
+    heights = Histogram(
+        title="t", edges=(0.0, 50.0, 100.0), axis="%", height="attempts",
+        series=Series(name="n", values=(0.0, float(count))),
+    )  # fmt: skip
+    for chart in (bars_of(count), heights):
+        assert all(number.is_integer() for number in numbers(chart))
+
+
+def test_shares_have_fractions() -> None:
+    assert not all(number.is_integer() for number in numbers(bars_of(0.9)))
+
+
+@pytest.mark.parametrize("seconds", [1, 3, 5, 8, 40])
+def test_a_time_of_seconds_is_written_out(seconds: int) -> None:
+    shown = list(words(draw_chart(bars_over(seconds))))
+    assert "2026-Dec-01 UTC" in shown
+    times = [word for word in shown if re.fullmatch(r"10:05:\d\d(\.\d+)?", word)]
+    assert len(times) >= 2
