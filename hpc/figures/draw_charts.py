@@ -74,7 +74,7 @@ _SECOND = 1 / 86_400
 _DAYS = (date2num(datetime(1, 1, 1)), date2num(datetime(9999, 12, 31)))
 # A time with seconds is long, so that few of them fit.
 _MOST_TICKS = {
-    YEARLY: 7, MONTHLY: 7, DAILY: 7, HOURLY: 7, MINUTELY: 7, SECONDLY: 4, MICROSECONDLY: 4,
+    YEARLY: 7, MONTHLY: 7, DAILY: 7, HOURLY: 7, MINUTELY: 7, SECONDLY: 5, MICROSECONDLY: 5,
 }  # fmt: skip
 # By what differs between two ticks: years, months, days, hours, minutes, seconds.
 _TICK = ("%Y", "%b", "%d", "%H:%M", "%H:%M", "%H:%M:%S.%f")
@@ -281,7 +281,7 @@ def _show_time(axes: Axes, start: float, end: float) -> None:
     axes.set_xlim(max(start, _DAYS[0]), min(end, _DAYS[1]))
     locator = AutoDateLocator(minticks=3, maxticks=_MOST_TICKS)
     for unit in (MINUTELY, SECONDLY):  # else 5 follows 1, and leaves a single tick of 4
-        locator.intervald[unit] = [1, 2, 5, 10, 15, 30]
+        locator.intervald[unit] = [1, 2, 3, 5, 10, 15, 30]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(
         ConciseDateFormatter(

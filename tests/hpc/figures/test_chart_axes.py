@@ -50,7 +50,7 @@ def test_shares_have_fractions() -> None:
     assert not all(number.is_integer() for number in numbers(bars_of(0.9)))
 
 
-@pytest.mark.parametrize("seconds", [1, 3, 5, 8, 40])
+@pytest.mark.parametrize("seconds", [1, 3, 5, 8, 16, 21, 41])
 def test_a_time_of_seconds_is_written_out(seconds: int) -> None:
     shown = list(words(draw_chart(bars_over(seconds))))
     assert "2026-Dec-01 UTC" in shown
