@@ -8,6 +8,7 @@ from hpc.run.model import Attempt, Observation, Phase, Run, ShardFacts
 from pipeline.errors import Cause
 
 _MB_PER_GB = 1024
+_CPUS = "cluster.cpus"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +61,7 @@ def attempt_uses(
         if record is None or record.elapsed_s is None or record.phase is not Phase.ENDED:
             unknown += 1
             continue
-        cpus = run.cluster.resources.cpus
+        cpus = requested_cpus(run, attempt.number)
         requested = attempt.request.mem_gb or record.req_mem_gb
         known.append(
             AttemptUse(
@@ -78,6 +79,19 @@ def attempt_uses(
             )
         )
     return tuple(known), unknown
+
+
+def requested_cpus(run: Run, attempt: int) -> int:
+    """Return the CPUs that an attempt requested; a later correction holds for later ones."""
+    former = (
+        change.old
+        for amendment in run.amendments
+        if amendment.after_attempt >= attempt
+        for change in amendment.changes
+        if change.key == _CPUS
+    )
+    before = next(former, None)
+    return before if isinstance(before, int) else run.cluster.resources.cpus
 
 
 def _ended(observation: Observation) -> Iterator[tuple[ShardFacts, Attempt]]:

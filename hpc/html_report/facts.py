@@ -8,6 +8,8 @@ from enum import StrEnum
 from pipeline.run_files.sample_file import Sample
 from pipeline.usage import Price
 
+_PRICE = "classifier.price"
+
 
 class Period(StrEnum):
     """How long a step of a course over time is."""
@@ -142,6 +144,15 @@ class SampleFacts:
     """Why they are not."""
 
 
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How much a service allows in a minute."""
+
+    requests: int
+    posts: int
+    """How many posts these requests are enough for."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunFacts:
     """A run of the name."""
@@ -160,15 +171,24 @@ class RunFacts:
     commit: str
     config_hash: str
     is_under_way: bool
-    requests_per_minute: int | None
-    """The quota; None for no limit."""
-    posts_per_minute: int | None
-    """How many posts the quota allows."""
+    quotas: tuple[Quota | None, ...]
+    """The quotas that held while it ran, in order; None for no limit."""
     price: Price | None
+    """As it is configured now."""
     corrections: tuple[str, ...] = ()
     """Keys that were corrected since the run was created."""
     outputs_digest: str = ""
     """Over all published outputs; empty where it is not known."""
+
+    @property
+    def quota(self) -> Quota | None:
+        """The quota that held all the time; None for no limit, and where it changed."""
+        return self.quotas[0] if len(self.quotas) == 1 else None
+
+    @property
+    def has_new_price(self) -> bool:
+        """Whether the price was corrected, so that no answer says which one it cost."""
+        return any(key.startswith(_PRICE) for key in self.corrections)
 
 
 class Outcome(StrEnum):

@@ -5,7 +5,7 @@ run, as `status` asks it.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,10 +14,11 @@ import duckdb
 
 from hpc.database.history_rows import attempt_rows
 from hpc.executors.factory import executor_of
-from hpc.html_report.facts import AttemptFacts, Outcome, RunFacts
+from hpc.html_report.facts import AttemptFacts, Outcome, Quota, RunFacts
 from hpc.reconcile.look import look
 from hpc.run.model import Run, TaskRecord
 from hpc.run.outputs import verify_outputs
+from hpc.run.run_folder import run_at
 from hpc.run.run_state import RunState, RunStatus
 from hpc.traces.task_files import TaskFiles
 from pipeline.database import duckdb_file
@@ -69,7 +70,9 @@ def read_runs(
         if status:
             published = [shard.output.verified for shard in status.observation.shards]
             rows = [{"run_id": run.run_id, **row} for row in attempt_rows(run, status.observation)]
-        facts.append(_facts(run, published, status, history.digests.get(run.run_id, {})))
+        numbers = [int(str(row["attempt"])) for row in rows]
+        digests = history.digests.get(run.run_id, {})
+        facts.append(_facts(run, published, status, digests, numbers))
         records = _records(run, status)
         attempts += [
             _with_cpus(each, records.get((int(str(row["attempt"])), each.shard)))
@@ -117,15 +120,35 @@ def _query_history(connection: duckdb.DuckDBPyConnection, run_ids: Sequence[str]
     )
 
 
+def _quotas(run: Run, attempts: Iterable[int]) -> tuple[Quota | None, ...]:
+    """Return the quotas of a run's attempts, in order, each as long as it held.
+
+    Args:
+        run: the run.
+        attempts: the numbers of its submissions; if none is known, the quota of today counts.
+    """
+    quotas: list[Quota | None] = []
+    for configured in [run_at(run, number) for number in sorted(set(attempts))] or [run]:
+        costs = cost_options(configured.manifest.classifier)
+        requests = costs.requests_per_minute
+        posts = (requests or 0) * costs.posts_together // costs.requests_per_post
+        quota = Quota(requests, posts) if requests else None
+        if not quotas or quotas[-1] != quota:
+            quotas.append(quota)
+    return tuple(quotas)
+
+
 def _facts(
-    run: Run, published: Sequence[bool], status: RunStatus | None, digests: Mapping[int, str]
+    run: Run,
+    published: Sequence[bool],
+    status: RunStatus | None,
+    digests: Mapping[int, str],
+    attempts: Iterable[int],
 ) -> RunFacts:
     manifest = run.manifest
     posts_published = sum(
         shard.posts for shard, done in zip(manifest.shards, published, strict=True) if done
     )
-    costs = cost_options(manifest.classifier)
-    quota = costs.requests_per_minute
     return RunFacts(
         run_id=run.run_id,
         created_at=datetime.fromisoformat(manifest.created_at),
@@ -139,9 +162,8 @@ def _facts(
         commit=manifest.commit,
         config_hash=manifest.config_hash,
         is_under_way=status.is_under_way if status else False,
-        posts_per_minute=quota and quota * costs.posts_together // costs.requests_per_post,
-        requests_per_minute=quota,
-        price=costs.price,
+        quotas=_quotas(run, attempts),
+        price=cost_options(manifest.classifier).price,
         corrections=tuple(
             sorted({change.key for each in run.amendments for change in each.changes})
         ),

@@ -79,6 +79,20 @@ def reload(run: Run) -> Run:
     return replace(now, manifest=made, chosen_database=run.chosen_database)
 
 
+def run_at(run: Run, attempt: int) -> Run:
+    """Return a run as it was configured when an attempt was submitted.
+
+    Args:
+        run: the run as it is now.
+        attempt: the number of the attempt's submission.
+    """
+    later = [each for each in run.amendments if each.after_attempt >= attempt]
+    if not later:
+        return run
+    before = run.amendments[: len(run.amendments) - len(later)]
+    return typed_run(run.folder, amendments.undo(run.manifest, later, run.folder), before)
+
+
 def typed_run(folder: Path, made: Manifest, amended: tuple[Amendment, ...] = ()) -> Run:
     """Return the run of a folder, with the sections of its manifest that this program uses typed.
 

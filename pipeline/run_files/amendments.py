@@ -112,6 +112,21 @@ def apply(made: Manifest, amendments: Sequence[Amendment], run_dir: Path) -> Man
     return replace(made, **values) if amendments else made
 
 
+def undo(now: Manifest, amendments: Sequence[Amendment], run_dir: Path) -> Manifest:
+    """Return the manifest as it held before these amendments, which are the last ones."""
+    reversed_ones = [
+        replace(
+            amendment,
+            changes=tuple(
+                replace(change, old=change.new, new=change.old)
+                for change in reversed(amendment.changes)
+            ),
+        )
+        for amendment in reversed(amendments)
+    ]
+    return apply(now, reversed_ones, run_dir)
+
+
 def write(run_dir: Path, amendment: Amendment, project: Sequence[Path] = ()) -> None:
     """Write an amendment. It appears whole or not at all, and never replaces another one.
 

@@ -1,12 +1,13 @@
 """Describe which runs the labels come from, and how to check that nothing has changed. Pure."""
 
-from hpc.html_report.elements import Element, Paragraph, Section, Table
+from hpc.html_report.elements import Element, Paragraph, Preformatted, Section, Table
 from hpc.html_report.facts import SubjectFacts
 from hpc.html_report.wording import format_time
 from pipeline.text import counted
 
 MOST_RUNS = 200
 _DIGITS_OF_COMMIT = 12
+_DIGEST = "sha256sum *.parquet | sha256sum"
 
 
 def describe_provenance(facts: SubjectFacts) -> Section:
@@ -44,8 +45,15 @@ def describe_provenance(facts: SubjectFacts) -> Section:
         elements += [
             Paragraph(
                 "The digest of a run is the SHA-256 of the list of its outputs with their own "
-                "SHA-256. In the run's folder outputs, this prints it: "
-                "sha256sum *.parquet | sha256sum"
+                "SHA-256. In the run's folder, this prints it:"
+            ),
+            Preformatted(f"cd outputs && {_DIGEST}"),
+            Paragraph(
+                "A run that hpc clean has archived has a file, archive.zip, and no such folder. "
+                "Beside that file, this prints the same:"
+            ),
+            Preformatted(
+                f"unzip -q archive.zip 'outputs/*' -d copy && cd copy/outputs && {_DIGEST}"
             ),
             Table(
                 caption="Digests of the published labels",

@@ -148,7 +148,10 @@ def _total(costs: Sequence[RunCosts], runs: dict[str, RunFacts]) -> str:
             amounts[price.currency] = amounts.get(price.currency, 0.0) + amount
     used = ", ".join(f"{number:,} {_words(column)}" for column, number in sums.items())
     money = " and ".join(format_money(amount, currency) for currency, amount in amounts.items())
-    priced = f" They cost {money} at the configured prices." if money else ""
+    prices = "the prices that are configured now, which were corrected"
+    if not any(run.has_new_price for run in runs.values()):
+        prices = "the configured prices"
+    priced = f" They cost {money} at {prices}." if money else ""
     return (
         f"All answers together used {used}.{priced} Requests in flight when a task was killed are "
         "not counted."

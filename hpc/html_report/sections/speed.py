@@ -2,7 +2,7 @@
 
 from hpc.figures.charts import Series, TimeBars
 from hpc.html_report.elements import Element, Figure, Paragraph, Section, Table, figures
-from hpc.html_report.facts import RunFacts, RunSpeed, SpeedStep, SubjectFacts
+from hpc.html_report.facts import Quota, RunFacts, RunSpeed, SpeedStep, SubjectFacts
 from hpc.html_report.wording import format_share, format_time
 from pipeline.text import counted, format_duration
 
@@ -41,7 +41,7 @@ def describe_speed(facts: SubjectFacts, steps: dict[str, tuple[SpeedStep, ...]])
 
 def _figure(speed: RunSpeed, run: RunFacts, steps: tuple[SpeedStep, ...]) -> Figure:
     rates = tuple(step.answers * _MINUTE / speed.step_s for step in steps)
-    quota = run.posts_per_minute
+    quota = run.quota.posts if run.quota else None
     is_drawn = quota is not None and max(rates) >= _LEAST_SHARE_OF_QUOTA * quota
     return Figure(
         chart=TimeBars(
@@ -70,17 +70,24 @@ def _figure(speed: RunSpeed, run: RunFacts, steps: tuple[SpeedStep, ...]) -> Fig
 
 
 def _quota(run: RunFacts, speed: RunSpeed) -> str:
-    if run.requests_per_minute is None or run.posts_per_minute is None:
+    if run.quotas == (None,):
         return "No quota was set."
-    posts = (
-        f", which is {run.posts_per_minute:,} posts"
-        if run.posts_per_minute != run.requests_per_minute
-        else ""
-    )
-    return (
-        f"The quota was {run.requests_per_minute:,} requests a minute{posts}; the busiest minute "
-        f"had {counted(speed.busiest_minute, 'answer')}."
-    )
+    busiest = f"the busiest minute had {counted(speed.busiest_minute, 'answer')}"
+    quotas = ", then ".join(map(_requests, run.quotas))
+    if len(run.quotas) > 1:
+        return f"The quota was corrected while the run was under way: {quotas}; {busiest}."
+    return f"The quota was {quotas}; {busiest}."
+
+
+def _requests(quota: Quota | None) -> str:
+    if quota is None:
+        return "none"
+    posts = f", which is {quota.posts:,} posts" if quota.posts != quota.requests else ""
+    return f"{quota.requests:,} requests a minute{posts}"
+
+
+def _posts(quotas: tuple[Quota | None, ...]) -> str:
+    return ", then ".join(f"{quota.posts:,}" if quota else "none" for quota in quotas)
 
 
 def _table(speeds: list[RunSpeed], runs: dict[str, RunFacts]) -> Table:
@@ -94,8 +101,10 @@ def _table(speeds: list[RunSpeed], runs: dict[str, RunFacts]) -> Table:
                 f"{each.asked:,}",
                 format_duration(each.seconds),
                 f"{_rate(each):,.0f}",
-                f"{quota:,}" if (quota := runs[each.run_id].posts_per_minute) else "none",
-                format_share(_rate(each), quota) if quota else "–",
+                _posts(runs[each.run_id].quotas),
+                format_share(_rate(each), quota.posts)
+                if (quota := runs[each.run_id].quota)
+                else "–",
             )
             for each in speeds
         ),

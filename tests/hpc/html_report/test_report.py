@@ -1,8 +1,11 @@
 """`hpc report`: what the page says about real runs, what it keeps to itself, and where it goes."""
 
 import hashlib
+import html
 import json
 import re
+import shutil
+import subprocess
 from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -86,6 +89,21 @@ def test_the_digest_is_what_the_documented_command_prints(
     assert len(lines) == 2
     assert run["outputs_digest"] == hashlib.sha256("".join(lines).encode()).hexdigest()
     assert run["outputs_digest"] in reported[1]
+    of_folder, of_archive = re.findall(r"<pre[^>]*>\n(.*sha256sum)</pre>", reported[1])
+    folder = study.folder / "runs" / run["run_id"]
+    assert printed(of_folder, folder) == f"{run['outputs_digest']}  -\n"
+    assert exit_code(study.hpc("clean", "--yes", run["run_id"])) == 0
+    assert not outputs[0].exists()
+    if shutil.which("unzip") is None:
+        pytest.skip("unzip is not installed")
+    assert printed(of_archive, folder) == f"{run['outputs_digest']}  -\n"
+
+
+def printed(command: str, folder: Path) -> str:
+    return subprocess.run(
+        ["bash", "-c", html.unescape(command)], cwd=folder, text=True, capture_output=True,
+        check=True,
+    ).stdout  # fmt: skip
 
 
 def test_the_page_has_no_post_and_no_path(
