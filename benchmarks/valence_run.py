@@ -9,7 +9,7 @@ from hpc.run.model import Run
 from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.frozen_classifier import create
 from pipeline.run_files import manifest, output
-from pipeline.run_files.checkpoint import part_schema
+from pipeline.run_files.answer_row import part_schema
 from pipeline.run_files.output import ShardLabels
 
 PLAN = """

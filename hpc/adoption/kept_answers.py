@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from hpc.run.model import Run
 from pipeline.model import Column
-from pipeline.run_files.checkpoint import Checkpoint
+from pipeline.run_files.checkpoints.checkpoint import Checkpoint
 from pipeline.run_files.manifest import work_path
 
 

@@ -9,8 +9,9 @@ import pyarrow.compute as pc
 from hpc.adoption.kept_answers import KeptAnswers
 from hpc.adoption.match_answers import COPIES, FRESH, UNANSWERED
 from pipeline.model import UTC_TIMESTAMP
-from pipeline.run_files import checkpoint, output
+from pipeline.run_files import output
 from pipeline.run_files.answer_row import part_schema
+from pipeline.run_files.checkpoints import parts
 from pipeline.run_files.manifest import shard_path, work_path
 from pipeline.run_files.output import ShardLabels
 from pipeline.run_files.read_parquet import read_table
@@ -76,7 +77,7 @@ class ShardAnswers:
         """Keep the new answers to a shard that lacks others; the arguments are as above."""
         fresh = self._fresh(index)
         if fresh.num_rows:
-            checkpoint.write_part(
+            parts.write_part(
                 work_path(self._run.folder, index),
                 fresh,
                 metadata=self._run.manifest.part_metadata(index),

@@ -23,7 +23,7 @@ from hpc.run.selection import find_rejection
 from hpc.runs import find_runs
 from pipeline.database import duckdb_file, history, label_tables
 from pipeline.errors import BusyError, InputError, UnreadableError
-from pipeline.run_files import checkpoint
+from pipeline.run_files.checkpoints import parts
 from pipeline.text import format_duration
 
 
@@ -145,7 +145,7 @@ def _needs_a_person(status: RunStatus) -> bool:
 
 def _has_answers(run: Run) -> bool:
     published = [path for name in ("outputs", "raw") for path in (run.folder / name).glob("*")]
-    return bool(published) or checkpoint.holds_answers(run.folder / "work")
+    return bool(published) or parts.holds_answers(run.folder / "work")
 
 
 def _too_early(status: RunStatus, *, is_alive: bool) -> TooEarly | None:

@@ -20,7 +20,8 @@ from hpc.traces.packed_tasks import (
 from hpc.traces.work_folder import WorkFolder, list_work_folder
 from pipeline import files
 from pipeline.errors import InputError, UnreadableError
-from pipeline.run_files import answer_journal, heartbeat, last_words
+from pipeline.run_files import heartbeat, last_words
+from pipeline.run_files.checkpoints import answer_journal
 from pipeline.run_files.heartbeat import Heartbeat
 from pipeline.run_files.last_words import LastWords
 from pipeline.run_files.manifest import work_path

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hpc.traces.file_cache import Stamp, stamp_of
-from pipeline.run_files import answer_journal, heartbeat
-from pipeline.run_files.checkpoint import rows_by_attempt
+from pipeline.run_files import heartbeat
+from pipeline.run_files.checkpoints import answer_journal
+from pipeline.run_files.checkpoints.parts import rows_by_attempt
 from pipeline.run_files.manifest import work_path
 from pipeline.worker.crash_journal import solo_attempts_by_attempt
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 from pipeline import out_of_memory
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, Post
-from pipeline.run_files.checkpoint import Checkpoint
+from pipeline.run_files.checkpoints.checkpoint import Checkpoint
 from pipeline.shortage import is_shortage
 from pipeline.spare_descriptors import SpareDescriptors
 from pipeline.text import counted

@@ -16,7 +16,7 @@ from pipeline.classifiers.options import Options
 from pipeline.errors import Cause, DamagedError, TaskError, UnreadableError
 from pipeline.model import REASON, TOO_SHORT, Answer, Post, WorkOrder
 from pipeline.run_files import heartbeat, manifest, output
-from pipeline.run_files.checkpoint import Checkpoint
+from pipeline.run_files.checkpoints.checkpoint import Checkpoint
 from pipeline.run_files.heartbeat import HeartbeatWriter, TaskActivity
 from pipeline.run_files.last_words import blames_post
 from pipeline.run_files.manifest import Manifest

@@ -9,8 +9,8 @@ from dataclasses import astuple, fields
 from pathlib import Path
 
 from pipeline.model import WorkOrder
-from pipeline.run_files import answer_journal
-from pipeline.run_files.checkpoint import rows_by_attempt
+from pipeline.run_files.checkpoints import answer_journal
+from pipeline.run_files.checkpoints.parts import rows_by_attempt
 from tests.pipeline.module_path import module_path
 from tests.waiting import PATIENCE_S
 

@@ -13,7 +13,7 @@ from pipeline import usage
 from pipeline.errors import Cause, InputError, TaskError
 from pipeline.model import Answer, Column, LabelValue, Receipt, output_schema
 from pipeline.run_files import heartbeat, output
-from pipeline.run_files.checkpoint import Checkpoint
+from pipeline.run_files.checkpoints.checkpoint import Checkpoint
 from pipeline.run_files.heartbeat import AnswerSums, HeartbeatWriter
 from pipeline.run_files.manifest import output_path
 from pipeline.run_files.output import ShardLabels, Verdict

@@ -8,7 +8,7 @@ from hpc.run import run_folder
 from hpc.run.model import Run, Say
 from hpc.run.outputs import verify_outputs
 from pipeline.errors import RunError
-from pipeline.run_files import checkpoint
+from pipeline.run_files.checkpoints import parts
 from pipeline.text import counted
 
 
@@ -26,7 +26,7 @@ def take_back(run: Run, say: Say) -> None:
     ):
         verdicts = verify_outputs(locked.run)
         kept = sum(verdict.verified or bool(verdict.unreadable) for verdict in verdicts)
-        if kept or checkpoint.holds_answers(run.folder / "work"):
+        if kept or parts.holds_answers(run.folder / "work"):
             raise RunError(
                 f"answers to run {run.run_id} were adopted ({kept:,} of "
                 f"{counted(len(verdicts), 'shard')} published), so it stays as it is. To give up "

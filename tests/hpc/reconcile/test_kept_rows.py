@@ -8,7 +8,7 @@ from hpc.run.model import Run
 from hpc.traces.task_files import TaskFiles
 from pipeline.classifiers.valence import Valence
 from pipeline.model import Answer
-from pipeline.run_files.checkpoint import Checkpoint
+from pipeline.run_files.checkpoints.checkpoint import Checkpoint
 from pipeline.run_files.manifest import work_path
 from tests.hpc.cli_bench import valence_run
 from tests.hpc.file_reads import counted_reads

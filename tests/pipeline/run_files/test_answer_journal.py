@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from pipeline.errors import TaskError, UnreadableError
 from pipeline.model import Answer, Column
-from pipeline.run_files import checkpoint
-from pipeline.run_files.checkpoint import Checkpoint, holds_answers
+from pipeline.run_files.checkpoints import checkpoint
+from pipeline.run_files.checkpoints.checkpoint import Checkpoint
+from pipeline.run_files.checkpoints.parts import holds_answers
 from tests.pipeline import task_processes
 from tests.pipeline.conftest import fill
 from tests.pipeline.exhaustion import exhausted_descriptors

@@ -14,8 +14,9 @@ import pytest
 
 from pipeline import files
 from pipeline.model import RAW_SCHEMA, Answer, Column, LabelValue, Receipt
-from pipeline.run_files import checkpoint, heartbeat
-from pipeline.run_files.checkpoint import Checkpoint
+from pipeline.run_files import heartbeat
+from pipeline.run_files.checkpoints import parts
+from pipeline.run_files.checkpoints.checkpoint import Checkpoint
 from pipeline.run_files.heartbeat import HeartbeatWriter
 from tests.pipeline import task_processes
 from tests.pipeline.conftest import fill
@@ -121,7 +122,7 @@ def test_rows_are_counted_by_the_names_of_the_parts(tmp_path: Path) -> None:
     (tmp_path / ".tmp-0123-0001-aaaaaaaa-00000-50.parquet").write_bytes(b"half")
     assert task_processes.rows_in(tmp_path) == 3
     (tmp_path / "0003-something-else.parquet").touch()
-    assert checkpoint.rows_by_attempt(task_processes.names_in(tmp_path)) == {1: 2, 2: 1}
+    assert parts.rows_by_attempt(task_processes.names_in(tmp_path)) == {1: 2, 2: 1}
 
 
 def test_the_first_answer_about_a_post_counts(tmp_path: Path) -> None:

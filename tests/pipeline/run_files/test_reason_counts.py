@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipeline import files
 from pipeline.model import Answer, Column
 from pipeline.run_files import output, reason_counts
-from pipeline.run_files.checkpoint import Checkpoint
+from pipeline.run_files.checkpoints.checkpoint import Checkpoint
 from pipeline.run_files.manifest import Manifest, output_path
 from tests.pipeline.run_builders import RUN_ID, make_run, posts, publish_shard, uri
 

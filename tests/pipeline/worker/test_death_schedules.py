@@ -14,7 +14,7 @@ from pipeline.classifiers.options import Options
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, Column, Post
 from pipeline.run_files import output
-from pipeline.run_files.checkpoint import Checkpoint
+from pipeline.run_files.checkpoints.checkpoint import Checkpoint
 from pipeline.run_files.manifest import work_path
 from pipeline.worker import process
 from pipeline.worker.crash_journal import CrashJournal

@@ -144,7 +144,7 @@ FULL = "open('/dev/full', 'wb', 0).write(b'x')"
 SHORT_WAITS = (
     "import os, sys; "
     "from pipeline.worker import answer_keeper, classifier_thread, process as worker; "
-    "from pipeline.run_files.checkpoint import Checkpoint; "
+    "from pipeline.run_files.checkpoints.checkpoint import Checkpoint; "
     "from pipeline.worker.crash_journal import CrashJournal; "
     "answer_keeper.FINAL_SECONDS = answer_keeper.FIRST_PAUSE = 0.1; "
     "classifier_thread.DRAIN_SECONDS = 0.5; "

@@ -8,102 +8,26 @@ once never write the same file. A part's name also says how many rows the part h
 progress can be read from a listing.
 """
 
-import os
-import re
-import sys
 import threading
-import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
 
 from pipeline import files, usage
-from pipeline.errors import DamagedError, TaskError, UnreadableError
+from pipeline.errors import TaskError
 from pipeline.late_imports import arrow_compute as pc
-from pipeline.model import RAW, RAW_SCHEMA, UNSENT, Answer, Column
-from pipeline.run_files import answer_journal, reason_counts
-from pipeline.run_files.answer_journal import AnswerJournal, JournalReader
+from pipeline.model import RAW, RAW_SCHEMA, Answer, Column
+from pipeline.run_files import reason_counts
 from pipeline.run_files.answer_row import AnswerRows, Row, part_schema, sum_columns
+from pipeline.run_files.checkpoints import answer_journal
+from pipeline.run_files.checkpoints.answer_journal import AnswerJournal, JournalReader
+from pipeline.run_files.checkpoints.answer_reader import AnswerReader
+from pipeline.run_files.checkpoints.parts import new_prefix, write_numbered_part
 from pipeline.run_files.heartbeat import AnswerSums
 from pipeline.run_files.read_parquet import read_table
-from pipeline.text import counted
-
-_PART = re.compile(r"(\d+)-.*-(\d+)\.parquet")
-_NAMED_LINES = 5
-
-
-def rows_by_attempt(names: Iterable[str]) -> dict[int, int]:
-    """Return how many rows each attempt's parts hold, from the names in a shard's work folder.
-
-    A post counts twice if two attempts at once have asked about it. Answers that are in a journal
-    only do not count here.
-    """
-    rows: dict[int, int] = {}
-    for name in names:
-        if match := _PART.fullmatch(name):
-            attempt = int(match[1])
-            rows[attempt] = rows.get(attempt, 0) + int(match[2])
-    return rows
-
-
-def holds_answers(folder: Path) -> bool:
-    """Return whether any file below a folder holds an answer that was asked for.
-
-    Posts that are never sent, such as those without text, are answered without asking. A file
-    that cannot be read counts as holding answers.
-    """
-    unreadable: list[OSError] = []
-    for place, _, names in os.walk(folder, onerror=unreadable.append):
-        if any(_holds_answers(Path(place) / name) for name in names):
-            return True
-    return any(not isinstance(error, FileNotFoundError) for error in unreadable)
-
-
-def _holds_answers(path: Path) -> bool:
-    try:
-        if path.suffix == answer_journal.SUFFIX:
-            # It begins with its first answer, and holds only answers that were asked for.
-            return path.stat().st_size > 0
-        if path.suffix != ".parquet":
-            return False
-        reasons = read_table(path, columns=["reason"])["reason"]
-    except (OSError, KeyError, UnreadableError, DamagedError):
-        return True
-    return not pc.all(pc.is_in(reasons, value_set=pa.array(UNSENT))).as_py()
-
-
-def write_part(
-    folder: Path, answers: pa.Table, *, metadata: Mapping[str, str], attempt: int
-) -> Path:
-    """Write answers that are there already as one part, and return its file.
-
-    Args:
-        folder: the shard's work folder; created if missing.
-        answers: the answers, in `part_schema`.
-        metadata: `Manifest.part_metadata`.
-        attempt: the attempt's number.
-
-    Raises:
-        OSError: the disk is full, or the run's folder is not there any more.
-    """
-    files.make_folder_of_run(folder)
-    return _write_part(folder, _new_prefix(attempt), 0, answers, metadata)
-
-
-def _new_prefix(attempt: int) -> str:
-    """Return how the names of one process's files begin."""
-    return f"{attempt:04d}-{uuid.uuid4().hex[:8]}"
-
-
-def _write_part(
-    folder: Path, prefix: str, number: int, table: pa.Table, metadata: Mapping[str, str]
-) -> Path:
-    path = folder / f"{prefix}-{number:05d}-{table.num_rows}.parquet"
-    files.write_parquet(path, table.replace_schema_metadata(dict(metadata)))
-    return path
 
 
 class Checkpoint:
@@ -140,8 +64,8 @@ class Checkpoint:
         self._answers = part_schema(columns)
         self._rows = AnswerRows(columns, keep_raw=keep_raw)
         self._counted = usage.count_columns(columns)
-        self._facts = {*self._counted, *(column.name for column in columns if column.fact)}
-        self._prefix = _new_prefix(attempt)
+        self._reader = AnswerReader(metadata=self._metadata, columns=columns, keep_raw=keep_raw)
+        self._prefix = new_prefix(attempt)
         self._now = now
         self._lock = threading.Lock()
         self._pending: list[Row] = []
@@ -181,17 +105,11 @@ class Checkpoint:
             UnreadableError: a file cannot be read now. Its answers must not be paid for again.
         """
         self._copies = copies or {}
-        names = files.names_in(self._folder)
-        parts = [self._folder / name for name in names if name.endswith(".parquet")]
-        disappeared = [path for path in parts if not self._load(path, self._read_part)]
-        needed = answer_journal.needed_journals(names, [path.name for path in self._saved])
-        of_all = (name for name in names if name.endswith(answer_journal.SUFFIX))
-        self._known_files += [self._folder / name for name in of_all if name not in needed]
-        journals = [self._folder / name for name in needed]
-        disappeared += [path for path in journals if not self._load(path, self._read_journal)]
-        self._saved = dict(sorted(self._saved.items()))  # the first answer of a post counts
+        kept = self._reader.read(self._folder)
+        self._saved.update(kept.tables)
+        self._known_files += kept.files
         self._reasons = reason_counts.count_reasons(self.answered(), self._copies)
-        return bool(disappeared)
+        return kept.has_disappeared
 
     def posts_of(self, uri: str) -> int:
         """Return how many posts get the answer of this post, itself included."""
@@ -298,7 +216,7 @@ class Checkpoint:
         table = self._rows.table(rows)
         # An attempt that published may have deleted the folder.
         files.make_folder_of_run(self._folder)
-        path = _write_part(self._folder, self._prefix, number, table, self._metadata)
+        path = write_numbered_part(self._folder, self._prefix, number, table, self._metadata)
         self._known_files.append(path)
         with self._lock:
             self._saved[path] = table.select(self._answers.names)
@@ -332,66 +250,6 @@ class Checkpoint:
             keep_raw=self._keep_raw,
         )
 
-    def _load(self, path: Path, read: Callable[[Path], pa.Table | None]) -> bool:
-        """Add the answers of a file to `saved`; return False if the file is not there any more."""
-        try:
-            table = read(path)
-        except FileNotFoundError:
-            return False
-        except DamagedError as error:
-            print(f"{path}: ignored, {error.problem}", file=sys.stderr)
-            if path.name.startswith(files.TEMPORARY_PREFIX):
-                self._known_files.append(path)  # a killed process had begun to write it
-            return True
-        if table is not None:
-            self._saved[path] = table.select(self._answers.names)
-        return True
-
-    def _read_part(self, path: Path) -> pa.Table | None:
-        table = read_table(path)
-        self._known_files.append(path)
-        return self._checked(path, table)
-
-    def _read_journal(self, path: Path) -> pa.Table | None:
-        """Read a journal; the lines that are damaged both times are left out, and named."""
-        reader = JournalReader(path)
-        for _ in range(2):
-            checked = [self._checked(path, table) for table in reader.tables()]
-            tables = [table.select(self._answers.names) for table in checked if table is not None]
-            if not reader.damaged_lines:
-                self._known_files.append(path)
-                break
-            files.forget_cached_pages(path)
-        else:
-            damaged = ", ".join(map(str, reader.damaged_lines[:_NAMED_LINES]))
-            lines = counted(len(reader.damaged_lines), "line")
-            print(f"{path}: {lines} ignored as damaged, such as {damaged}", file=sys.stderr)
-        return pa.concat_tables(tables) if tables else None
-
-    def _checked(self, path: Path, table: pa.Table) -> pa.Table | None:
-        """Return the table in this checkpoint's columns; None, with a message, if it has others."""
-        table = self._with_or_without_responses(self._with_missing_facts(table))
-        if problem := self._problem(table):
-            print(f"{path}: ignored, {problem}", file=sys.stderr)
-            return None
-        return table
-
-    def _with_missing_facts(self, table: pa.Table) -> pa.Table:
-        """Add the facts that an older version of the classifier did not keep, as unknown."""
-        for position, field in enumerate(self._schema):
-            if field.name in self._facts and field.name not in table.column_names:
-                unknown = pa.nulls(table.num_rows, field.type)
-                table = table.add_column(min(position, table.num_columns), field, unknown)
-        return table
-
-    def _with_or_without_responses(self, table: pa.Table) -> pa.Table:
-        """Fit the responses to `keep_raw`: it may be corrected while a shard has paid answers."""
-        if not self._keep_raw:
-            return table.drop_columns([RAW.name]) if RAW.name in table.column_names else table
-        if RAW.name in table.column_names:
-            return table
-        return table.append_column(RAW, pa.nulls(table.num_rows, RAW.type))
-
     def _answered(self, columns: pa.Schema) -> pa.Table:
         with self._lock:
             saved, pending = list(self._saved.values()), list(self._pending)
@@ -402,14 +260,6 @@ class Checkpoint:
             pc.index_in(uris, value_set=uris), pa.array(range(len(uris)), pa.int32())
         )
         return table if pc.all(is_first).as_py() else table.filter(is_first)
-
-    def _problem(self, table: pa.Table) -> str:
-        metadata = table.schema.metadata or {}
-        if any(metadata.get(k.encode()) != v.encode() for k, v in self._metadata.items()):
-            return "it belongs to another run, input or configuration"
-        if not table.schema.equals(self._schema):
-            return "it has other label columns"
-        return ""
 
 
 def _responses_in(table: pa.Table) -> pa.Table:
