@@ -1,6 +1,7 @@
 """Run `hpc status`: every shard in one state with one cause."""
 
 import argparse
+import time
 
 from hpc.api.run_status import describe_look, status
 from hpc.command_line import cli
@@ -8,7 +9,7 @@ from hpc.command_line.verb import Outcome, Verb, chosen_run, report_left_out
 from hpc.display.console import Printer
 from hpc.display.efficiency.describe import describe_efficiency, efficiency_document
 from hpc.display.interruption import saying
-from hpc.display.next_step import command
+from hpc.display.next_step import command, describe_next_step
 from hpc.display.run_summary import show_status
 from hpc.display.status_table import document
 from hpc.efficiency.run_efficiency import run_efficiency
@@ -16,6 +17,7 @@ from hpc.executors.factory import executor_of
 from hpc.overview import other_runs
 from hpc.planning import late_posts
 from hpc.reconcile.look import look
+from hpc.reconcile.polling.look_pace import LookPace
 from hpc.run.model import Run
 from hpc.run.run_folder import load
 from hpc.run.run_state import RunStatus
@@ -77,16 +79,21 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
 
 def _watch(run: Run, printer: Printer) -> RunStatus:
     """Look until the run ends, and return the last look; show all others."""
-    executor = executor_of(run)
+    executor, pace = executor_of(run), LookPace(run.cluster.poll_seconds)
     with (
         saying(f"stopped watching; the run continues\nnext: {command('status', run, '--watch')}"),
         printer.watching("Ctrl-C quits; the run continues.") as view,
     ):
         # Loaded anew: somebody may have corrected the run meanwhile.
-        while (seen := look(load(run.folder), executor)).is_under_way:
-            view.show(Sight(status=seen))
-            view.wait(run.cluster.poll_seconds)
-    return seen
+        while True:
+            began = time.monotonic()
+            seen = look(load(run.folder), executor)
+            if not seen.is_under_way:
+                return seen
+            if not seen.observation.answered:
+                pace.settle()
+            view.show(Sight(status=seen, next_step=describe_next_step(seen, is_gathered=False)))
+            view.wait(pace.next_pause_s(time.monotonic() - began))
 
 
 VERB = Verb(

@@ -192,7 +192,9 @@ def _progress(status: RunStatus, labels: LabelCounts, local: datetime) -> str:
     if seconds is None:
         return line
     rate = posts_per_second(status) * 60
-    return f"{line}, {rate:,.0f} posts/min, {describe_to_go(seconds, local)}"
+    line += f", {rate:,.0f} posts/min, {describe_to_go(seconds, local)}"
+    blocked = sum(judgement.state is State.BLOCKED for judgement in status.judgements)
+    return f"{line}, not counting {counted(blocked, 'blocked shard')}" if blocked else line
 
 
 def _pairs(status: RunStatus) -> Iterator[tuple[ShardFacts, Judgement]]:

@@ -4,6 +4,7 @@ Everything is derived anew in every round, so another process can take over from
 between any two steps.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from hpc.reconcile.backoff import PASSING_ERRORS, Backoff, LeftUnreadError
 from hpc.reconcile.gather_rounds import GatherRounds
 from hpc.reconcile.look import OccasionalLooks, look
 from hpc.reconcile.pack import pack_and_report
+from hpc.reconcile.polling.look_pace import LookPace
 from hpc.reconcile.preflight import check_before_submission
 from hpc.reconcile.room import RoomAtSlurm
 from hpc.reconcile.submit import (
@@ -133,6 +135,7 @@ class _Supervision:
         self._has_waited = False
         self._refusals = 0
         self._room = RoomAtSlurm(spare_jobs)
+        self._pace = LookPace(run.cluster.poll_seconds)
         self.last_status: RunStatus | None = None
         """The run as the last round saw it first."""
 
@@ -142,6 +145,7 @@ class _Supervision:
         Raises:
             Exception: one of PASSING_ERRORS. The next round derives everything anew.
         """
+        began = time.monotonic()
         if not self._has_begun:
             recorded = submissions.read_submissions(self._run)
             cancel_unrecorded(self._run, self._executor, recorded, self._view)
@@ -155,6 +159,8 @@ class _Supervision:
             todo = self._choose_shards(status)
         no_room = bool(todo) and _lacks_room(status, len(todo))
         later = len(todo) if no_room else 0
+        if trouble or not status.observation.answered:
+            self._pace.settle()
         self._view.show(Sight(status=status, trouble=trouble, later=later))
         goes_on = status.is_under_way and not status.only_awaits_files
         if not (todo or trouble or goes_on):
@@ -167,7 +173,7 @@ class _Supervision:
             after = replace(self._look(), waits_for_room=bool(todo) and self._room.is_lacking)
             if self._once or (hand_over and hand_over(after)):
                 return replace(after, adds_nothing=self._adds_nothing())
-        self._view.wait(self._run.cluster.poll_seconds)
+        self._view.wait(self._pace.next_pause_s(time.monotonic() - began))
         self._has_waited = True
         return None
 
@@ -224,6 +230,7 @@ class _Supervision:
             self._view(f"{rejection}\ncanceling the pending tasks")
             try:
                 self._executor.cancel_pending(jobs)
+                self._pace.quicken()
             except ExecutorError as error:  # they are still pending in the next round
                 self._view(f"not canceled yet: {error}")
 
@@ -293,6 +300,7 @@ class _Supervision:
             self._view(f"shard {judgement.index}: {judgement.message}: requeuing it")
             try:
                 self._executor.requeue(last)
+                self._pace.quicken()
             except ExecutorError as error:
                 self._view(f"shard {judgement.index} was not requeued: {error}")
 
@@ -313,6 +321,7 @@ class _Supervision:
             # An array that was accepted late counts against the limits of the next one.
             cancel_unrecorded(self._run, self._executor, status.observation.submissions, self._view)
             self._refusals += 1
+            self._pace.settle()
             return False
         self._refusals = 0
         if wave.waiting:
@@ -320,6 +329,10 @@ class _Supervision:
             situation = f"{wave.limit_name} {bool(wave.sent or status.is_under_way)}"
             message = describe_waiting(wave.sent, wave.waiting, wave.reason)
             self._say_once(message, situation)
+        if wave.waiting:  # rounds count how often sbatch is asked again
+            self._pace.settle()
+        elif wave.submissions:
+            self._pace.quicken()
         if not wave.submissions:
             return False
         looks = OccasionalLooks(self._run, self._executor, self._view)

@@ -231,7 +231,8 @@ class ClusterSection(ClusterTemplate, frozen=True, kw_only=True):
     poll_seconds: Annotated[
         Duration | None,
         key(
-            "How often `supervise` and `status --watch` look at the run.",
+            "How often `supervise` and `status --watch` look at the run, on average. The first "
+            "looks, and those after a submission, come sooner: after 1, 2, 4, 8 and 16 seconds.",
             unit="seconds",
             default=_by_executor(SLURM_DEFAULTS.poll_seconds, LOCAL_DEFAULTS.poll_seconds),
         ),

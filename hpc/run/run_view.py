@@ -21,6 +21,8 @@ class Sight:
     """What kept submissions from being finished; None for nothing."""
     later: int = 0
     """How many shards will be submitted once a task has ended."""
+    next_step: str = ""
+    """What the watching person could type next; '' where the watching process does it itself."""
 
 
 class RunView(Progress, Protocol):

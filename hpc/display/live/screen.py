@@ -77,6 +77,7 @@ def describe_sight(sight: Sight, local: datetime) -> SeenRun:
             *map(Line, describe_pending(status.observation)),
             *_troubles(sight),
             *describe_messages(status.judgements),
+            *([Line(sight.next_step)] if sight.next_step else []),
         ),
         tasks=tuple(most_urgent_first(running_tasks(status), local)),
     )

@@ -4,6 +4,7 @@ import io
 import itertools
 import os
 import re
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -81,7 +82,7 @@ def test_a_screen_shows_the_most_urgent_tasks_and_counts_the_others(
 ) -> None:
     with Printer(terminal, now=Clock()).watching(LEAVING) as view:
         view("gathered 10 shards")
-        view.show(two_hundred_tasks(run))
+        view.show(replace(two_hundred_tasks(run), next_step="next: hpc supervise runs/x"))
         view.expect_look(18)
         wait_until(lambda: "Seen" in terminal.shown[-1])
         shown = terminal.shown
@@ -89,6 +90,7 @@ def test_a_screen_shows_the_most_urgent_tasks_and_counts_the_others(
     assert shown[0] == "gathered 10 shards"
     assert shown[1] == f"run {run.run_id}: running"
     assert shown[3] == "  █ 10 done  ▓ 200 running  ░ 10 queued"
+    assert "next: hpc supervise runs/x" in shown[:first]
     assert shown[first : first + 4] == [
         "    209  qnode209   9 of 250         60    5 s  96 MiB  stalled",
         "    207  qnode207   5 of 250         60  3 min  96 MiB  silent",

@@ -1,0 +1,55 @@
+"""Look at a run soon after something was done, and on average no more often than configured.
+
+The first tasks of a run may take seconds, and a person who has just resubmitted shards wants to see
+them. Slurm should be asked only tens of seconds apart: tight polling has frozen clusters
+(nextflow#1477). So a few looks come early, and later ones come later until that is made up for.
+Pure.
+"""
+
+QUICK_S = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""The pauses between the first looks."""
+MOST_AHEAD = 8
+"""How many more looks than usual there may have been at any time."""
+_STRETCH = 1.25
+"""How much longer a pause is while there were more looks than usual."""
+
+
+class LookPace:
+    """Chooses the pauses between the looks of one process at one run."""
+
+    def __init__(self, poll_s: float) -> None:
+        """Begin with quick looks.
+
+        Args:
+            poll_s: how far apart looks usually are, in seconds.
+        """
+        self._poll_s = poll_s
+        self._quick = tuple(pause for pause in QUICK_S if pause < poll_s)
+        self._taken = 0
+        self._ahead_s = 0.0
+
+    def quicken(self) -> None:
+        """Let the next looks come soon, unless there were many of these lately."""
+        cost = sum(self._poll_s - pause for pause in self._quick)
+        if self._ahead_s + cost <= MOST_AHEAD * self._poll_s:
+            self._taken = 0
+
+    def settle(self) -> None:
+        """Let the next looks come at the usual pace, such as when Slurm refuses or is silent."""
+        self._taken = len(self._quick)
+
+    def next_pause_s(self, elapsed_s: float) -> float:
+        """Return how long to wait before the next look.
+
+        Args:
+            elapsed_s: how long ago the last look began. A look that takes long, because Slurm is
+                slow, is not followed by a quick one.
+        """
+        if self._taken < len(self._quick):
+            pause = max(self._quick[self._taken], min(elapsed_s, self._poll_s))
+            self._taken += 1
+        else:
+            usual = self._poll_s * (_STRETCH if self._ahead_s > 0 else 1)
+            pause = usual - min(elapsed_s, usual / 2)
+        self._ahead_s = max(0.0, self._ahead_s + self._poll_s - elapsed_s - pause)
+        return pause
