@@ -13,7 +13,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the verb."""
     cli.run_arguments(parser)
     parser.add_argument(
-        "--rebuild", action="store_true", help="make the whole database again from the run folders"
+        "--rebuild", action="store_true", help="build the whole database again from the run folders"
     )
 
 
@@ -27,7 +27,10 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     )
     if not options.json:
         of_run = gathered.run.manifest
-        printer.show(*preview.describe_labels(of_run.database, of_run.name))
+        if options.rebuild:
+            printer.show(*preview.describe_tables(of_run.database))
+        else:
+            printer.show(*preview.describe_labels(of_run.database, of_run.name))
     return gathered.exit_code, {
         "rows_before": gathered.rows_before,
         "rows_added": gathered.rows_added,

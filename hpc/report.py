@@ -27,7 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         metavar="FILE",
-        help="the page to write; an earlier page is replaced (default: report-NAME.html)",
+        help="the page to write (default: report-NAME.html, in place of an earlier one)",
     )
     parser.add_argument(
         "--gold",
@@ -42,6 +42,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="a=b",
         help="compare column a with column b of the human labels; repeatable",
     )
+    parser.add_argument("--force", action="store_true", help="replace FILE if it is a page")
     parser.add_argument(
         "--database", type=Path, metavar="FILE", help="use this database instead of labels.duckdb"
     )
@@ -55,6 +56,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         to=options.out,
         gold=options.gold,
         maps=options.map,
+        replace=options.force,
         at=chosen_place(options),
         say=printer,
     )

@@ -45,6 +45,7 @@ def report(
     to: PathText | None = None,
     gold: str = "",
     maps: Sequence[str] = (),
+    replace: bool = False,
     at: Place = HERE,
     say: Say | None = None,
 ) -> ReportResult:
@@ -54,9 +55,10 @@ def report(
 
     Args:
         subjects: names of labels, or a run's id or folder; none for the newest run's name.
-        to: the page to write, in place of an earlier one; None: `report-NAME.html`.
+        to: the page to write; None: `report-NAME.html`, in place of an earlier one.
         gold: compare with these human labels; empty for all that there are.
         maps: pairs of columns, as `a=b`: b is one of the human labels.
+        replace: replace the page `to` if it exists. What is no page stays in any case.
         at: where the database and the runs are.
         say: receives a message for whatever cannot be read.
 
@@ -72,7 +74,7 @@ def report(
         place = find_place(at.config_path, at.run_root_path, at.database_path)
         chosen = choose_subjects(subjects, place, at.config_path, at.database_path)
         target = Path(to or f"report-{chosen[0].name}.html").expanduser().absolute()
-        check_page(target)
+        check_page(target, replaces=replace or to is None)
         read = tuple(_read(each, gold, maps, target.parent, screen) for each in chosen)
         page = render(describe_page(read, pipeline.__version__), draw)
         write_page(target, page)

@@ -10,6 +10,7 @@ import atexit
 import gc
 import importlib
 import math
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -110,7 +111,23 @@ def main(verb: "Verb", arguments: Sequence[str] | None = None) -> NoReturn:
     """
     _collect_rarely()
     words = sys.argv[1:] if arguments is None else arguments
-    _exit_with(lambda: verb.run(build_parser([verb]).parse_args([verb.name, *words])))
+    _exit_with(lambda: verb.run(_parse(verb, words)))
+
+
+def _parse(verb: "Verb", words: Sequence[str]) -> argparse.Namespace:
+    """Return a verb's options. What it does not know is reported with its own usage."""
+    parser, of_verb = _build_parsers([verb])
+    options, unknown = parser.parse_known_args([verb.name, *words])
+    if unknown:
+        _reject(unknown, of_verb[verb.name])
+    return options
+
+
+def _reject(unknown: Sequence[str], parser: argparse.ArgumentParser) -> NoReturn:
+    known = re.findall(r"--[a-z-]+", parser.format_usage())
+    flag = next((word.partition("=")[0] for word in unknown if word.startswith("--")), "")
+    suggestion = did_you_mean(flag, known) if flag else ""
+    parser.error(f"unrecognized arguments: {' '.join(unknown)}{suggestion}")
 
 
 def _exit_with(act: Callable[[], int]) -> NoReturn:
@@ -135,6 +152,13 @@ def _exit_with(act: Callable[[], int]) -> NoReturn:
 
 def build_parser(verbs: Sequence["Verb"] = ()) -> argparse.ArgumentParser:
     """Return a parser that lists all verbs, and knows the arguments of those that are given."""
+    return _build_parsers(verbs)[0]
+
+
+def _build_parsers(
+    verbs: Sequence["Verb"],
+) -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """Return the parser of the program, and those of its verbs by name."""
     parser = argparse.ArgumentParser(
         prog="hpc",
         description="Classify a backlog of posts on a Slurm cluster or on this machine.",
@@ -165,7 +189,7 @@ def build_parser(verbs: Sequence["Verb"] = ()) -> argparse.ArgumentParser:
             subparser.add_argument(
                 "--debug", action="store_true", help="show the traceback of an error"
             )
-    return parser
+    return parser, parsers.choices
 
 
 def _report_unknown_verb(name: str) -> int:

@@ -9,11 +9,17 @@ from pipeline.text import counted
 MOST_FILES = 20
 
 
-def describe_gathered(gathered: Gathered) -> str:
-    """Return a line with the rows before and after, and how many were added."""
+def describe_gathered(gathered: Gathered, *, coded_by_people: bool) -> str:
+    """Return a line with the rows before and after, and how many were added.
+
+    Args:
+        gathered: what was gathered.
+        coded_by_people: whether the labels are those of human coders, who may leave a post out.
+    """
     notes = []
     if gathered.unlabelable:  # of those that were added, not of all rows
-        notes.append(f"{counted(gathered.unlabelable, 'post')} could not be labeled")
+        what = "not coded" if coded_by_people else "could not be labeled"
+        notes.append(f"{counted(gathered.unlabelable, 'post')} {what}")
     if gathered.already_present:
         notes.append(f"{counted(gathered.already_present, 'post')} already had a row")
     line = (

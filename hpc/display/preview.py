@@ -51,6 +51,21 @@ def _describe_labels(database: str, name: str) -> list[Block]:
         ]
 
 
+def describe_tables(database: str) -> list[Block]:
+    """Return how many posts each name in a database has, and how many of them are labeled."""
+    try:
+        with duckdb_file.opened(Path(database), read_only=True, patience=SHORT_PATIENCE) as labels:
+            (catalog,) = labels.execute("SELECT current_database()").fetchall()[0]
+            tables = map(label_tables.labels_table, label_tables.names(labels, catalog))
+            counts = {table: _describe_counts(labels, quoted(table)) for table in tables}
+    except HeldDatabaseError as error:
+        return [Line(f"{error.where}: no preview of the labels now")]
+    return [
+        Line(f"{database}:"),
+        *(Line(f"  table {table}: {count}") for table, count in counts.items()),
+    ]
+
+
 def _label_columns(labels: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
     """Return the types of the columns with labels: neither costs, nor JSON, nor the envelope."""
     envelope = {field.name for field in (*ENVELOPE, *PROVENANCE)}
@@ -70,7 +85,7 @@ def _describe_counts(labels: duckdb.DuckDBPyConnection, table: str) -> str:
     total = sum(count for _, count in rows)
     labeled = sum(count for reason, count in rows if reason is None)
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in rows if reason is not None)
-    rest = f", {total - labeled:,} cannot be ({reasons})" if reasons else ""
+    rest = f", {total - labeled:,} without a label ({reasons})" if reasons else ""
     return f"{counted(total, 'post')}: {labeled:,} labeled{rest}"
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from hpc.html_report.render import GENERATOR
 from pipeline import files, limits
 from pipeline.errors import InputError
-from pipeline.messages.options import OUT
+from pipeline.messages.options import OUT, REPLACE
 from pipeline.run_files import manifest
 
 _ENDINGS = (".html", ".htm")
@@ -14,8 +14,13 @@ _MARK = f'<meta name="generator" content="{GENERATOR}">'
 _BEGINNING = 4096
 
 
-def check_page(target: Path) -> None:
-    """Raise InputError if a page must not be written there."""
+def check_page(target: Path, *, replaces: bool) -> None:
+    """Raise InputError if a page must not be written there.
+
+    Args:
+        target: the page.
+        replaces: whether an earlier page may be replaced.
+    """
     if not target.name.lower().endswith(_ENDINGS):
         raise InputError(f"{OUT.given(target)}: the name of the page should end in .html")
     if not target.parent.is_dir():
@@ -32,6 +37,8 @@ def check_page(target: Path) -> None:
             f"{OUT.given(target)}: this file is not a page of hpc report, and was not replaced; "
             "name another"
         )
+    if target.exists() and not replaces:
+        raise InputError(f"{OUT.given(target)}: the page exists. To replace it, add {REPLACE.on}")
 
 
 def _read_beginning(path: Path) -> bytes:

@@ -83,7 +83,8 @@ def gather_and_report(
         status.run, status.observation, status.judgements, patience=patience, progress=progress
     )
     if gathered.shards or not is_quiet:
-        say(describe_gathered(gathered))
+        by_people = status.run.manifest.is_coded_by_people
+        say(describe_gathered(gathered, coded_by_people=by_people))
     for line in describe_left_out(gathered):
         say(line)
     return gathered

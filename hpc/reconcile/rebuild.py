@@ -115,7 +115,8 @@ def _gather_all(
             run, now.observation, now.judgements, into=into, progress=progress
         )
         done.append(gathered)
-        say(f"run {run.run_id}: {describe_gathered(gathered)}")
+        by_people = run.manifest.is_coded_by_people
+        say(f"run {run.run_id}: {describe_gathered(gathered, coded_by_people=by_people)}")
         lines += gathered.unreadable
     total = Gathered(
         rows_before=0,

@@ -152,6 +152,13 @@ def test_a_run_and_a_name_share_a_page_and_the_newest_run_is_the_default(study: 
     made = study.document("report", run, "sampled", "--out", "both.html")
     found = [(each["name"], each["run_id"]) for each in made["subjects"]]
     assert found == [("test", run), ("sampled", None)]
+    both = (study.folder / "both.html").read_text()
+    code, said = outcome(study.hpc("report", "sampled", "--out", "both.html"))
+    assert (code, "--force" in said) == (2, True), said
+    assert (study.folder / "both.html").read_text() == both
+    study.document("report", "sampled", "--out", "both.html", "--force")
+    assert (study.folder / "both.html").read_text() != both
+    assert study.document("report")["subjects"][0]["name"] == "sampled"
     assert study.document("report")["subjects"][0]["name"] == "sampled"
 
 
@@ -197,6 +204,7 @@ def test_an_incomplete_run_says_how_many_posts_are_missing_and_on_which_days(ben
         (("test", "--out", "page.txt"), "page.txt"),
         (("test", "--out", "nowhere/page.html"), "nowhere"),
         (("test", "--out", "mine.html"), "mine.html"),
+        (("test", "--out", "mine.html", "--force"), "mine.html"),
         (("test", "--gold", "nobody"), "nobody"),
     ],
 )  # fmt: skip

@@ -67,6 +67,7 @@ def test_a_rebuild_repairs_a_damaged_row_and_keeps_the_old_file(gathered: Growin
     kept = list(gathered.bench.folder.glob("labels.duckdb.replaced-*"))
     assert len(kept) == 1
     assert f"the old database is kept as {kept[0]}" in done.stdout
+    assert done.stdout.endswith("\n  table labels_test: 6 posts: 6 labeled\n"), done.stdout
 
 
 def test_a_rebuild_never_loses_the_rows_of_a_run_whose_folder_is_gone(

@@ -225,6 +225,15 @@ def test_wrong_usage_exits_with_code_2(bench: Bench) -> None:
     done = bench.hpc("submit")
     assert done.returncode == 2
     assert done.stderr.endswith("the following arguments are required: --config\n")
+    for arguments, problem in (
+        (["--wacth"], "--wacth (did you mean '--watch'?)"),
+        (["--sizes=4", "run"], "--sizes=4"),
+        (["run", "another"], "another"),
+    ):
+        done = bench.hpc("status", *arguments)
+        assert done.returncode == 2
+        assert done.stderr.startswith("usage: hpc status [-h] ")
+        assert done.stderr.endswith(f"hpc status: error: unrecognized arguments: {problem}\n")
 
 
 def test_a_reader_that_closes_the_pipe_early_causes_no_error_message(bench: Bench) -> None:
