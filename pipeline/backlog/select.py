@@ -124,8 +124,9 @@ def stage_posts(
         scan.read(
             lambda relation: (
                 "CREATE TABLE staged AS SELECT uri, coalesce(text, '') AS text, "
-                f"preprocessing_timestamp, reason FROM ({with_times(relation)})"
-                + (semi_join or anti_join)
+                "preprocessing_timestamp, reason FROM "
+                # The times of posts that are left out need not be parsed.
+                f"({with_times(f'FROM ({relation}){semi_join or anti_join}')})"
             )
         )
         rows, unread = scan.count(), scan.unread
@@ -220,8 +221,11 @@ def _drop_duplicates(connection: duckdb.DuckDBPyConnection) -> None:
     """Keep the oldest copy of each uri (in a tie the smaller text), wherever it is in the source.
 
     A copy with a text that can be read comes before one without.
-    Only the copies go through a window function; over all rows it would double the time.
+    Only the copies go through a window function; over all rows it would double the time. Hashes
+    show in half the time of a grouping by uri that there are none.
     """
+    if fetch_number(connection, "SELECT count(*) = count(DISTINCT hash(uri)) FROM staged"):
+        return
     connection.execute(
         "DELETE FROM staged WHERE rowid IN (SELECT id FROM (SELECT staged.rowid AS id, "
         "row_number() OVER (PARTITION BY uri ORDER BY reason IS NOT NULL, preprocessing_timestamp, "
