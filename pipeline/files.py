@@ -337,14 +337,6 @@ def sha256_of(path: Path) -> str:
         return archive.digest(path)
 
 
-def has_sha256(path: Path, sha256: str) -> bool:
-    """Tell whether a file can be read now, and its content has this SHA-256."""
-    try:
-        return archive.digest(path) == sha256
-    except (OSError, DamagedError):
-        return False
-
-
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -13,12 +13,12 @@ from hpc.api.call.place import PathText
 from hpc.api.call.surroundings import library_call
 from hpc.config import run_config
 from hpc.config.run_config import Config
+from hpc.database.next_start import start_after
 from hpc.display.backlog_audit import describe_audit
 from hpc.display.blocks import Line
 from hpc.display.html.render import to_html
 from hpc.display.post import PostFiles, describe_post
 from hpc.executors.factory import executor_of
-from hpc.planning.exclusions import start_after
 from hpc.reconcile.audit_files import GatheredShards, collect_files, examine_with, list_inputs
 from hpc.reconcile.look import look
 from hpc.run.exit_codes import FAILED, UNDER_WAY

@@ -112,7 +112,8 @@ def _note(place: Place, audit: Audit, files: Files) -> str:
     if place not in _WITH_RUN:
         return NOTES[place]
     shard_files = files.not_gathered if place is Place.NOT_GATHERED else files.waiting[place]
-    folders = list(dict.fromkeys(file.path.parents[1] for file in shard_files))
+    by_run = {file.run_id: file for file in shard_files}
+    folders = [file.path.parents[1] for file in by_run.values()]
     more = f" (and {counted(len(folders) - 1, 'more run')})" if folders[1:] else ""
     return f"{NOTES[place]} {folders[0]}{more}" if folders else NOTES[place]
 

@@ -4,6 +4,7 @@ Elsewhere, everything is plain text.
 """
 
 import errno
+import importlib
 import re
 import sys
 import textwrap
@@ -12,13 +13,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import date, datetime
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from hpc.display.blocks import Block, Line, Tone
 from hpc.display.live.plain_lines import PlainLines
 from hpc.display.terminal.area import Area
 from hpc.display.terminal.bars import BarStep, bar_step
-from hpc.display.terminal.live_view import PAUSE_S, LiveView, local_now
+from hpc.display.terminal.clock import PAUSE_S, local_now
 from hpc.display.terminal.render import (
     create_console,
     is_ascii_only,
@@ -31,6 +32,9 @@ from hpc.run.run_view import RunView
 from pipeline.progress import NO_PROGRESS, Measure, Step
 from pipeline.terminal import CleanStream, clean
 from pipeline.text import format_duration
+
+if TYPE_CHECKING:
+    from hpc.display.terminal.live_view import LiveView
 
 # After so long, a line says what is waited for where nothing can be drawn again.
 LATE_S = 10.0
@@ -128,7 +132,9 @@ class Printer:
             leaving: what Ctrl-C does, as a sentence.
         """
         if self._can_redraw:
-            view = LiveView(self._area, self, leaving, now=self._now)
+            # Most commands watch no run, and its import takes 12 ms.
+            live = importlib.import_module("hpc.display.terminal.live_view")
+            view: LiveView = live.LiveView(self._area, self, leaving, now=self._now)
             with self._area.showing(view.draw, pause_s=PAUSE_S, stays=True):
                 try:
                     yield view

@@ -1,6 +1,5 @@
 """Find the posts that a new run leaves out: labeled ones, and those of unfinished runs."""
 
-from collections.abc import Container, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +8,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from hpc.database.next_start import gathered_shards, read_start
 from hpc.planning import waiting_posts
 from hpc.planning.fingerprint import reject_other_fingerprint
 from hpc.planning.run_spec import RunSpec, Selection
@@ -16,7 +16,6 @@ from hpc.run.model import Run
 from hpc.runs import find_runs
 from pipeline.backlog import select
 from pipeline.database import choose_posts, duckdb_file, history, label_tables, supersede
-from pipeline.database.watermark import read_watermark
 from pipeline.errors import InputError, RunError
 from pipeline.messages.options import ONLY_LABELED_BY, RETRY_REASON
 from pipeline.sql import file_list
@@ -177,36 +176,6 @@ def reject_unreadable_labels(
         ) from None
 
 
-def read_start(
-    labels: duckdb.DuckDBPyConnection, name: str, runs: list[Run], now: datetime | None = None
-) -> datetime | None:
-    """Return the watermark (UTC) that the next run of a name starts from, None without one.
-
-    Args:
-        labels: the labels' database.
-        name: of the labels.
-        runs: the runs of the name. The database may not know all of them yet, and its own watermark
-            would then be too late.
-        now: the time (UTC); by default, that of the clock.
-    """
-    return start_after(labels, name, runs, _gathered_shards(labels, runs), now)
-
-
-def start_after(
-    labels: duckdb.DuckDBPyConnection,
-    name: str,
-    runs: list[Run],
-    gathered: Mapping[str, Container[int]],
-    now: datetime | None = None,
-) -> datetime | None:
-    """Return what `read_start` does, for a caller that knows the gathered shards by run id."""
-    return read_watermark(labels, name, _oldest_missing(runs, gathered), now)
-
-
-def _gathered_shards(labels: duckdb.DuckDBPyConnection, runs: list[Run]) -> dict[str, set[int]]:
-    return {run.run_id: set(history.gathered_shards(labels, run.run_id)) for run in runs}
-
-
 def _read_database(
     spec: RunSpec, selection: Selection, runs: list[Run], now: datetime | None
 ) -> _Gathered:
@@ -223,20 +192,9 @@ def _read_database(
         if labels is None:
             return _Gathered(shards={}, watermark=None)
         return _Gathered(
-            shards=_gathered_shards(labels, runs),
+            shards=gathered_shards(labels, runs),
             watermark=read_start(labels, config.name, runs, now),
         )
-
-
-def _oldest_missing(runs: list[Run], gathered: Mapping[str, Container[int]]) -> datetime | None:
-    """Return the time of the oldest post in a shard that is not gathered."""
-    times = (
-        datetime.fromisoformat(shard.min_preprocessing_timestamp)
-        for run in runs
-        for shard in run.manifest.shards
-        if shard.index not in gathered[run.run_id]
-    )
-    return min(times, default=None)
 
 
 def _labeled_uris(

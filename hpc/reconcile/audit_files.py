@@ -18,8 +18,9 @@ from pipeline.database.compare_outputs import Examine, ShardFile
 from pipeline.database.history import GatheredShard
 from pipeline.database.output_proofs import OutputProof
 from pipeline.errors import DamagedError, InputError, RunError, UnreadableError
+from pipeline.model import Shard
 from pipeline.run_files import output, read_parquet, responses, sample_file
-from pipeline.run_files.manifest import output_path, shard_path
+from pipeline.run_files.manifest import output_name, output_path, shard_name, shard_path
 from pipeline.run_files.output import Verdict
 
 # Where the posts of a shard that is not done are.
@@ -79,8 +80,9 @@ def collect_files(
 def list_inputs(runs: Sequence[Run]) -> list[ShardFile]:
     """Return the inputs of all shards of some runs."""
     return [
-        _file(run, shard.index, shard_path(run.folder, shard.index))
+        _file(run, shard, f"{folder}/{shard_name(shard.index)}")
         for run in runs
+        for folder in [shard_path(run.folder, 0).parent]
         for shard in run.manifest.shards
     ]
 
@@ -124,8 +126,7 @@ def _sort_run(run: Run, known: Mapping[int, GatheredShard], found: _Sorted) -> N
     else:
         verdicts = tuple(facts.output for facts in status.observation.shards)
         places = _places(status)
-    for shard, verdict, place in zip(run.manifest.shards, verdicts, places, strict=True):
-        _sort_shard(run, shard.index, verdict, place, known, found)
+    _sort_shards(run, verdicts, places, known, found)
     is_corrected = any(
         change.key == _KEEP_RAW for amendment in run.amendments for change in amendment.changes
     )
@@ -170,35 +171,38 @@ def _places(status: RunStatus) -> list[Place]:
     return [Place.IN_FLIGHT if place is Place.PLANNED else place for place in places]
 
 
-def _sort_shard(
+def _sort_shards(
     run: Run,
-    index: int,
-    verdict: Verdict,
-    place: Place,
+    verdicts: Sequence[Verdict],
+    places: Sequence[Place],
     known: Mapping[int, GatheredShard],
     found: _Sorted,
 ) -> None:
-    if verdict.unreadable:
-        path = output_path(run.folder, index)
-        found.problems.append(f"{path} cannot be read now: {verdict.unreadable}")
-        place = Place.UNREADABLE
-    if verdict.problem:
-        found.problems.append(f"{output_path(run.folder, index)}: {verdict.problem}")
-    if not verdict.verified:
-        found.waiting[place].append(_file(run, index, shard_path(run.folder, index)))
-    elif index in known and known[index].publication == verdict.publication:
-        path = output_path(run.folder, index)
-        found.gathered.append(_file(run, index, path, known[index].proof))
-    else:
-        found.not_gathered.append(_file(run, index, output_path(run.folder, index)))
+    inputs = str(shard_path(run.folder, 0).parent)
+    outputs = str(output_path(run.folder, 0).parent)
+    for shard, verdict, place in zip(run.manifest.shards, verdicts, places, strict=True):
+        path = f"{outputs}/{output_name(shard.index)}"
+        if verdict.verified:
+            recorded = known.get(shard.index)
+            if recorded and recorded.publication == verdict.publication:
+                found.gathered.append(_file(run, shard, path, recorded.proof))
+            else:
+                found.not_gathered.append(_file(run, shard, path))
+            continue
+        its_place = place
+        if verdict.unreadable:
+            found.problems.append(f"{path} cannot be read now: {verdict.unreadable}")
+            its_place = Place.UNREADABLE
+        if verdict.problem:
+            found.problems.append(f"{path}: {verdict.problem}")
+        found.waiting[its_place].append(_file(run, shard, f"{inputs}/{shard_name(shard.index)}"))
 
 
-def _file(run: Run, index: int, path: Path, proof: OutputProof | None = None) -> ShardFile:
-    shard = run.manifest.shards[index]
+def _file(run: Run, shard: Shard, path: str, proof: OutputProof | None = None) -> ShardFile:
     return ShardFile(
-        path=path,
+        file=path,
         run_id=run.run_id,
-        index=index,
+        index=shard.index,
         posts=shard.posts,
         oldest=datetime.fromisoformat(shard.min_preprocessing_timestamp),
         newest=datetime.fromisoformat(shard.max_preprocessing_timestamp),
@@ -215,7 +219,7 @@ def _files_without_manifest(folder: Path) -> list[ShardFile]:
             continue
         if paths:
             return [
-                ShardFile(path=path, run_id=folder.name, index=number, posts=0)
+                ShardFile(file=str(path), run_id=folder.name, index=number, posts=0)
                 for number, path in enumerate(paths)
             ]
     return []

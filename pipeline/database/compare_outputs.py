@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import duckdb
+import msgspec
 import pyarrow as pa
 
 from pipeline.archive import copy_archived
@@ -38,11 +39,11 @@ RowSums = tuple[int, int]
 """The number of rows, and the sum of their hashes."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ShardFile:
+class ShardFile(msgspec.Struct, frozen=True, kw_only=True):
     """A file of a shard: its input or its output."""
 
-    path: Path
+    file: str
+    """Its path. There may be 10,000 files, and a `Path` takes longer than the rest of a value."""
     run_id: str
     index: int
     posts: int
@@ -52,6 +53,11 @@ class ShardFile:
     """The time of its newest post (UTC)."""
     proof: OutputProof | None = None
     """What it held when it was gathered; None for other files, and if nobody recorded it."""
+
+    @property
+    def path(self) -> Path:
+        """Return where the file is."""
+        return Path(self.file)
 
     @property
     def claim(self) -> Claim:
@@ -87,6 +93,7 @@ class LabelRows:
             table: the table, as SQL; None if there is none, and no row.
         """
         self._connection = connection
+        self._claims: dict[Claim, RowSums] | None = None
         self._types = _types(connection, table) if table else {}
         if table:
             connection.execute(
@@ -101,10 +108,13 @@ class LabelRows:
 
     def claims(self) -> dict[Claim, RowSums]:
         """Return by run and shard how many rows claim it, and the sum of their hashes."""
-        rows = self._connection.execute(
-            "SELECT run_id, shard_index, count(*), sum(row_hash::HUGEINT) FROM labels GROUP BY ALL"
-        ).fetchall()
-        return {(run_id, index): (count, total) for run_id, index, count, total in rows}
+        if self._claims is None:
+            rows = self._connection.execute(
+                "SELECT run_id, shard_index, count(*), sum(row_hash::HUGEINT) FROM labels "
+                "GROUP BY ALL"
+            ).fetchall()
+            self._claims = {(run, index): (count, total) for run, index, count, total in rows}
+        return self._claims
 
     def row_hash(self, present: Mapping[str, str]) -> str:
         """Return SQL for the hash of a row that has these columns, as if it were in the table."""
@@ -133,7 +143,7 @@ def compare_outputs(
     left = [
         output
         for output, sums in _sums(
-            connection, labels, [output for output in outputs if output.path not in equal]
+            connection, labels, [output for output in outputs if output.file not in equal]
         )
         if sums is None or sums != claims.get(output.claim)
     ]
@@ -146,12 +156,12 @@ def compare_outputs(
     return compared
 
 
-def _find_equal(claims: Mapping[Claim, RowSums], outputs: Sequence[ShardFile]) -> set[Path]:
+def _find_equal(claims: Mapping[Claim, RowSums], outputs: Sequence[ShardFile]) -> set[str]:
     """Return the outputs that are as they were gathered, and so are the rows that claim them."""
     descriptions = {claim: describe_rows(*sums) for claim, sums in claims.items()}
     return find_unchanged(
         {
-            output.path: output.proof
+            output.file: output.proof.sha256
             for output in outputs
             if output.proof and output.proof.rows_hash == descriptions.get(output.claim)
         }
@@ -164,14 +174,14 @@ def _sums(
     """Yield each output with the number and the sum of hashes of its rows; None if unreadable."""
     for batch in _batches(outputs, FILES_PER_QUERY, ROWS_PER_QUERY):
         sums = _sums_of(connection, labels, batch)
-        yield from ((output, sums.get(output.path)) for output in batch)
+        yield from ((output, sums.get(output.file)) for output in batch)
 
 
 def _sums_of(
     connection: duckdb.DuckDBPyConnection, labels: LabelRows, outputs: Sequence[ShardFile]
-) -> dict[Path, RowSums]:
+) -> dict[str, RowSums]:
     """Return the sums by file. A file that cannot be read, or not with the others, is missing."""
-    sums: dict[Path, RowSums] = {}
+    sums: dict[str, RowSums] = {}
 
     def add(files: Sequence[ShardFile]) -> None:
         with _readable(files) as (relation, file_of):
@@ -180,7 +190,7 @@ def _sums_of(
                 f"SELECT filename, count(*), sum({row_hash}::HUGEINT) FROM {relation} "
                 "GROUP BY filename"
             ).fetchall()
-        sums.update({file_of[name].path: (count, total) for name, count, total in rows})
+        sums.update({file_of[name].file: (count, total) for name, count, total in rows})
 
     _apply_by_halves(outputs, add)
     return sums

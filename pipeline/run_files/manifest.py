@@ -190,7 +190,12 @@ def read_beginning(path: Path) -> bytes:
 
 def shard_path(run_dir: Path, index: int) -> Path:
     """Return the file of a shard's posts."""
-    return run_dir / "shards" / f"{index:05d}.parquet"
+    return run_dir / "shards" / shard_name(index)
+
+
+def shard_name(index: int) -> str:
+    """Return the file name of a shard's posts."""
+    return f"{index:05d}.parquet"
 
 
 def output_name(index: int) -> str:

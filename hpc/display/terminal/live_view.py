@@ -11,21 +11,16 @@ from hpc.display.blocks import Line, Tone
 from hpc.display.live.screen import Clock, SeenRun, describe_sight, screen
 from hpc.display.terminal.area import Area
 from hpc.display.terminal.bars import DELAY_S, BarStep, bar_step
+from hpc.display.terminal.clock import local_now
 from hpc.display.terminal.render import fit_screen, render_lines
 from hpc.run.model import Say
 from hpc.run.run_view import Sight
 from pipeline.progress import Measure, Step
 from pipeline.text import format_duration
 
-PAUSE_S = 1.0
 LOOK_PACE_S = 2.0
 # The last messages stay visible above the screen, unless the terminal is small.
 MESSAGE_LINES, LEAST_LINES = 4, 16
-
-
-def local_now() -> datetime:
-    """Return the time, in the time zone of this machine."""
-    return datetime.now().astimezone()
 
 
 class LiveView:

@@ -4,7 +4,6 @@ import hashlib
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from hpc.database import gather_outputs
 from hpc.executors.local.executor import LocalExecutor
@@ -203,7 +203,7 @@ def gathered_outputs(run: Run) -> list[ShardFile]:
         known = history.gathered_shards(labels, run.run_id)
     return [
         ShardFile(
-            path=output_path(run.folder, index),
+            file=str(output_path(run.folder, index)),
             run_id=run.run_id,
             index=index,
             posts=run.manifest.shards[index].posts,
