@@ -8,6 +8,7 @@ from typing import Any
 
 from hpc.display.blocks import Block, Line, Tone
 from hpc.display.status_table import TONES
+from hpc.efficiency.sampled_memory import sampled_peak_mb
 from hpc.executors.base import Executor
 from hpc.run.array_indices import format_indices
 from hpc.run.model import Attempt, Judgement, Phase, ShardFacts, State
@@ -15,7 +16,7 @@ from hpc.run.run_state import RunStatus
 from hpc.traces.task_log import TaskLog, log_of, server_log_of, traceback_of
 from pipeline.errors import Cause
 from pipeline.terminal import last_lines, one_line, printable
-from pipeline.text import format_duration
+from pipeline.text import format_duration, format_memory
 
 NEEDS_ATTENTION = (State.FAILED, State.BLOCKED)
 
@@ -213,8 +214,10 @@ def _record(attempt: Attempt, trouble: str | None) -> str:
         return f"{who}: does not answer: {trouble}" if trouble else f"{who}: no record"
     parts = [record.slurm_state]
     parts += [f"exit code {record.exit_code}"] if record.exit_code else []
-    # 0 means that the task ended before Slurm took a sample.
-    parts += [f"MaxRSS {record.max_rss_mb:,.0f} MB"] if record.max_rss_mb else []
+    if peak := sampled_peak_mb(record.max_rss_mb, record.elapsed_s):
+        parts.append(f"MaxRSS {format_memory(peak)}")
+    elif record.max_rss_mb:
+        parts.append("too short to measure its memory")
     parts += [f"reason {record.reason}"] if record.reason else []
     return f"{who}: {', '.join(parts)}"
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from hpc.efficiency.attempt_use import AttemptUse
 from hpc.efficiency.measure import Efficiency, busy_cpus
+from hpc.efficiency.sampled_memory import LEAST_SAMPLED_S
 from hpc.run.resources import Resources
 from hpc.run.slurm_time import format_slurm_time
 from pipeline.errors import Cause
-from pipeline.text import counted
+from pipeline.text import counted, format_memory
 
 # Slurm samples memory every 30 s by default and may miss a peak; other posts may need more.
 MEMORY_MARGIN = 1.25
@@ -22,6 +23,7 @@ TIME_MARGIN = 1.5
 SHORTEST_MIN = 10
 # Advice on fewer tasks says so.
 FEW_TASKS = 5
+_MIB_PER_GIB = 1024
 # CPU time is measured to less than this share of a CPU.
 _CPU_TOLERANCE = 0.1
 # A request is kept if no more than this share of it could be saved.
@@ -133,26 +135,23 @@ def _out_of_memory(efficiency: Efficiency) -> list[AttemptUse]:
 def _memory(efficiency: Efficiency, resources: Resources) -> Iterator[Line | str]:
     needed = memory_needed(efficiency)
     if needed is None:
-        yield (
-            "Slurm has recorded no peak memory of these tasks (scontrol show config: "
-            "JobAcctGatherType), so there is no advice on memory."
-        )
+        yield f"{_why_unknown(efficiency)}, so there is no advice on memory."
         return
     exceeded = _out_of_memory(efficiency)
     done = {use.shard for use in efficiency.published}
     if open_ones := {use.shard for use in exceeded} - done:
         yield (
             f"{counted(len(open_ones), 'unfinished shard')} ran out of memory: more than "
-            f"{needed:.3g} GiB is needed, and how much more is unknown."
+            f"{_memory_words(needed)} is needed, and how much more is unknown."
         )
     spread = efficiency.memory
     requested = spread.least_requested if spread else None
     gb, is_change = _kept(_stepped(needed * MEMORY_MARGIN, _MEMORY_STEPS), requested)
     who = "a task" if spread and spread.most >= needed else "an attempt that failed"
-    reason = f"{who} used at most {needed:.3g} GiB"
+    reason = f"{who} used at most {_memory_words(needed)}"
     if any(use.mem_gb == needed for use in exceeded):
-        reason = f"{needed:.3g} GiB is too little"
-    asked = f", requested {requested:.3g}" if requested else ""
+        reason = f"{_memory_words(needed)} is too little"
+    asked = f", requested {_memory_words(requested)}" if requested else ""
     if not is_change:
         gb = math.ceil(gb * 100) / 100  # as somebody would write Slurm's default
     key, value = "mem_gb", gb
@@ -163,6 +162,21 @@ def _memory(efficiency: Efficiency, resources: Resources) -> Iterator[Line | str
         per_cpu = _stepped(gb / cpus, _MEMORY_STEPS) if is_change else resources.mem_per_cpu
         key, value = "mem_per_cpu", per_cpu
     yield Line(key=key, value=f"{value:g}", reason=reason + asked, is_change=is_change)
+
+
+def _why_unknown(efficiency: Efficiency) -> str:
+    if any(use.is_short for use in efficiency.published):
+        return (
+            "Slurm samples memory every 30 s by default, and these tasks ran for less than "
+            f"{LEAST_SAMPLED_S} s"
+        )
+    return (
+        "Slurm has recorded no peak memory of these tasks (scontrol show config: JobAcctGatherType)"
+    )
+
+
+def _memory_words(gb: float) -> str:
+    return format_memory(gb * _MIB_PER_GIB)
 
 
 def _time(efficiency: Efficiency, longest_min: int | None) -> Iterator[Line | str]:

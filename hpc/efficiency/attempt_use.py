@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from hpc.efficiency.sampled_memory import is_short, sampled_peak_mb
 from hpc.run.causes import cause_of
 from hpc.run.model import Attempt, Observation, Phase, Run, ShardFacts
 from pipeline.errors import Cause
@@ -35,6 +36,8 @@ class AttemptUse:
     """Memory that it had, in GiB."""
     used_gb: float | None
     """Its peak memory in GiB."""
+    is_short: bool = False
+    """Whether its peak memory is not known because it was over too soon."""
 
     @property
     def hours(self) -> float:
@@ -63,6 +66,7 @@ def attempt_uses(
             continue
         cpus = requested_cpus(run, attempt.number)
         requested = attempt.request.mem_gb or record.req_mem_gb
+        peak = sampled_peak_mb(record.max_rss_mb, record.elapsed_s)
         known.append(
             AttemptUse(
                 shard=shard.index,
@@ -75,7 +79,8 @@ def attempt_uses(
                 cpu_s=record.cpu_s or None,
                 mem_gb=requested,
                 alloc_mem_gb=record.alloc_mem_gb or requested,
-                used_gb=record.max_rss_mb / _MB_PER_GB if record.max_rss_mb else None,
+                used_gb=None if peak is None else peak / _MB_PER_GB,
+                is_short=bool(record.max_rss_mb) and is_short(record.elapsed_s),
             )
         )
     return tuple(known), unknown

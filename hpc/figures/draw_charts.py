@@ -279,7 +279,7 @@ def _add_legend(figure: Figure, series: Sequence[Series], line: str = "") -> Non
 def _show_time(axes: Axes, start: float, end: float) -> None:
     """Let an axis go from one time to another, in days; no calendar goes further than _DAYS."""
     axes.set_xlim(max(start, _DAYS[0]), min(end, _DAYS[1]))
-    locator = AutoDateLocator(minticks=3, maxticks=_MOST_TICKS)
+    locator = AutoDateLocator(minticks=2, maxticks=_MOST_TICKS)
     for unit in (MINUTELY, SECONDLY):  # else 5 follows 1, and leaves a single tick of 4
         locator.intervald[unit] = [1, 2, 3, 5, 10, 15, 30]
     axes.xaxis.set_major_locator(locator)

@@ -8,9 +8,10 @@ from hpc.efficiency.advice import Advice
 from hpc.efficiency.advice import Line as AdviceLine
 from hpc.efficiency.measure import Efficiency, Hours, Spread
 from hpc.efficiency.run_efficiency import RunEfficiency
+from hpc.efficiency.sampled_memory import SOURCE
 from hpc.run.slurm_time import format_slurm_time
 from pipeline.errors import Cause
-from pipeline.text import counted
+from pipeline.text import counted, format_memory
 
 # `supervise` says nothing about a run that cost less than this: it may only have been a test.
 LEAST_HOURS = 0.5
@@ -18,6 +19,8 @@ LEAST_HOURS = 0.5
 MUCH_WASTED = 0.1
 # `supervise` advises to request less if less than this share was needed.
 MUCH_TOO_MUCH = 0.5
+_MIB_PER_GIB = 1024
+_LEAST_SHOWN = 0.001
 _RESOURCES = ("OF A TASK", "REQUESTED", "ALLOCATED", "MEDIAN", "95 %", "MOST", "USED")
 _HOURS = ("HOURS", "ALLOCATED", "USED", "WASTED")
 _HEADING = "For the next run with as many posts per shard, in the section cluster or its template:"
@@ -82,7 +85,9 @@ def efficiency_document(found: RunEfficiency) -> dict[str, object]:
 
 
 def _attempts(efficiency: Efficiency) -> str:
-    line = f"efficiency: {counted(len(efficiency.published), 'task')} published an output"
+    tasks = counted(len(efficiency.published), "task")
+    measured = f", by {SOURCE}" if efficiency.memory or efficiency.cpus else ""
+    line = f"efficiency{measured}: {tasks} published an output"
     if efficiency.failed:
         line += f", {counted(efficiency.failed, 'attempt')} failed"
     if efficiency.unknown:
@@ -92,7 +97,7 @@ def _attempts(efficiency: Efficiency) -> str:
 
 def _resources(efficiency: Efficiency) -> Iterator[tuple[str, ...]]:
     if spread := efficiency.memory:
-        yield _row("memory (GiB)", spread, lambda gb: f"{gb:.3g}")
+        yield _row("peak memory", spread, lambda gb: format_memory(gb * _MIB_PER_GIB))
     if spread := efficiency.minutes:
         yield _row("time", spread, format_slurm_time)
     if spread := efficiency.cpus:
@@ -160,11 +165,17 @@ def _row(name: str, spread: Spread, shown: Callable[[float], str]) -> tuple[str,
         requested or "-",
         "" if spread.allocated is None else shown(spread.allocated),
         *map(shown, (spread.median, spread.percentile_95, spread.most)),
-        f"{100 * spread.most / most:.0f} %" if most else "",
+        _percent(spread.most / most) if most else "",
     )
 
 
+def _percent(share: float) -> str:
+    return "<1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"
+
+
 def _amount(hours: float) -> str:
+    if 0 < hours < _LEAST_SHOWN:
+        return f"<{_LEAST_SHOWN}"
     return f"{hours:,.0f}" if hours >= 100 else f"{hours:.3g}"
 
 

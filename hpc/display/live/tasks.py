@@ -149,7 +149,7 @@ def describe_tasks(tasks: Sequence[RunningTask], now: datetime) -> Table:
         now: the moment at which ages are shown (UTC).
     """
     return Table(
-        header=("SHARD", "NODE", "POSTS", "POSTS/MIN", "AGE", "MEMORY", ""),
+        header=("SHARD", "NODE", "POSTS", "POSTS/MIN", "AGE", "MEMORY NOW", ""),
         rows=tuple(
             (
                 str(task.shard),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from statistics import median
 
 from hpc.display.usage import cost_of, format_money
+from hpc.efficiency.sampled_memory import LEAST_SAMPLED_S, SOURCE, is_short, sampled_peak_mb
 from hpc.figures.charts import Histogram, Series
 from hpc.html_report.elements import Element, Figure, Paragraph, Section, Table, figures
 from hpc.html_report.facts import AttemptFacts, RunCosts, RunFacts, SubjectFacts
@@ -22,7 +23,7 @@ def describe_resources(facts: SubjectFacts) -> Section:
     if not ended:
         elements.append(Paragraph("The resources that tasks used are not recorded."))
     else:
-        elements.append(_by_request(ended))
+        elements += [Paragraph(_source(ended)), _by_request(ended)]
         elements += figures(
             [
                 figure
@@ -37,10 +38,30 @@ def describe_resources(facts: SubjectFacts) -> Section:
     return Section(title="Requested and used", anchor="resources", elements=tuple(elements))
 
 
+def _source(attempts: Sequence[AttemptFacts]) -> str:
+    """Return where the numbers are from, and which of them nobody knows."""
+    measured = [each for each in attempts if each.max_rss_mb]
+    if not measured:
+        return "Times are those that the executor recorded. No memory was recorded."
+    text = f"Times, CPUs and the peak of memory are from {SOURCE}."
+    if short := sum(is_short(each.elapsed_s) for each in measured):
+        verb = "is" if short == 1 else "are"
+        text += (
+            f" It samples memory every 30 s by default, so {counted(short, 'attempt')} of less "
+            f"than {LEAST_SAMPLED_S} s {verb} left out where memory is shown."
+        )
+    return text
+
+
 def _memory_share(attempt: AttemptFacts) -> float | None:
-    if attempt.max_rss_mb is None or not attempt.mem_gb:
+    peak = _peak_mb(attempt)
+    if peak is None or not attempt.mem_gb:
         return None
-    return 100 * attempt.max_rss_mb / (attempt.mem_gb * _MIB_PER_GIB)
+    return 100 * peak / (attempt.mem_gb * _MIB_PER_GIB)
+
+
+def _peak_mb(attempt: AttemptFacts) -> float | None:
+    return sampled_peak_mb(attempt.max_rss_mb, attempt.elapsed_s)
 
 
 def _time_share(attempt: AttemptFacts) -> float | None:
@@ -108,7 +129,7 @@ def _by_request(attempts: Sequence[AttemptFacts]) -> Table:
                 "default" if memory is None else format_memory(memory * _MIB_PER_GIB),
                 "none" if limit is None else format_duration(60 * limit),
                 f"{len(group):,}",
-                *_two([each.max_rss_mb for each in group], format_memory),
+                *_two([_peak_mb(each) for each in group], format_memory),
                 *_two([each.elapsed_s for each in group], format_duration),
             )
             for (memory, limit), group in sorted(

@@ -46,7 +46,7 @@ def test_every_attempt_shows_slurms_state_the_last_words_and_the_log(tmp_path: P
     )  # fmt: skip
     killed = TaskRecord(
         phase=Phase.ENDED, slurm_state="FAILED", exit_code="9:0", node="n1", started_at=STARTED,
-        elapsed_s=300.0, max_rss_mb=0.0,
+        elapsed_s=2.0, max_rss_mb=3.0,
     )  # fmt: skip
     waiting = TaskRecord(phase=Phase.WAITING, slurm_state="PENDING", reason="JobArrayTaskLimit")
     made = [
@@ -69,15 +69,15 @@ def test_every_attempt_shows_slurms_state_the_last_words_and_the_log(tmp_path: P
         "shard 0: queued: it waits",
         "",
         "attempt 1: task 4001_0 on n1, submitted 2026-11-24 12:00:00 UTC, ran 61 s",
-        "  Slurm: FAILED, exit code 1:0, MaxRSS 1,234 MB",
+        "  Slurm: FAILED, exit code 1:0, MaxRSS 1.21 GiB",
         "  crashed: this was scripted",
         "  |   raise",
         "  | RuntimeError: this was scripted",
         f"  log: {logs[0]}/4001_0_0_log.out",
         f"  its server's log: {server_log}",
         "",
-        "attempt 2: task 4002_0 on n1, submitted 2026-11-24 12:00:00 UTC, ran 5 min",
-        "  Slurm: FAILED, exit code 9:0",
+        "attempt 2: task 4002_0 on n1, submitted 2026-11-24 12:00:00 UTC, ran 2 s",
+        "  Slurm: FAILED, exit code 9:0, too short to measure its memory",
         f"  the end of {killed_log}:",
         "  | srun: error: n1: task 0: Killed",
         "  | srun: more",

@@ -86,16 +86,16 @@ def test_a_screen_shows_the_most_urgent_tasks_and_counts_the_others(
         view.expect_look(18)
         wait_until(lambda: "Seen" in terminal.shown[-1])
         shown = terminal.shown
-    first = shown.index("  SHARD  NODE          POSTS  POSTS/MIN    AGE  MEMORY") + 1
+    first = shown.index("  SHARD  NODE          POSTS  POSTS/MIN    AGE  MEMORY NOW") + 1
     assert shown[0] == "gathered 10 shards"
     assert shown[1] == f"run {run.run_id}: running"
     assert shown[3] == "  █ 10 done  ▓ 200 running  ░ 10 queued"
     assert "next: hpc supervise runs/x" in shown[:first]
     assert shown[first : first + 4] == [
-        "    209  qnode209   9 of 250         60    5 s  96 MiB  stalled",
-        "    207  qnode207   5 of 250         60  3 min  96 MiB  silent",
-        "    208  qnode208   9 of 250         60    5 s  96 MiB  HTTP 503: try later xxx…",
-        "     10  qnode10   10 of 250         10    5 s  96 MiB",
+        "    209  qnode209   9 of 250         60    5 s      96 MiB  stalled",
+        "    207  qnode207   5 of 250         60  3 min      96 MiB  silent",
+        "    208  qnode208   9 of 250         60    5 s      96 MiB  HTTP 503: try later…",
+        "     10  qnode10   10 of 250         10    5 s      96 MiB",
     ]
     hidden = 200 - (len(shown) - first - 2)
     assert shown[-2:] == [

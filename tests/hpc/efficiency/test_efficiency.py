@@ -29,6 +29,7 @@ from hpc.efficiency.advice import (
 from hpc.efficiency.attempt_use import AttemptUse
 from hpc.efficiency.measure import Efficiency, Hours, measure
 from hpc.efficiency.run_efficiency import RunEfficiency
+from hpc.efficiency.sampled_memory import sampled_peak_mb
 from hpc.run.resources import Resources
 from hpc.run.slurm_time import parse_slurm_time
 from pipeline.errors import Cause
@@ -197,14 +198,24 @@ def test_the_reasons_have_the_figures_of_the_table() -> None:
     efficiency = measure(uses(elapsed_s=162, cpu_s=7.0))
     reasons = {line.key: line.reason for line in advice(efficiency).lines}
     assert reasons["time"] == "a task ran for at most 0:02:42, requested 4:00:00"
-    assert reasons["mem_gb"] == "a task used at most 0.3 GiB, requested 4"
+    assert reasons["mem_gb"] == "a task used at most 307 MiB, requested 4 GiB"
 
 
 def test_reasons_from_attempts_that_published_nothing_say_so() -> None:
     late = replace(USE, cause=Cause.TIMEOUT, elapsed_s=162, used_gb=3.0)
     reasons = {line.key: line.reason for line in advice(measure([late, *uses()])).lines}
     assert reasons["time"] == "the attempts at a shard ran for at most 1:02:42, requested 4:00:00"
-    assert reasons["mem_gb"] == "an attempt that failed used at most 3 GiB, requested 4"
+    assert reasons["mem_gb"] == "an attempt that failed used at most 3 GiB, requested 4 GiB"
+
+
+def test_nothing_is_said_of_memory_that_was_sampled_too_rarely() -> None:
+    short = uses(elapsed_s=2, used_gb=None, is_short=True)
+    (note,) = advice(measure(short)).notes
+    assert "less than 60 s" in note
+    assert sampled_peak_mb(54.0, 59.0) is None
+    assert sampled_peak_mb(0.0, 600.0) is None
+    assert sampled_peak_mb(54.0, 60.0) == 54.0
+    assert sampled_peak_mb(54.0, None) == 54.0
 
 
 def test_supervise_says_at_most_four_lines_and_only_what_is_worth_changing() -> None:
@@ -216,7 +227,7 @@ def test_supervise_says_at_most_four_lines_and_only_what_is_worth_changing() -> 
     assert said([*failed, replace(USE, cause=Cause.NODE)]) == [
         "2.0 of 12.0 node hours were wasted by attempts that failed (2 node). For the next run "
         "with as many posts per shard, in the section cluster or its template:",
-        "  mem_gb: 0.5     # a task used at most 0.3 GiB, requested 4",
+        "  mem_gb: 0.5     # a task used at most 307 MiB, requested 4 GiB",
         "  time: 01:30:00  # a task ran for at most 1:00:00, requested 4:00:00",
         "  cpus: 1         # a task kept at most 0.90 busy on average, requested 4",
     ]
@@ -234,13 +245,13 @@ def test_status_shows_what_a_task_used_and_what_was_wasted() -> None:
     )
     assert shown.splitlines() == [
         "",
-        "efficiency: 10 tasks published an output, 1 attempt failed; accounting has no end of 1 "
-        "other attempt (yet)",
+        "efficiency, by Slurm's accounting: 10 tasks published an output, 1 attempt failed; "
+        "accounting has no end of 1 other attempt (yet)",
         "",
-        "  OF A TASK     REQUESTED  ALLOCATED   MEDIAN     95 %     MOST  USED",
-        "  memory (GiB)          4          4      0.3      0.3      0.3   8 %",
-        "  time            4:00:00    4:00:00  1:00:00  1:00:00  1:00:00  25 %",
-        "  CPUs                  4          8     0.90     0.90     0.90  22 %",
+        "  OF A TASK    REQUESTED  ALLOCATED   MEDIAN     95 %     MOST  USED",
+        "  peak memory      4 GiB      4 GiB  307 MiB  307 MiB  307 MiB   8 %",
+        "  time           4:00:00    4:00:00  1:00:00  1:00:00  1:00:00  25 %",
+        "  CPUs                 4          8     0.90     0.90     0.90  22 %",
         "",
         "  HOURS          ALLOCATED  USED  WASTED",
         "  nodes                 11    10       1",
@@ -249,7 +260,7 @@ def test_status_shows_what_a_task_used_and_what_was_wasted() -> None:
         "  node hours in attempts that failed: 1 node",
         "",
         "For the next run with as many posts per shard, in the section cluster or its template:",
-        "  mem_gb: 0.5     # a task used at most 0.3 GiB, requested 4",
+        "  mem_gb: 0.5     # a task used at most 307 MiB, requested 4 GiB",
         "  time: 01:30:00  # a task ran for at most 1:00:00, requested 4:00:00",
         "  cpus: 1         # a task kept at most 0.90 busy on average, requested 4",
         "",

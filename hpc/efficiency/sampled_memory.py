@@ -1,0 +1,22 @@
+"""Tell what Slurm's accounting knows of the memory that a task used. Pure."""
+
+LEAST_SAMPLED_S = 60
+"""How long a task has to run at least. Slurm samples memory every 30 s by default
+(JobAcctGatherFrequency), so a shorter one has a sample from its start at most, before its models
+and libraries are loaded."""
+SOURCE = "Slurm's accounting"
+
+
+def sampled_peak_mb(max_rss_mb: float | None, elapsed_s: float | None) -> float | None:
+    """Return the peak memory of a task in MiB; None where it was not measured.
+
+    Args:
+        max_rss_mb: MaxRSS of the accounting; 0 or None without a sample.
+        elapsed_s: how long the task ran; None if that is not known.
+    """
+    return None if is_short(elapsed_s) or not max_rss_mb else max_rss_mb
+
+
+def is_short(elapsed_s: float | None) -> bool:
+    """Tell whether a task was over before Slurm had sampled its memory often enough."""
+    return elapsed_s is not None and elapsed_s < LEAST_SAMPLED_S
