@@ -20,6 +20,13 @@ def counted(number: int, singular: str, plural: str | None = None) -> str:
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
+def listed(words: Sequence[str], conjunction: str = "and") -> str:
+    """Return words as a list in a sentence."""
+    if len(words) < 3:
+        return f" {conjunction} ".join(words)
+    return f"{', '.join(words[:-1])}, {conjunction} {words[-1]}"
+
+
 def format_duration(seconds: float) -> str:
     """Return a duration to about two digits: `45 s`, `12 min`, `2.5 h`, `28 h`, `4 days`.
 

@@ -14,7 +14,8 @@ from hpc.html_report.sections.resources import describe_costs, describe_resource
 from hpc.html_report.sections.speed import describe_speed
 from hpc.html_report.sections.summary import describe_summary
 from hpc.html_report.sections.tasks import describe_tasks
-from hpc.html_report.wording import format_time, listed
+from hpc.html_report.wording import format_time
+from pipeline.text import listed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

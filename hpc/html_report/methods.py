@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 
 from hpc.html_report.facts import LabelingSetup, SampleFacts, SubjectFacts
-from hpc.html_report.wording import format_day, format_days, listed
+from hpc.html_report.wording import format_day, format_days
 from pipeline.run_files.sample_file import CODING
-from pipeline.text import counted
+from pipeline.text import counted, listed
 
 _PROGRAM = "hpc-batch-classification"
 # What a classifier of each type is, for the first sentence.

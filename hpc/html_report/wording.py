@@ -1,6 +1,5 @@
 """Write numbers, times and lists for a reader of the page. Pure."""
 
-from collections.abc import Sequence
 from datetime import date, datetime
 
 from hpc.html_report.facts import Period
@@ -49,13 +48,6 @@ def format_value(value: float | None) -> str:
 def format_interval(interval: tuple[float, float] | None) -> str:
     """Return an interval in brackets, or a dash where there is none."""
     return f"[{format_value(interval[0])}, {format_value(interval[1])}]" if interval else "–"
-
-
-def listed(words: Sequence[str], conjunction: str = "and") -> str:
-    """Return words as a list in a sentence."""
-    if len(words) < 3:
-        return f" {conjunction} ".join(words)
-    return f"{', '.join(words[:-1])}, {conjunction} {words[-1]}"
 
 
 def shortened(name: str) -> str:

@@ -33,7 +33,7 @@ def _notes(project: Project) -> Iterator[str]:
     model = str(classifier.values.get("model", ""))
     if classifier.kind == "guard" and not is_known_guard(model):
         yield (
-            f"{model} is asked as Llama Guard is: check messages and words in "
+            f"{model} gets the same requests as Llama Guard: check messages and words in "
             f"{configuration_name(project.answers.name)}"
         )
     address = str(classifier.values.get("base_url", ""))
@@ -43,7 +43,7 @@ def _notes(project: Project) -> Iterator[str]:
             "name of the server's node"
         )
     if project.answers.resources is None:
-        yield f"{project.answers.template} stays as it is"
+        yield f"the template {project.answers.template} stays as it is"
 
 
 def next_commands(project: Project) -> list[str]:

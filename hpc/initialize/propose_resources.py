@@ -7,7 +7,7 @@ from hpc.executors.slurm.survey.facts import ClusterSurvey, PartitionFacts
 from hpc.run.slurm_time import format_slurm_time
 from pipeline.text import counted
 
-_SERVICE = "waits for a service most of the time"
+_SERVICE = "a task waits for a service most of the time"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,7 +29,7 @@ NEEDS: Mapping[str, Needs] = {
     "llm": Needs(gpu=False, time_min=720, cpus=1, mem_gb=3, why=_SERVICE),
     "guard": Needs(gpu=False, time_min=720, cpus=1, mem_gb=3, why=_SERVICE),
     "valence": Needs(
-        gpu=False, time_min=60, cpus=1, mem_gb=2, why="labels thousands of posts per second"
+        gpu=False, time_min=60, cpus=1, mem_gb=2, why="a task labels thousands of posts per second"
     ),
     "transformers": Needs(
         gpu=True,
@@ -37,12 +37,12 @@ NEEDS: Mapping[str, Needs] = {
         cpus=4,
         mem_gb=32,
         mem_without_gpu_gb=16,
-        why="loads a model of its own",
+        why="a task loads a model of its own",
     ),
 }
 # Of a classifier that another package adds.
 OTHER_NEEDS = Needs(
-    gpu=False, time_min=240, cpus=1, mem_gb=4, why="is not one of the program's own"
+    gpu=False, time_min=240, cpus=1, mem_gb=4, why="this classifier is not one of the program's own"
 )
 _MEGABYTES = 1024
 
@@ -61,15 +61,15 @@ def propose_account(survey: ClusterSurvey, shell_account: str | None) -> Choice 
         return Choice(value=shell_account, why="your shell names it (SBATCH_ACCOUNT)")
     accounts = survey.accounts()
     if survey.default_account in accounts:
-        return Choice(value=survey.default_account, why="your default account")
+        return Choice(value=survey.default_account, why="it is your default account")
     if len(accounts) == 1:
-        return Choice(value=accounts[0], why="your only account")
+        return Choice(value=accounts[0], why="it is your only account")
     if accounts:
         return None
     if survey.accounting_problem:
-        return Choice(value="", why="sacctmgr does not answer, so Slurm takes its default")
+        return Choice(value="", why="sacctmgr does not answer, so Slurm uses its default")
     if survey.needs_account:
-        return Choice(value="", why="you have no account on this cluster: ask its administrators")
+        return Choice(value="", why="you have no account on this cluster; ask its administrators")
     return Choice(value="", why="this cluster asks for no account")
 
 
@@ -96,11 +96,11 @@ def propose_partition(
     if not partitions:
         return None
     best = max(partitions, key=lambda each: _fitness(each, needs))
-    reasons = ["Slurm's default"] if best.is_default else []
+    reasons = ["it is Slurm's default"] if best.is_default else []
     if needs.gpu:
-        reasons.append(_describe_gpus(best) if best.gpus else "no partition here has GPUs")
+        reasons.append(f"it {_describe_gpus(best)}" if best.gpus else "no partition here has GPUs")
     elif not best.is_default and not best.gpus and any(each.gpus for each in partitions):
-        reasons.append("needs no GPU")
+        reasons.append("a task needs no GPU")
     return Choice(value=best.name, why="; ".join([*reasons, describe_partition(best)]))
 
 
@@ -117,8 +117,8 @@ def propose_time(partition: PartitionFacts | None, needs: Needs) -> Choice:
     """Return the time limit of a task in Slurm's notation."""
     limit = partition.time_min if partition else None
     if limit is not None and limit < needs.time_min:
-        return Choice(value=format_slurm_time(limit), why="as long as the partition allows")
-    return Choice(value=format_slurm_time(needs.time_min), why=f"a task {needs.why}")
+        return Choice(value=format_slurm_time(limit), why="the partition allows no longer time")
+    return Choice(value=format_slurm_time(needs.time_min), why=needs.why)
 
 
 def propose_memory(partition: PartitionFacts | None, needs: Needs) -> Choice:
@@ -128,8 +128,10 @@ def propose_memory(partition: PartitionFacts | None, needs: Needs) -> Choice:
     largest = partition.memory_mb / _MEGABYTES if partition else 0.0
     if largest and largest < wanted:
         # Slurm keeps some of a node for itself at many sites, so not all of it.
-        return Choice(value=f"{max(largest * 0.9, 0.1):.2g}", why="nearly all of a node's memory")
-    return Choice(value=f"{wanted:g}", why=f"a task {needs.why}")
+        return Choice(
+            value=f"{max(largest * 0.9, 0.1):.2g}", why="it is nearly all of a node's memory"
+        )
+    return Choice(value=f"{wanted:g}", why=needs.why)
 
 
 def propose_cpus(partition: PartitionFacts | None, needs: Needs) -> int:
@@ -140,13 +142,13 @@ def propose_cpus(partition: PartitionFacts | None, needs: Needs) -> int:
 def propose_gres(partition: PartitionFacts | None, needs: Needs) -> Choice:
     """Return the generic resources of a task; '' for none."""
     if not needs.gpu:
-        return Choice(value="", why="it needs no GPU")
+        return Choice(value="", why="a task needs no GPU")
     if partition is None or not partition.gpus:
         return Choice(value="", why="this partition has no GPU, so the model computes on CPUs")
     kinds = ", ".join(partition.gpus)
     if len(partition.gpus) == 1:
-        return Choice(value=f"{partition.gpus[0]}:1", why="a GPU for each task")
-    return Choice(value="gpu:1", why=f"a GPU of any kind for each task; it has {kinds}")
+        return Choice(value=f"{partition.gpus[0]}:1", why="each task gets a GPU")
+    return Choice(value="gpu:1", why=f"each task gets a GPU of any kind; the partition has {kinds}")
 
 
 def propose_qos(
@@ -161,7 +163,7 @@ def propose_qos(
     if usual and (not allowed or usual in allowed):
         return Choice(value="", why=f"Slurm's default for you is {usual}")
     if len(allowed) == 1:
-        return Choice(value=allowed[0], why="the only one that you may use there")
+        return Choice(value=allowed[0], why="it is the only one that you may use there")
     return None if allowed else Choice(value="", why="Slurm's default")
 
 

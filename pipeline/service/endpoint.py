@@ -315,7 +315,7 @@ class Endpoint:
         advice = "" if others_succeed else self._rules.outage_advice
         raise TaskError(
             Cause.CRASHED,
-            f"{self.url}: {reply.summary} ({counted(delivery.attempts, 'attempt')}){advice}",
+            f"{self.url}: {reply.summary} ({counted(delivery.attempts, 'try', 'tries')}){advice}",
             blames_post=others_succeed,
         )
 

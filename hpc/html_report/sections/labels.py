@@ -18,10 +18,9 @@ from hpc.html_report.wording import (
     format_interval,
     format_period,
     format_value,
-    listed,
     shortened,
 )
-from pipeline.text import counted
+from pipeline.text import counted, listed
 
 MOST_CHARTED = 24
 """Of label columns; the others have rows in the table of all columns."""

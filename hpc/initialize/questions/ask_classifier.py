@@ -112,7 +112,7 @@ def _ask_valence(interview: ClassifierInterview) -> ClassifierAnswers | None:
 
 def _ask_perspective(interview: ClassifierInterview) -> ClassifierAnswers | None:
     key = interview.key(API_KEY_ENV, is_needed=True)
-    quota = interview.quota("60", "Google's default for a project")
+    quota = interview.quota("60", "it is Google's default for a project")
     if key is None or quota is None:
         return None
     values: dict[str, object] = {"attributes": _PERSPECTIVE_ATTRIBUTES}
@@ -127,15 +127,17 @@ def _ask_perspective(interview: ClassifierInterview) -> ClassifierAnswers | None
 
 def _ask_moderation(interview: ClassifierInterview) -> ClassifierAnswers | None:
     openai = MODERATION_SERVICES["openai"]
-    address = ask_address(interview, openai.base_url, "OpenAI's")
+    address = ask_address(interview, openai.base_url, "it is OpenAI's")
     if address is None:
         return None
     service = next(
         (each for each in MODERATION_SERVICES.values() if each.base_url == address), openai
     )
-    model = ask_model(interview, service.model, "the version that does not change", ())
+    model = ask_model(interview, service.model, "it is the version that does not change", ())
     key = interview.key(service.variable, is_needed=True)
-    quota = interview.quota(str(service.requests_per_minute), "a usual limit; see your account")
+    quota = interview.quota(
+        str(service.requests_per_minute), "this is a usual limit; your account shows yours"
+    )
     if model is None or key is None or quota is None:
         return None
     values = {
@@ -153,11 +155,11 @@ def _ask_llm(interview: ClassifierInterview) -> ClassifierAnswers | None:
     labels = interview.ask(
         Question(
             flag="--labels",
-            text="Which labels should the model give? For example "
-            "toxic:bool,ideology:left|right|unclear,score:number:0:1",
+            text="Which labels should the model give? An example is "
+            "toxic:bool,ideology:left|right|unclear,score:number:0:1.",
             missing="the labels",
             default=EXAMPLE_LABELS,
-            why="an example, with a prompt that you can edit",
+            why="this is an example, with a prompt that you can edit",
             check=_check_labels,
         ),
         interview.given.labels,
@@ -219,10 +221,10 @@ def _ask_transformers(interview: ClassifierInterview) -> ClassifierAnswers | Non
     model = interview.ask(
         Question(
             flag="--model",
-            text="Which model? A folder, or a name on the Hugging Face hub.",
+            text="Which model? Give a folder, or a name on the Hugging Face hub.",
             missing="the name or the folder of the model",
             default=usual,
-            why="toxicity, with Perspective's column names",
+            why="it gives toxicity, with Perspective's column names",
             check=partial(_folder_or_name, interview.given),
         ),
         interview.given.model,
@@ -237,10 +239,10 @@ def _ask_transformers(interview: ClassifierInterview) -> ClassifierAnswers | Non
         revision = interview.ask(
             Question(
                 flag="--revision",
-                text="Which commit of the model? All labels of a name come from one.",
+                text="Which commit of the model? All labels of a name come from the same commit.",
                 missing=f"the commit of {model} on the hub, as its page shows it",
                 default=pinned,
-                why="the commit that this program was tested with" if pinned else "",
+                why="this program was tested with it" if pinned else "",
             ),
             interview.given.revision,
         )

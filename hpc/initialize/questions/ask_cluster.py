@@ -88,8 +88,8 @@ def _describe_survey(survey: ClusterSurvey) -> str:
     name = f"cluster {survey.name}" if survey.name else "Slurm"
     if survey.problem:
         return (
-            f"{name} does not answer ({survey.problem}): partition and limits are left to Slurm's "
-            "defaults, unless you name them"
+            f"{name} does not answer ({survey.problem}): the partition and the limits are "
+            "Slurm's defaults, unless you name them"
         )
     shown = [each for each in survey.partitions if not each.is_hidden]
     names = ", ".join(each.name for each in shown[:10])
@@ -118,7 +118,7 @@ def _ask_cluster_name(answerer: Answerer, given: Given, survey: ClusterSurvey) -
         text="Which cluster runs the tasks?",
         missing="you have accounts on several clusters",
         default=default,
-        why="the cluster of this machine" if default else "",
+        why="it is the cluster of this machine" if default else "",
         options=tuple(Option(value=name) for name in survey.clusters),
         check=check,
     )
@@ -248,7 +248,7 @@ class _Resources:
         return self._ask(
             Question(
                 flag="--gres",
-                text="Which generic resources does a task need, as --gres takes them?",
+                text="Which generic resources does a task need? Write them as for sbatch --gres.",
                 missing="such as gpu:1",
                 may_be_empty=True,
             ),
@@ -261,7 +261,7 @@ class _Resources:
         return self._ask(
             Question(
                 flag="--time",
-                text="How long may one task run? As Slurm writes it, such as 4:00:00.",
+                text="How long may one task run? Write the time as Slurm does, such as 4:00:00.",
                 missing="the time limit",
                 check=lambda answer: checks.time_limit(answer, longest),
             ),
@@ -295,7 +295,7 @@ class _Resources:
                 text="These lines load your environment on a node. Use them?",
                 missing="yes or no",
                 default="yes",
-                why="as in this shell",
+                why="this shell uses them",
                 options=tuple(Option(value=line) for line in proposed),
                 check=lambda answer: _yes_or_no(answer, proposed),
             ),

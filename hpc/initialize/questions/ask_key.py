@@ -74,7 +74,7 @@ def ask_key(
 def _why(proposal: str, *, is_set: bool, is_needed: bool) -> str:
     if proposal.startswith("~"):
         there = Path(proposal).expanduser().exists()
-        return "the file exists" if there else "also found by cron and in later sessions"
+        return "the file exists" if there else "cron and later sessions find it too"
     if is_set:
         return "this variable is set"
     return "" if is_needed else "servers of your own usually need none"

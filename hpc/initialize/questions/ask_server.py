@@ -37,7 +37,7 @@ def ask_server(interview: ClassifierInterview, usual_model: str) -> Server | Non
         interview: asks the questions.
         usual_model: the model to propose; '' for none.
     """
-    address = ask_address(interview, interview.site.base_url or None, "OPENAI_BASE_URL says so")
+    address = ask_address(interview, interview.site.base_url or None, "OPENAI_BASE_URL has it")
     if address is None:
         # What depends on it is still checked, so that all that is missing is named at once.
         ask_model(interview, usual_model or None, "", ())
@@ -49,10 +49,10 @@ def ask_server(interview: ClassifierInterview, usual_model: str) -> Server | Non
     models = _models_of(interview, address, key)
     fitting = [model for model in models if model == usual_model] or list(models)
     default = fitting[0] if len(fitting) == 1 else None if models else usual_model or None
-    why = "the server's only model" if len(models) == 1 else ""
+    why = "it is the server's only model" if len(models) == 1 else ""
     model = ask_model(interview, default, why, models)
     quota = (
-        interview.quota("", "no limit, for a server of your own")
+        interview.quota("", "a server of your own has no limit")
         if is_hosted
         else _given_quota(interview)
     )
@@ -76,8 +76,8 @@ def ask_address(interview: ClassifierInterview, default: str | None, why: str) -
     return interview.ask(
         Question(
             flag="--base-url",
-            text="What is the address of the server? For example http://localhost:8000/v1, as the "
-            "server prints it.",
+            text="What is the address of the server, as the server prints it? An example is "
+            "http://localhost:8000/v1.",
             missing="the address of the server, such as http://localhost:8000/v1",
             default=default,
             why=why if default else "",
@@ -128,7 +128,7 @@ def ask_model(
     return interview.ask(
         Question(
             flag="--model",
-            text="Which model? Its name, as the server knows it.",
+            text="Which model? Give the name that the server uses for it.",
             missing="the server has several models" if models else "the name of the model",
             default=default,
             why=why if default else "",

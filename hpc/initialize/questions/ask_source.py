@@ -26,7 +26,7 @@ from pipeline.backlog.sources import DATABASES, Source, find_source
 from pipeline.config.sections import Backlog, SourceColumns
 from pipeline.errors import InputError, RunError
 from pipeline.sql import configure_session
-from pipeline.text import did_you_mean
+from pipeline.text import did_you_mean, listed
 
 _MOST_INSPECTED = 20
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|(?:[\w.-]+@)?[\w-]+(?:\.[\w-]+)*:/?\S")
@@ -71,13 +71,12 @@ def _ask_files(answerer: Answerer, given: Given) -> tuple[Question, Source, Sour
     if given.source is None:
         known, is_complete = _inspect_candidates(given.folder)
     best = propose_source(known)
-    proposals = best and _describe_columns(propose_columns(_best_table(best)))
     question = Question(
         flag="--source",
-        text=f"Where are the posts? A file, a folder or a glob, such as {given.folder.name}/*.csv",
+        text="Where are the posts? Name a file, a folder, or a glob such as posts/*.csv.",
         missing=_why_no_source(known, given.folder, is_complete=is_complete),
         default=best.source if best else None,
-        why=f"it has {proposals}" if proposals else "",
+        why=_describe_columns(propose_columns(_best_table(best))) if best else "",
         options=tuple(Option(value=each.source, note=each.summary) for each in known),
         check=lambda answer: _as_configured(_find(answer, given), given.folder),
     )
@@ -111,7 +110,8 @@ def _best_table(facts: SourceFacts) -> TableFacts:
 
 def _describe_columns(columns: Columns) -> str:
     roles = (("uri", columns.uri), ("text", columns.text), ("time", columns.time))
-    return ", ".join(f"{role}: {each.column}" for role, each in roles if each)
+    shown = [f"{each.column} as the {role}" for role, each in roles if each]
+    return f"it has {listed(shown)}" if shown else ""
 
 
 def _find(answer: str, given: Given) -> Source:
@@ -274,7 +274,8 @@ def _ask_column(
 
 
 def _describe_column(column: ColumnFacts) -> str:
-    return " ".join(filter(None, (column.type, f"such as {column.example}" * bool(column.example))))
+    example = f"for example {column.example}" if column.example else ""
+    return ", ".join(filter(None, (column.type, example)))
 
 
 def _hint(role: _Role, table: TableFacts) -> str:

@@ -34,7 +34,7 @@ class Dialog:
             try:
                 return question.answer(given)
             except InvalidAnswer as error:
-                raise InputError(f"{question.flag} {error}") from None
+                raise InputError(f"{question.flag}: {error}") from None
         self._show(question)
         while True:
             try:
@@ -44,7 +44,7 @@ class Dialog:
                 else:
                     return _interpret(typed, question)
             except InvalidAnswer as error:
-                self._printer.show(Line(f"  {question.label} {error}", Tone.BAD))
+                self._printer.show(Line(f"  {question.label}: {error}", Tone.BAD))
             except EOFError:
                 raise Interruption(f"{NOT_WRITTEN}: the answers ended") from None
 

@@ -18,6 +18,7 @@ from hpc.initialize.questions.question import Answerer, InvalidAnswer, Question
 from hpc.initialize.site import Site
 from hpc.run.model import Say
 from hpc.run.resources import ExecutorName
+from pipeline.text import listed
 
 _WITH_PROMPT = "llm"
 
@@ -62,7 +63,7 @@ def ask_everything(answerer: Answerer, given: Given, site: Site, say: Say) -> An
     if name is None or template is None:
         return None
     if unused := sorted(given.flags - answerer.flags):
-        say(f"not used, because nothing here needs it: {', '.join(unused)}")
+        say(f"nothing here needs {listed(unused)}, so this was not used")
     return Answers(
         name=name,
         source=source,
@@ -110,7 +111,7 @@ def _ask_name(answerer: Answerer, given: Given, kind: str) -> str | None:
         for file in files:
             if _exists(given, file):
                 raise InvalidAnswer(
-                    f"is taken: {given.folder / file} exists. Choose another name, or start again "
+                    f"{given.folder / file} exists. Choose another name, or start again "
                     "with --force, which keeps the old file under another name"
                 )
         return answer
@@ -120,7 +121,7 @@ def _ask_name(answerer: Answerer, given: Given, kind: str) -> str | None:
         text="What are the labels called? Their table is labels_NAME.",
         missing="name the labels",
         default=_free_name(given, kind) if answerer.can_ask_again else kind,
-        why="the classifier's name",
+        why="it is the classifier's name",
         check=check,
     )
     return answerer.ask(question, given.name)

@@ -12,6 +12,16 @@ class InvalidAnswer(ValueError):
     """An answer that cannot be used; the message says why, and what would do."""
 
 
+# What the words of an option do not say well.
+_LABELS = {
+    "--api-key-env": "API key variable",
+    "--api-key-file": "API key file",
+    "--base-url": "address",
+    "--mem-gb": "memory in GiB",
+    "--qos": "QOS",
+}
+
+
 def _as_it_is(answer: str) -> str:
     return answer
 
@@ -49,7 +59,7 @@ class Question:
     @property
     def label(self) -> str:
         """Return what the answer is called, such as `text column`."""
-        return self.flag.removeprefix("--").replace("-", " ")
+        return _LABELS.get(self.flag, self.flag.removeprefix("--").replace("-", " "))
 
     def answer(self, given: str) -> str:
         """Return an answer as it is used.

@@ -31,7 +31,7 @@ class Unattended:
         try:
             answer = question.answer(question.default or "" if given is None else given)
         except InvalidAnswer as error:
-            self._problems.append(f"{question.flag} {error}")
+            self._problems.append(f"{question.flag}: {error}")
             return None
         why = question.why if given is None else "given"
         self._say(f"{question.label}: {answer or 'none'}" + (f" ({why})" if why else ""))

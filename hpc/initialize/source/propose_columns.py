@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from hpc.initialize.source.facts import ColumnFacts, SourceFacts, TableFacts
-from pipeline.text import counted
+from pipeline.text import listed
 
 # A weaker proposal is shown, but is no default.
 _CONVINCING = 40
@@ -120,7 +120,7 @@ def _best(columns: Sequence[ColumnFacts], score: _Score, taken: Collection[str])
             continue
         points, reasons = score(column)
         if points > (best.score if best else 0):
-            best = Proposal(column=column.name, score=points, why="; ".join(reasons))
+            best = Proposal(column=column.name, score=points, why=f"it {listed(reasons)}")
     return best
 
 
@@ -146,16 +146,16 @@ def _score_uri(column: ColumnFacts) -> tuple[int, list[str]]:
     points = _by_name(column, _URI_NAMES)
     if not points and re.search(r"(_id|_uri|_key)$", _plain(column.name)):
         points = 45
-    reasons = [f"called {column.name}"] if points else []
+    reasons = [f"is called {column.name}"] if points else []
     if column.is_unique:
         points += 20
-        reasons.append("declared unique")
+        reasons.append("is declared unique")
     if column.example.startswith("at://"):
         points += 30
         reasons.append("holds at:// addresses")
     if column.filled:
         points += 5
-        reasons.append(_all_of(column.filled, "differ"))
+        reasons.append(_in_sampled("a different value", column.filled, column.filled))
     return points, reasons
 
 
@@ -167,19 +167,19 @@ def _score_text(column: ColumnFacts) -> tuple[int, list[str]]:
     points = _by_name(column, _TEXT_NAMES)
     if not points and re.search(r"text|content|body", _plain(column.name)):
         points = 50
-    reasons = [f"called {column.name}"] if points else []
+    reasons = [f"is called {column.name}"] if points else []
     is_prose = column.sentences * 2 > column.filled
     if is_prose:
         points += 20 + min(20, int(column.mean_length / 10))
         if not reasons and column.mean_length >= _PROSE_LENGTH:
             points += 20  # no name says so, but nothing else looks like this
-        reasons.append(f"holds sentences, {column.mean_length:.0f} characters on average")
+        reasons.append(f"holds sentences of {column.mean_length:.0f} characters on average")
     return points, reasons
 
 
 def _score_time(column: ColumnFacts) -> tuple[int, list[str]]:
     points = _by_name(column, _TIME_NAMES)
-    reasons = [f"called {column.name}"] if points else []
+    reasons = [f"is called {column.name}"] if points else []
     if not column.sampled and points:
         return points, reasons
     if not _are_times(column):
@@ -188,7 +188,7 @@ def _score_time(column: ColumnFacts) -> tuple[int, list[str]]:
         points = 50 if re.search(r"time|date|_at$|_on$", _plain(column.name)) else 45
     if _POOR_TIMES.search(column.name):
         points = min(points, 42) if "preprocess" not in column.name.lower() else points
-    reasons.append(_all_of(column.times, "are times", column.filled))
+    reasons.append(_in_sampled("a time", column.times, column.filled))
     return points, reasons
 
 
@@ -196,7 +196,10 @@ def _are_times(column: ColumnFacts) -> bool:
     return column.filled > 0 and column.times >= _SHARE_OF_TIMES * column.filled
 
 
-def _all_of(number: int, what: str, of: int | None = None) -> str:
-    if of is not None and number < of:
-        return f"{number:,} of {of:,} sampled values {what}"
-    return f"all {counted(number, 'sampled value')} {what}" if number > 1 else "its value fits"
+def _in_sampled(what: str, number: int, of: int) -> str:
+    """Return in how many of the sampled rows with a value something is the case."""
+    if of == 1:
+        return "has a value that fits"
+    return (
+        f"has {what} in {f'all {of:,}' if number == of else f'{number:,} of {of:,}'} sampled rows"
+    )

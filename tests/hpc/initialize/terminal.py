@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.waiting import PATIENCE_S
 
-_PROMPT = re.compile(rb"\n[a-z ]+(?: \[.*\])?: \Z")
+_PROMPT = re.compile(rb"\n[A-Za-z ]+(?: \[.*\])?: \Z")
 _MOST_PROMPTS = 40
 CTRL_C, CTRL_D = "\x03", "\x04"
 
