@@ -140,7 +140,7 @@ def free_port() -> int:
 def test_a_host_that_cannot_be_reached_now_is_tried_again(base_url: str) -> None:
     error = fault(base_url.format(port=free_port()))
     assert error.cause is Cause.CRASHED
-    assert str(error).endswith("(6 attempts)")
+    assert str(error).endswith("(6 tries)")
 
 
 @pytest.mark.parametrize("status", ["403 Forbidden", "407 Proxy Authentication Required"])

@@ -69,7 +69,7 @@ def test_the_service_is_at_fault_when_nothing_is_answered(name: str) -> None:
         error = failure(server)
     assert (error.cause, error.blames_post) == (Cause.CRASHED, False)
     assert str(error).startswith(f"{server.url}/ask: ")
-    assert str(error).endswith(" (6 attempts)")
+    assert str(error).endswith(" (6 tries)")
     assert len(server.seen) == 6
 
 
@@ -195,7 +195,7 @@ def test_a_timeout_is_an_attempt_and_is_named_in_the_message() -> None:
     policy = RequestPolicy(attempts=2, first_wait_s=0.001, longest_wait_s=0.001, timeout_s=0.05)
     with Scripted(lambda nth: Reply(delay_s=30)) as server:
         error = failure(server, policy=policy)
-    assert "the answer was not complete within 0.05 s (2 attempts)" in str(error)
+    assert "the answer was not complete within 0.05 s (2 tries)" in str(error)
     assert error.cause is Cause.CRASHED
 
 
@@ -231,7 +231,7 @@ def test_the_services_advice_not_to_retry_is_followed(name: str) -> None:
     with Scripted(lambda nth: final) as server:
         error = failure(server)
     assert (error.cause, len(server.seen)) == (Cause.CRASHED, 1)
-    assert str(error) == f"{server.url}/ask: HTTP {name}: {{}} (1 attempt)"
+    assert str(error) == f"{server.url}/ask: HTTP {name}: {{}} (1 try)"
 
 
 @pytest.mark.parametrize("advice", ["true", "false", "perhaps", ""])

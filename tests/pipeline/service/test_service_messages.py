@@ -93,7 +93,7 @@ def test_of_plain_http_to_a_server_with_tls(tmp_path: Path) -> None:
     [
         ("403 Forbidden", "HTTP 403: ask its operator to allow it, or name the host in NO_PROXY"),
         ("407 No", "HTTP 407: put its user and password into HTTPS_PROXY"),
-        ("502 Bad Gateway", "HTTP 502 (6 attempts)"),
+        ("502 Bad Gateway", "HTTP 502 (6 tries)"),
     ],
 )
 def test_of_a_proxy_that_opens_no_tunnel(

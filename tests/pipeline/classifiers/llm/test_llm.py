@@ -330,7 +330,7 @@ def test_an_outage_reported_with_a_200_is_the_services_fault(
             list(asker.classify(posts("p", "q")))
     shown = f"HTTP 200: {json.dumps(body)}"
     assert (raised.value.cause, raised.value.blames_post) == (Cause.CRASHED, False)
-    assert str(raised.value) == f"{server.base_url}/chat/completions: {shown} (6 attempts)"
+    assert str(raised.value) == f"{server.base_url}/chat/completions: {shown} (6 tries)"
 
 
 REFUSED = "a request that is not taken"

@@ -362,7 +362,7 @@ def test_a_server_that_never_answers_ends_the_task_as_crashed() -> None:
     with OpenAIStub(lambda *_: Reply(status=503)) as server, pytest.raises(TaskError) as raised:
         list(asker(server).classify(posts("a")))
     assert raised.value.cause is Cause.CRASHED
-    assert str(raised.value) == f"{server.base_url}/chat/completions: HTTP 503:  (6 attempts)"
+    assert str(raised.value) == f"{server.base_url}/chat/completions: HTTP 503:  (6 tries)"
 
 
 def test_a_constraint_at_which_the_server_fails_ends_the_run() -> None:

@@ -265,7 +265,7 @@ def test_a_name_that_does_not_resolve_is_a_crash_with_advice() -> None:
     assert (fault.cause, fault.blames_post, fault.stops_run) == (Cause.CRASHED, False, False)
     assert str(fault).startswith(f"https://perspective.invalid{ANALYZE}: ")
     assert "the name perspective.invalid cannot be resolved" in str(fault)
-    assert str(fault).endswith(f" (6 attempts); is the service still there? {ENDS[1:-1]}")
+    assert str(fault).endswith(f" (6 tries); is the service still there? {ENDS[1:-1]}")
 
 
 def test_a_server_that_is_down_is_a_crash_with_advice() -> None:
@@ -315,5 +315,5 @@ def test_a_connection_that_is_lost_for_one_post_blames_the_post() -> None:
     ):
         verdicts(classifier(server.url), posts("odd"))
     assert raised.value.blames_post
-    assert str(raised.value).endswith(" (6 attempts)")
+    assert str(raised.value).endswith(" (6 tries)")
     assert server.paid_by_text == {PROBE: 1}
