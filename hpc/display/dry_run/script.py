@@ -7,6 +7,9 @@ from collections.abc import Iterator, Sequence
 WIDTH = 78
 # The lines that guard `cluster.setup` are long, and the same in every script.
 _GUARD = re.compile(r"^trap 'hpc_setup_|^hpc_setup_is_over=|^\[\[ \"\$\(trap -p ")
+# The tasks must not start before the submission is recorded, or a crash between would lose them.
+_WAITS = "#SBATCH --begin="
+_WAITS_NOTE = "# (only until hpc has recorded the job id; then the tasks may start at once)"
 _GUARD_NOTE = "# (lines of hpc that end the script if a line of cluster.setup fails)"
 
 
@@ -28,6 +31,8 @@ def _lines(script: str) -> Iterator[str]:
             continue
         is_guarded = False
         yield from _continued(line)
+        if line.startswith(_WAITS):
+            yield f"  {_WAITS_NOTE}"
 
 
 def _continued(line: str) -> Iterator[str]:

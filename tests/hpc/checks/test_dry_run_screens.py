@@ -20,6 +20,7 @@ from hpc.executors.slurm.checks.sbatch_words import (
     remedy_of,
 )
 from hpc.executors.slurm.setup_lines import guard_setup
+from hpc.executors.slurm.submitit_executor import NOT_BEFORE_RELEASE
 from pipeline.model import Column, ColumnKind
 
 
@@ -45,6 +46,14 @@ def test_guards_of_setup_lines_are_one_comment() -> None:
     assert describe_script(script)[1:] == [
         "  #!/bin/bash", note, "  module load mamba", note, "  srun true",
     ]  # fmt: skip
+
+
+def test_the_year_that_a_submission_waits_at_first_is_explained() -> None:
+    begin = f"#SBATCH --begin={NOT_BEFORE_RELEASE}"
+    shown = describe_script(f"#!/bin/bash\n{begin}\nsrun true")[1:]
+    assert shown[1] == f"  {begin}"
+    assert shown[2].startswith("  # (")
+    assert shown[3:] == ["  srun true"]
 
 
 @given(words=st.lists(st.text("abc", min_size=1, max_size=30), min_size=1, max_size=40))
