@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hpc.api.call.argument_types import checked
-from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.choose_run import RunChoice, find_run
 from hpc.api.call.place import HERE, Place
 from hpc.api.call.ranges import check_least
@@ -12,7 +11,6 @@ from hpc.api.call.surroundings import library_call
 from hpc.display.attempts import AttemptLog, AttemptReport, unfinished_shards
 from hpc.display.blocks import Block, Line
 from hpc.display.html.render import to_html
-from hpc.display.screen import awaiting_answer
 from hpc.executors.factory import executor_of
 from hpc.reconcile.look import look
 from hpc.run.array_indices import format_indices
@@ -101,8 +99,7 @@ def logs(
         found = find_run(run, at=at)
         executor = executor_of(found)
         # The earlier attempts of shards that are done are looked up only if a shard is named.
-        with awaiting_answer(executor, screen_of(say)):
-            status = look(found, executor, include_done=indices is not None)
+        status = look(found, executor, include_done=indices is not None)
         groups = unfinished_shards(status) if indices is None else _one_group_each(found, indices)
     report = AttemptReport(
         status=status, executor=executor, most_lines=lines, last_only=indices is None

@@ -7,7 +7,6 @@ from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.choose_run import RunChoice, find_run
 from hpc.api.call.place import HERE, Place
 from hpc.api.call.surroundings import library_call
-from hpc.display.screen import awaiting_answer
 from hpc.executors.factory import executor_of
 from hpc.planning.handed_over.take_back import take_back
 from hpc.reconcile.look import look
@@ -62,8 +61,7 @@ def cancel(run: RunChoice = None, *, at: Place = HERE, say: Say | None = None) -
         executor = executor_of(found)
         screen = screen_of(say)
         cancellation = executor.cancel(found, screen)
-        with awaiting_answer(executor, screen):
-            now = look(found, executor)
+        now = look(found, executor)
     hidden = _hidden_jobs(now)
     return CancelResult(
         run=found,

@@ -20,7 +20,7 @@ from hpc.checks.finding import raise_errors
 from hpc.config import corrections
 from hpc.display.amendments import describe_changes
 from hpc.display.interruption import explained_submission
-from hpc.display.screen import Screen, awaiting_answer
+from hpc.display.screen import Screen
 from hpc.executors.base import Executor
 from hpc.executors.factory import executor_of
 from hpc.locks.locked_run import hold_run
@@ -146,8 +146,7 @@ def resubmit(
             dry_run=settings.dry_run,
         )
         if lock is None:
-            with awaiting_answer(executor, screen):
-                done = resubmitting.preview(corrected, executor, request, screen)
+            done = resubmitting.preview(corrected, executor, request, screen)
         else:
             done = resubmitting.resubmit(corrected, executor, request, lock, screen, screen.wait)
     return ResubmitResult(

@@ -15,7 +15,6 @@ from hpc.database.gather_outputs import is_gathered
 from hpc.display.blocks import Line
 from hpc.display.html.render import to_html
 from hpc.display.next_step import describe_next_step
-from hpc.display.screen import awaiting_answer
 from hpc.display.status_table import describe_status
 from hpc.executors.factory import executor_of
 from hpc.planning import late_posts
@@ -188,8 +187,7 @@ def status(
         found = find_run(run, at=at)
         screen, executor = screen_of(say), executor_of(found)
         report_left_out(found.folder.parent, screen)
-        with awaiting_answer(executor, screen):
-            seen = look(found, executor)
+        seen = look(found, executor)
         return describe_look(seen)
 
 

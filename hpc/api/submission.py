@@ -13,8 +13,7 @@ from hpc.api.call.surroundings import library_call
 from hpc.config import run_config
 from hpc.config.corrections import GIVEN_OVERRIDE
 from hpc.display.interruption import saying
-from hpc.display.screen import Screen, awaiting_answer
-from hpc.executors.factory import create_executor
+from hpc.display.screen import Screen
 from hpc.planning.create_run import RunDraft
 from hpc.planning.estimate import CostEstimate, estimate_cost
 from hpc.planning.handed_over.plan_only import check_plan_only, plan_run
@@ -206,8 +205,7 @@ def _request(
     texts = override_texts(overrides)
     _check_selection(selection)
     loaded = run_config.load(path, texts)
-    with awaiting_answer(create_executor(loaded.cluster), screen):
-        spec = validate(loaded, os.environ, is_preview=is_preview)
+    spec = validate(loaded, os.environ, is_preview=is_preview)
     if not spec.config.storage.trust_group:
         ownership.close_to_group()
     notes = "".join(f"{GIVEN_OVERRIDE}{text}\n" for text in texts)

@@ -17,6 +17,7 @@ from hpc.api.call.choose_run import find_run
 from hpc.api.call.place import Place
 from hpc.display.console import Printer
 from hpc.display.system_error import describe_error
+from hpc.executors.waits import waits_shown_by
 from hpc.run.exit_codes import FAILED, INTERRUPTED, WRONG
 from hpc.run.model import Run
 from hpc.runs.left_out import report_left_out as report_left_out
@@ -45,7 +46,11 @@ class Verb:
         """Do the work, print what it says, and return the exit code."""
         printer = Printer(sys.stderr if options.json else sys.stdout)
         try:
-            with ownership.private_files(), option.for_shell():
+            with (
+                ownership.private_files(),
+                option.for_shell(),
+                waits_shown_by(printer.awaiting),
+            ):
                 code, document = _interruptible(lambda: self.act(options, printer))
             if options.json:
                 # In ASCII, any terminal shows it, and no character in it can control one.

@@ -65,6 +65,7 @@ class Printer:
         self._area = Area(self._below, self._console, ascii_only=self._ascii_only)
         self._can_redraw = self.is_terminal and not self._console.is_dumb_terminal
         self._has_times = False
+        self._said_late: set[str] = set()
         self._day: date | None = None
 
     def __call__(self, message: str) -> None:
@@ -112,8 +113,12 @@ class Printer:
 
     @contextmanager
     def _saying_late(self, what: str) -> Iterator[None]:
-        line = f"{what}, for more than {format_duration(LATE_S)} so far"
-        timer = threading.Timer(LATE_S, lambda: self(line))
+        def say() -> None:
+            if what not in self._said_late:  # of ten questions, the first one is enough
+                self._said_late.add(what)
+                self(f"{what}, for more than {format_duration(LATE_S)} so far")
+
+        timer = threading.Timer(LATE_S, say)
         timer.daemon = True
         timer.start()
         try:

@@ -4,7 +4,6 @@ from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
 from hpc.display.blocks import Block
-from hpc.executors.base import Executor
 from hpc.run.run_view import RunView
 from pipeline.progress import Progress
 
@@ -44,10 +43,3 @@ class Screen(Progress, Protocol):
         Args:
             leaving: what Ctrl-C does, as a sentence.
         """
-
-
-def awaiting_answer(executor: Executor, screen: Screen) -> AbstractContextManager[object]:
-    """Show within a block that the executor is asked, if that takes long."""
-    if executor.runs_in_background:
-        return screen.awaiting(f"waiting for {executor.name.capitalize()} to answer")
-    return screen.awaiting("looking at the tasks on this machine")

@@ -20,7 +20,7 @@ from hpc.checks.request import (
     service_address,
 )
 from hpc.config import run_config
-from hpc.display.screen import Screen, awaiting_answer
+from hpc.display.screen import Screen
 from hpc.display.system_error import describe_error
 from hpc.executors.factory import create_executor
 from hpc.planning.create_run import RunDraft, draft_run
@@ -65,8 +65,7 @@ def check_run(request: CheckRequest, screen: Screen) -> tuple[Finding, ...]:
     """
     try:
         config = run_config.load(request.config, request.overrides)
-        with awaiting_answer(create_executor(config.cluster), screen):
-            spec = validate(config, os.environ, is_preview=True)
+        spec = validate(config, os.environ, is_preview=True)
     except InputError as problem:
         missing = f"name another file with {CONFIG_FILE}, or write one with hpc init"
         remedy = _INVALID if request.config.exists() else missing
@@ -83,8 +82,7 @@ def check_run(request: CheckRequest, screen: Screen) -> tuple[Finding, ...]:
         selection, draft, found = _check_posts(request, spec, screen)
         findings += found
     subject = _subject(request, spec, selection, draft)
-    with awaiting_answer(subject.executor, screen):
-        findings += check_cheaply(subject)
+    findings += check_cheaply(subject)
     findings += check_notify(spec.config.notify, storage.run_root.parent)
     findings += _check_request(request, spec, screen)
     findings += _check_node(request, subject, screen)

@@ -7,7 +7,7 @@ from hpc.checks.finding import Finding, Level, Part
 from hpc.display.dry_run.columns import describe_columns
 from hpc.display.dry_run.script import describe_script
 from hpc.display.rendered_request import describe_request
-from hpc.display.screen import Screen, awaiting_answer
+from hpc.display.screen import Screen
 from hpc.executors.base import Executor, ExecutorError
 from hpc.executors.factory import create_executor
 from hpc.planning.check_upstream import check_upstream
@@ -90,16 +90,14 @@ def preview_run(request: SubmitRequest, screen: Screen) -> RunPreview:
         spare_jobs=request.spare_jobs,
         missing_key=Level.WARNING,
     )
-    with awaiting_answer(executor, screen):
-        waves = subject.described_waves
+    waves = subject.described_waves
     for line in waves:
         screen(line)
     first_request = render_request(spec.classifier, draft.first) if draft.first else None
     script = ""
     if first := subject.first_array:
         script = subject.executor.render_script(subject.run, first)
-    with awaiting_answer(executor, screen):
-        findings = tuple(map(_for_a_plan, check_cheaply(subject)))
+    findings = tuple(map(_for_a_plan, check_cheaply(subject)))
     preview = RunPreview(
         draft=draft,
         waves=subject.waves,
@@ -125,8 +123,7 @@ def _check_upstream(request: SubmitRequest, executor: Executor, screen: Screen) 
     jobs, trouble = request.selection.after, request.spec.cluster_trouble
     try:
         if not trouble:
-            with awaiting_answer(executor, screen):
-                return check_upstream(jobs, executor, screen)
+            return check_upstream(jobs, executor, screen)
     except ExecutorError as error:
         trouble = error.brief
     if jobs and trouble:

@@ -20,7 +20,7 @@ from hpc.display.interruption import (
 )
 from hpc.display.next_step import command, describe_next_step
 from hpc.display.run_summary import show_result, show_status
-from hpc.display.screen import Screen, awaiting_answer
+from hpc.display.screen import Screen
 from hpc.executors.base import (
     CaretakerRole,
     Executor,
@@ -103,9 +103,8 @@ def submit_run(request: SubmitRequest, printer: Screen) -> SubmitResult:
     executor = create_executor(request.spec.config.cluster)
     if request.caretaker:
         executor.caretaker_jobs()  # raises InputError if this executor's runs need none
-    with awaiting_answer(executor, printer):
-        _check_resources(request, executor, printer)
-        check_upstream(request.selection.after, executor, printer)
+    _check_resources(request, executor, printer)
+    check_upstream(request.selection.after, executor, printer)
     with ExitStack() as locks:
         with saying(_NOT_SUBMITTED):
             started = _start_when_possible(request, executor, locks, printer)

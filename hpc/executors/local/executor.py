@@ -17,6 +17,7 @@ from hpc.executors.base import (
 from hpc.executors.local import stop, tasks
 from hpc.executors.local.task_record import read_records, record_path
 from hpc.executors.node_jobs import NodeJobs, SubmissionTest
+from hpc.executors.waits import awaited
 from hpc.locks import run_lock
 from hpc.run.model import Attempt, Limits, Phase, Run, Say, Submission, SubmitLimit
 from hpc.run.resources import Cluster, ExecutorName, Resources
@@ -43,8 +44,9 @@ class LocalExecutor:
         self, run: Run, submissions: Sequence[Submission], *, lock_is_ours: bool
     ) -> TaskQuery:
         """Read the tasks' records. Whoever holds the lock may have tasks alive, or pending."""
-        in_use = not lock_is_ours and run_lock.is_locked(run)
-        return TaskQuery(records=read_records(run, submissions, in_use=in_use))
+        with awaited("looking at the tasks on this machine"):
+            in_use = not lock_is_ours and run_lock.is_locked(run)
+            return TaskQuery(records=read_records(run, submissions, in_use=in_use))
 
     def has_live_jobs(self, run: Run) -> bool:
         """Return False: every task has a record."""

@@ -14,10 +14,12 @@ from collections.abc import Mapping, Sequence
 from hpc.executors.base import ExecutorError
 from hpc.executors.slurm import submit_limits
 from hpc.executors.slurm.environment import query_environment, sbatch_environment
+from hpc.executors.waits import awaited
 from pipeline.errors import InputError
 
 # How often to read what sbatch has printed so far. Between two tries it sleeps 1 s and more.
 _LOOK_S = 0.2
+_WAITING = "waiting for Slurm to answer"
 PROGRAMS = ("sbatch", "squeue", "sacct", "scontrol", "scancel", "sinfo")
 
 
@@ -74,15 +76,16 @@ def run_command(command: Sequence[str], patience_s: float) -> str:
         SlurmError: it is not here, failed, or did not answer in time.
     """
     try:
-        done = subprocess.run(
-            command,
-            env=query_environment(os.environ),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=patience_s,
-        )
+        with awaited(_WAITING):
+            done = subprocess.run(
+                command,
+                env=query_environment(os.environ),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=patience_s,
+            )
     except FileNotFoundError:
         raise _not_here(command) from None
     except subprocess.TimeoutExpired as expired:
@@ -100,6 +103,11 @@ def run_sbatch(command: Sequence[str], patience_s: float) -> str:
     Where the controller takes no more jobs, sbatch says so and tries again for two minutes. The
     tasks that have to end first take longer. The arguments and errors are those of `run_command`.
     """
+    with awaited(_WAITING):
+        return _finish_sbatch(command, patience_s)
+
+
+def _finish_sbatch(command: Sequence[str], patience_s: float) -> str:
     deadline = time.monotonic() + patience_s
     process = _start(command, sbatch_environment(os.environ))
     while True:

@@ -104,9 +104,15 @@ def test_what_takes_long_to_answer_is_one_line_where_there_is_no_terminal(
         pass
     assert stream.getvalue() == ""
     monkeypatch.setattr(console, "LATE_S", 0.0)
-    with Printer(stream).awaiting("waiting for Slurm to answer"):
+    printer = Printer(stream)
+    with printer.awaiting("waiting for Slurm to answer"):
         wait_until(stream.getvalue, "the line")
-    assert stream.getvalue() == "waiting for Slurm to answer, for more than 0 s so far\n"
+    with printer.awaiting("waiting for Slurm to answer"), printer.awaiting("waiting for this"):
+        wait_until(lambda: "this" in stream.getvalue(), "the line")
+    assert stream.getvalue() == (
+        "waiting for Slurm to answer, for more than 0 s so far\n"
+        "waiting for this, for more than 0 s so far\n"
+    )
 
 
 def test_a_terminal_shows_what_is_waited_for_and_removes_it(

@@ -1,13 +1,22 @@
 """What counts as submitted and as released, whatever sbatch, scontrol and sacct answer."""
 
 import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from hpc.executors.base import UnansweredError
 from hpc.executors.slurm.client import ReleaseRefusedError, Slurm
-from hpc.executors.slurm.commands import PROGRAMS, SlurmError, check_programs
+from hpc.executors.slurm.commands import (
+    PROGRAMS,
+    SlurmError,
+    check_programs,
+    run_command,
+    run_sbatch,
+)
+from hpc.executors.waits import waits_shown_by
 from pipeline.errors import InputError
 
 JOB = 4711
@@ -125,3 +134,33 @@ def test_a_missing_command_is_wrong_input(tmp_path: Path, monkeypatch: pytest.Mo
         check_programs()
     program(tmp_path, PROGRAMS[-1], "true")
     check_programs()
+
+
+@pytest.mark.parametrize("run", [run_command, run_sbatch])
+@pytest.mark.parametrize("script", ["echo ready", "exit 1"])
+def test_whoever_asks_slurm_the_wait_is_shown_until_the_answer(
+    path: Path, run: Callable[[Sequence[str], float], str], script: str
+) -> None:
+    program(path, "sbatch", script)
+    shown: list[str] = []
+
+    @contextmanager
+    def show(what: str) -> Iterator[None]:
+        shown.append(what)
+        try:
+            yield
+        finally:
+            shown.append("over")
+
+    def ask() -> None:
+        try:
+            run(["sbatch"], 60.0)
+        except SlurmError:
+            shown.append("refused")
+
+    with waits_shown_by(show):
+        ask()
+    refused = ["refused"] if script == "exit 1" else []
+    assert shown == ["waiting for Slurm to answer", "over", *refused]
+    ask()
+    assert shown.count("over") == 1
