@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from hpc.display.blocks import Block, Line, Table, Tone
 from pipeline.backlog.left_out import describe_left_out
 from pipeline.backlog.sources import Source
-from pipeline.database.backlog_audit import Audit, Files, Place
+from pipeline.database.backlog_audit import Audit, Files
+from pipeline.database.places.place import Place
 from pipeline.text import counted
 
 NOTES = {

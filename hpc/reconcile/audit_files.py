@@ -13,10 +13,11 @@ from hpc.run import outputs
 from hpc.run.model import Run, State
 from hpc.run.run_state import RunStatus
 from hpc.runs.unusable_runs import UnusableRun
-from pipeline.database.backlog_audit import WAITING, Files, Place
+from pipeline.database.backlog_audit import Files
 from pipeline.database.compare_outputs import Examine, ShardFile
 from pipeline.database.history import GatheredShard
 from pipeline.database.output_proofs import OutputProof
+from pipeline.database.places.place import WAITING, Place
 from pipeline.errors import DamagedError, InputError, RunError, UnreadableError
 from pipeline.model import Shard
 from pipeline.run_files import output, read_parquet, responses, sample_file

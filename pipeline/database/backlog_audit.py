@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
@@ -25,40 +24,15 @@ from pipeline.database.compare_outputs import (
     LabelRows,
     ShardFile,
     compare_outputs,
-    read_uris,
+    read_posts,
 )
+from pipeline.database.places.place import WAITING, Place
+from pipeline.database.places.place_posts import place_posts
+from pipeline.database.places.post_keys import post_key
 from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.sql import fetch_number, quoted, share_done
 
 _LABELED = "labeled"
-
-
-class Place(StrEnum):
-    """Where a post of the backlog is. A post is in the first of these that holds."""
-
-    LABELED = "labelled"
-    UNLABELABLE = "unlabelable"
-    NOT_GATHERED = "not_gathered"
-    IN_FLIGHT = "in_flight"
-    PLANNED = "planned"
-    HANDED_OVER = "handed_over"
-    FAILED = "failed"
-    BLOCKED = "blocked"
-    LOST = "lost"
-    UNREADABLE = "unreadable"
-    LATE = "late"
-    NEW = "new"
-
-
-WAITING = (
-    Place.IN_FLIGHT,
-    Place.PLANNED,
-    Place.HANDED_OVER,
-    Place.FAILED,
-    Place.BLOCKED,
-    Place.UNREADABLE,
-)
-"""The places of posts in shards that are not done."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,15 +149,16 @@ def audit(
     """
     share = partial(share_done, connection)
     with progress.step("reading the backlog", measure=share):
-        _load_backlog(connection, source)
+        backlog = _load_backlog(connection, source)
     with progress.step("reading the database", measure=share):
-        labels, recorded_runs, copied = _load_labels(connection, audited.database, audited.name)
+        loaded = _load_labels(connection, audited.database, audited.name)
+    labels = loaded.labels
     with progress.step("comparing outputs with the database", measure=share):
         compared = compare_outputs(connection, labels, files.gathered, examine)
-    claims = _judge_claims(labels, files, compared, recorded_runs)
+    claims = _judge_claims(labels, files, compared, loaded.runs)
     problems = [*files.problems, *compared.unreadable.values()]
     with progress.step("reading the files of shards that are not gathered", measure=share):
-        problems += _load_uris(connection, files, examine)
+        problems += _load_posts(connection, files, examine)
     rows = {claim: rows for claim, (rows, _) in labels.claims().items()}
     _add_doubtful(
         connection,
@@ -194,69 +169,88 @@ def audit(
         ),
     )
     with progress.step("finding where each post is", measure=share):
-        _place_posts(connection, audited.watermark)
-    counts = _counts(connection, "SELECT place, count(*) FROM placed GROUP BY 1")
+        days, with_row = place_posts(connection, audited.watermark)
     return Audit(
-        rows=fetch_number(connection, "SELECT count(*) FROM backlog"),
-        copies=fetch_number(
-            connection,
-            "SELECT count(*) - (SELECT count(*) FROM expected) FROM backlog WHERE uri <> ''",
-        ),
-        unreadable=fetch_number(
-            connection,
-            "SELECT count(*) FROM backlog WHERE uri IS NULL OR uri = '' OR moment IS NULL",
-        ),
+        rows=backlog.rows,
+        copies=backlog.named - backlog.posts,
+        unreadable=backlog.unreadable,
         future=fetch_number(
             connection, "SELECT count(*) FROM expected WHERE moment > now()::TIMESTAMP"
         ),
-        expected=fetch_number(connection, "SELECT count(*) FROM expected"),
-        places={place: counts.get(place, 0) for place in Place},
+        expected=backlog.posts,
+        places={place: sum(counts[place] for counts in days.values()) for place in Place},
         reasons=_counts(
             connection,
             "SELECT regexp_extract(reason, '^[^:]*'), count(*) FROM labeled_posts "
             "WHERE NOT labeled GROUP BY 1 ORDER BY 2 DESC, 1",
         ),
-        copied=copied,
-        duplicates=fetch_number(
-            connection, "SELECT count(*) - (SELECT count(uri) FROM labeled_posts) FROM labels"
-        ),
-        foreign=fetch_number(
-            connection,
-            "SELECT count(*) - (SELECT count(*) FROM placed WHERE has_row) FROM labeled_posts",
-        ),
+        copied=loaded.copied,
+        duplicates=loaded.rows - loaded.posts,
+        foreign=fetch_number(connection, "SELECT count(*) FROM labeled_posts") - with_row,
         unproven=claims.unproven,
         outputs_gone=claims.outputs_gone,
         not_compared=claims.not_compared,
         differing=sum(claims.differing.values()),
         edited=tuple(f"run {run}, shard {index}" for run, index in sorted(claims.differing)),
         unreadable_files=tuple(dict.fromkeys(problems)),
-        days=_days(connection),
+        days=tuple(days.items()),
     )
 
 
-def _load_backlog(connection: duckdb.DuckDBPyConnection, source: Source) -> None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Backlog:
+    """How many rows and posts a backlog has. The posts are in relation `expected`."""
+
+    rows: int
+    named: int
+    """Rows with a uri."""
+    posts: int
+    unreadable: int
+    """Rows without a uri or a timestamp."""
+
+
+def _load_backlog(connection: duckdb.DuckDBPyConnection, source: Source) -> _Backlog:
+    named = post_key("nullif(uri, '')")
     with closing(Scan(connection, source)) as scan:
         scan.read(
             lambda relation: (
-                "CREATE TABLE backlog AS SELECT uri, preprocessing_timestamp AS moment "
-                f"FROM ({with_times(relation)})"
+                f"CREATE TABLE backlog AS SELECT {named} AS post, "
+                f"preprocessing_timestamp AS moment FROM ({with_times(relation)})"
             )
         )
-    connection.execute(
-        "CREATE TABLE expected AS SELECT uri, min(moment) AS moment, "
-        "coalesce(strftime(min(moment), '%Y-%m-%d'), 'no day') AS day "
-        "FROM backlog WHERE uri <> '' GROUP BY uri"
-    )
+    rows, named, posts, readable = connection.execute(
+        "SELECT count(*), count(post), count(DISTINCT post), "
+        "count(*) FILTER (post IS NOT NULL AND moment IS NOT NULL) FROM backlog"
+    ).fetchall()[0]
+    # Grouping takes as long as reading, and most backlogs have each post once.
+    if posts == named:
+        connection.execute(
+            "CREATE VIEW expected AS SELECT post, moment FROM backlog WHERE post IS NOT NULL"
+        )
+    else:
+        connection.execute(
+            "CREATE TABLE expected AS SELECT post, min(moment) AS moment FROM backlog "
+            "WHERE post IS NOT NULL GROUP BY post"
+        )
+    return _Backlog(rows=rows, named=named, posts=posts, unreadable=rows - readable)
 
 
-def _load_labels(
-    connection: duckdb.DuckDBPyConnection, database: Path, name: str
-) -> tuple[LabelRows, frozenset[str], int]:
-    """Copy the rows of the database.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Labels:
+    """What the database has. The posts that have a row are in relation `labeled_posts`."""
 
-    Returns:
-        The rows, the ids of the runs that the database knows, and how many rows are copies.
-    """
+    labels: LabelRows
+    runs: frozenset[str]
+    """The ids of the runs that the database knows."""
+    rows: int
+    posts: int
+    """How many posts have a row."""
+    copied: int
+    """How many rows are copies."""
+
+
+def _load_labels(connection: duckdb.DuckDBPyConnection, database: Path, name: str) -> _Labels:
+    """Copy the rows of the database."""
     table, runs, copied = None, frozenset[str](), 0
     if duckdb_file.exists(database):
         duckdb_file.attach(connection, database, _LABELED)
@@ -268,11 +262,17 @@ def _load_labels(
     labels = LabelRows(connection, table)
     if duckdb_file.exists(database):
         connection.execute(f"DETACH {_LABELED}")
-    connection.execute(
-        "CREATE TABLE labeled_posts AS "
-        "SELECT uri, bool_or(labeled) AS labeled, min(reason) AS reason FROM labels GROUP BY uri"
-    )
-    return labels, runs, copied
+    count, posts = connection.execute(
+        "SELECT count(*), count(DISTINCT post) FROM labels"
+    ).fetchall()[0]
+    if posts == count:
+        connection.execute("CREATE VIEW labeled_posts AS SELECT post, labeled, reason FROM labels")
+    else:
+        connection.execute(
+            "CREATE TABLE labeled_posts AS SELECT post, bool_or(labeled) AS labeled, "
+            "min(reason) AS reason FROM labels GROUP BY post"
+        )
+    return _Labels(labels=labels, runs=runs, rows=count, posts=posts, copied=copied)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -312,17 +312,17 @@ def _judge_claims(
     return claims
 
 
-def _load_uris(connection: duckdb.DuckDBPyConnection, files: Files, examine: Examine) -> list[str]:
-    """Copy the uris of files into tables by place; return what is wrong with those that cannot."""
+def _load_posts(connection: duckdb.DuckDBPyConnection, files: Files, examine: Examine) -> list[str]:
+    """Put the posts of files into tables by place; return what is wrong with unreadable files."""
     problems = []
     connection.execute("CREATE TABLE doubtful (oldest TIMESTAMP, newest TIMESTAMP)")
     for place in (Place.NOT_GATHERED, *WAITING):
         chosen = files.not_gathered if place is Place.NOT_GATHERED else files.waiting.get(place, ())
-        for file in read_uris(connection, place, chosen):
+        for file in read_posts(connection, place, chosen):
             table, problem = examine(file)
             if table is not None:
                 connection.register("uris", table)
-                connection.execute(f"INSERT INTO {place} SELECT uri FROM uris")
+                connection.execute(f"INSERT INTO {place} SELECT {post_key()} FROM uris")
                 connection.unregister("uris")
                 continue
             problems.append(problem)
@@ -334,39 +334,6 @@ def _add_doubtful(connection: duckdb.DuckDBPyConnection, files: Iterable[ShardFi
     """Note from when to when the posts of files are that cannot be read."""
     for file in files:
         connection.execute("INSERT INTO doubtful VALUES (?, ?)", [file.oldest, file.newest])
-
-
-def _place_posts(connection: duckdb.DuckDBPyConnection, watermark: datetime | None) -> None:
-    """Create table `placed`: each expected post's day and place, and whether it has a row."""
-    # Each table costs another join over all posts, and most of them are empty.
-    tables = {place.value: place for place in (Place.NOT_GATHERED, *WAITING[:-1])}
-    tables |= {"unmatched": Place.LOST, WAITING[-1].value: WAITING[-1]}
-    conditions = [
-        f"WHEN uri IN (FROM {table}) THEN '{place}'"
-        for table, place in tables.items()
-        if fetch_number(connection, f"SELECT count(*) FROM {table}")
-    ]
-    connection.execute(
-        "CREATE TABLE placed AS SELECT day, labeled_posts.uri IS NOT NULL AS has_row, CASE "
-        f"WHEN labeled THEN '{Place.LABELED}' "
-        f"WHEN labeled IS NOT NULL THEN '{Place.UNLABELABLE}' "
-        f"{' '.join(conditions)} "
-        "WHEN EXISTS (SELECT 1 FROM doubtful WHERE moment BETWEEN oldest AND newest) "
-        f"THEN '{Place.UNREADABLE}' "
-        f"WHEN moment < $watermark::TIMESTAMP THEN '{Place.LATE}' ELSE '{Place.NEW}' END AS place "
-        "FROM expected LEFT JOIN labeled_posts USING (uri)",
-        {"watermark": watermark},
-    )
-
-
-def _days(connection: duckdb.DuckDBPyConnection) -> tuple[tuple[str, dict[Place, int]], ...]:
-    rows = connection.execute(
-        "SELECT day, place, count(*) FROM placed GROUP BY ALL ORDER BY day"
-    ).fetchall()
-    days: dict[str, dict[Place, int]] = {}
-    for day, place, count in rows:
-        days.setdefault(day, dict.fromkeys(Place, 0))[Place(place)] = count
-    return tuple(days.items())
 
 
 def _counts(connection: duckdb.DuckDBPyConnection, query: str) -> dict[str, int]:

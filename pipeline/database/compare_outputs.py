@@ -24,6 +24,7 @@ from pipeline.database.output_proofs import (
     find_unchanged,
     row_hash,
 )
+from pipeline.database.places.post_keys import post_key
 from pipeline.errors import DamagedError
 from pipeline.sql import file_list, literal, raise_lack_of_space
 
@@ -97,12 +98,13 @@ class LabelRows:
         self._types = _types(connection, table) if table else {}
         if table:
             connection.execute(
-                "CREATE TABLE labels AS SELECT uri, was_successfully_labeled AS labeled, reason, "
+                f"CREATE TABLE labels AS SELECT {post_key()} AS post, "
+                "was_successfully_labeled AS labeled, reason, "
                 f"run_id, shard_index, {row_hash(self._types)} AS row_hash FROM {table}"
             )
         else:
             connection.execute(
-                "CREATE TABLE labels (uri VARCHAR, labeled BOOLEAN, reason VARCHAR, "
+                "CREATE TABLE labels (post UHUGEINT, labeled BOOLEAN, reason VARCHAR, "
                 "run_id VARCHAR, shard_index INTEGER, row_hash UBIGINT)"
             )
 
@@ -129,7 +131,7 @@ def compare_outputs(
 ) -> Compared:
     """Compare gathered outputs with the rows that claim them.
 
-    The uris of the outputs that are not equal to their rows go into table `unmatched`.
+    The posts of the outputs that are not equal to their rows go into table `unmatched`.
 
     Args:
         connection: the staging database, which holds `labels`.
@@ -147,9 +149,9 @@ def compare_outputs(
         )
         if sums is None or sums != claims.get(output.claim)
     ]
-    # A later run may have replaced all rows of an output. Then only its uris matter.
+    # A later run may have replaced all rows of an output. Then only its posts matter.
     unclaimed = [output for output in left if output.claim not in claims]
-    unread = read_uris(connection, "unmatched", unclaimed)
+    unread = read_posts(connection, "unmatched", unclaimed)
     claimed = [output for output in left if output.claim in claims]
     for batch in _batches([*claimed, *unread], FILES_PER_QUERY, ROWS_IN_MEMORY):
         _compare_rows(connection, labels, batch, examine, compared)
@@ -255,7 +257,7 @@ def _compare_rows(
     """Compare some outputs row by row."""
     connection.execute(
         "CREATE OR REPLACE TABLE output_rows "
-        "(uri VARCHAR, run_id VARCHAR, shard_index INTEGER, row_hash UBIGINT)"
+        "(post UHUGEINT, run_id VARCHAR, shard_index INTEGER, row_hash UBIGINT)"
     )
     for output in outputs:
         table, problem = examine(output)
@@ -266,15 +268,15 @@ def _compare_rows(
         row_hash = labels.row_hash(_types(connection, "output_table"))
         try:
             connection.execute(
-                f"INSERT INTO output_rows SELECT uri, {literal(output.run_id)}, {output.index}, "
-                f"{row_hash} FROM output_table"
+                f"INSERT INTO output_rows SELECT {post_key()}, {literal(output.run_id)}, "
+                f"{output.index}, {row_hash} FROM output_table"
             )
         except duckdb.Error as error:
             raise_lack_of_space(error, "the audit")
             compared.unreadable[output.claim] = f"{output.path}: {error}"
         finally:
             connection.unregister("output_table")
-    connection.execute("INSERT INTO unmatched SELECT uri FROM output_rows")
+    connection.execute("INSERT INTO unmatched SELECT post FROM output_rows")
     connection.execute(
         "CREATE OR REPLACE TABLE compared_claims AS SELECT DISTINCT run_id, shard_index "
         "FROM output_rows"
@@ -282,7 +284,7 @@ def _compare_rows(
     differing = connection.execute(
         "SELECT l.run_id, l.shard_index, count(*) FROM labels AS l "
         "SEMI JOIN compared_claims USING (run_id, shard_index) "
-        "LEFT JOIN output_rows AS o USING (uri, run_id, shard_index) "
+        "LEFT JOIN output_rows AS o USING (post, run_id, shard_index) "
         "WHERE l.row_hash IS DISTINCT FROM o.row_hash GROUP BY ALL"
     ).fetchall()
     compared.differing.update({(run_id, index): count for run_id, index, count in differing})
@@ -308,15 +310,15 @@ def _batches(
         yield batch
 
 
-def read_uris(
+def read_posts(
     connection: duckdb.DuckDBPyConnection, table: str, files: Sequence[ShardFile]
 ) -> list[ShardFile]:
-    """Copy the uris of some files into a new table, and return the files that cannot be read."""
-    connection.execute(f"CREATE TABLE {table} (uri VARCHAR)")
+    """Put the posts of some files into a new table, and return the files that cannot be read."""
+    connection.execute(f"CREATE TABLE {table} (post UHUGEINT)")
 
     def insert(batch: Sequence[ShardFile]) -> None:
         with _readable(batch) as (relation, _):
-            connection.execute(f"INSERT INTO {table} SELECT uri FROM {relation}")
+            connection.execute(f"INSERT INTO {table} SELECT {post_key()} FROM {relation}")
 
     return [
         file

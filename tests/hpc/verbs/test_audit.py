@@ -13,7 +13,7 @@ import pytest
 from hpc.display.backlog_audit import NOTES, TONES
 from hpc.reconcile.audit_files import PLACE
 from hpc.run.model import State
-from pipeline.database.backlog_audit import Place
+from pipeline.database.places.place import Place
 from pipeline.model import Answer
 from pipeline.run_files.manifest import output_path, shard_path
 from tests.hpc.cli_bench import outcome

@@ -1,0 +1,1 @@
+"""Where each post of a backlog is."""
