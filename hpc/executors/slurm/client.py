@@ -8,9 +8,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from hpc.executors.base import SubmitLimitError, UnansweredError
-from hpc.executors.slurm import parse, submit_limits
+from hpc.executors.slurm import parse
 from hpc.executors.slurm.commands import SlurmError, run_command, run_sbatch
-from hpc.executors.slurm.partitions import SINFO_FORMAT, Partition, parse_partitions
+from hpc.executors.slurm.controller_settings import ControllerSettings, parse_controller_settings
+from hpc.executors.slurm.limits import submit_limits
+from hpc.executors.slurm.limits.partitions import SINFO_FORMAT, Partition, parse_partitions
 from hpc.run.array_indices import TaskId
 from hpc.run.model import Phase, TaskRecord
 from pipeline.errors import RunError
@@ -75,12 +77,10 @@ class Slurm:
 
     def array_size(self) -> int:
         """Return MaxArraySize: array indices go from 0 to one less."""
-        match = re.search(
-            r"^MaxArraySize\s*=\s*(\d+)", self._run("scontrol", "show", "config"), re.MULTILINE
-        )
-        if not match or int(match[1]) < 2:
+        size = self._controller_settings().max_array_size
+        if not size or size < 2:
             raise RunError("this Slurm takes no job arrays (scontrol show config: MaxArraySize)")
-        return int(match[1])
+        return size
 
     def submit(self, script: Path, job_name: str) -> int:
         """Submit a script and return its job id.
@@ -135,13 +135,9 @@ class Slurm:
 
         SlurmUser, root, operators and administrators see all (slurm.conf(5), PrivateData).
         """
-        shown = self._run("scontrol", "show", "config")
-        private = re.search(r"^PrivateData\s*=\s*(\S+)", shown, re.MULTILINE)
-        if not private or not {"jobs", "all"} & set(private[1].lower().split(",")):
-            return False
+        settings = self._controller_settings()
         uid = os.getuid()
-        administrator = re.search(r"^SlurmUser\s*=\s*.*\((\d+)\)", shown, re.MULTILINE)
-        if uid == 0 or (administrator and int(administrator[1]) == uid):
+        if not settings.keeps_jobs_private or uid in (0, settings.slurm_user_id):
             return False
         return not self._is_operator(user_name(uid))
 
@@ -369,9 +365,10 @@ class Slurm:
 
     def local_name(self) -> str:
         """Return the name of this machine's cluster; of the chosen one, if there is one."""
-        shown = self._run("scontrol", "show", "config")
-        name = re.search(r"^ClusterName\s*=\s*(\S+)", shown, re.MULTILINE)
-        return name[1] if name else ""
+        return self._controller_settings().cluster_name
+
+    def _controller_settings(self) -> ControllerSettings:
+        return parse_controller_settings(self._run("scontrol", "show", "config"))
 
     def _find_submitted(self, job_name: str, failure: SlurmError) -> int:
         """Return the id of a job that was submitted without an answer; nothing of it has started.

@@ -12,8 +12,8 @@ import time
 from collections.abc import Mapping, Sequence
 
 from hpc.executors.base import ExecutorError
-from hpc.executors.slurm import submit_limits
 from hpc.executors.slurm.environment import query_environment, sbatch_environment
+from hpc.executors.slurm.limits import submit_limits
 from hpc.executors.waits import awaited
 from pipeline.errors import InputError
 

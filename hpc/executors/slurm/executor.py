@@ -22,9 +22,9 @@ from hpc.executors.slurm.checks.node_jobs import SlurmNodeJobs
 from hpc.executors.slurm.checks.try_submission import try_submission
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.commands import SlurmError, check_programs
-from hpc.executors.slurm.partitions import check_resources, limits_of
+from hpc.executors.slurm.limits.partitions import check_resources, limits_of
+from hpc.executors.slurm.limits.read_submit_limits import read_submit_limits
 from hpc.executors.slurm.query import query_tasks
-from hpc.executors.slurm.read_submit_limits import read_submit_limits
 from hpc.executors.slurm.unrecorded import find_unrecorded
 from hpc.executors.slurm.upstream import check_upstream
 from hpc.run.model import Attempt, Limits, Phase, Records, Run, Say, Submission, SubmitLimit

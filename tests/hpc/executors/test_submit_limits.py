@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from hpc.executors.slurm.submit_limits import (
+from hpc.executors.slurm.controller_settings import parse_config
+from hpc.executors.slurm.limits.submit_limits import (
     Association,
     Owner,
     Qos,
@@ -16,7 +17,6 @@ from hpc.executors.slurm.submit_limits import (
     is_submit_limit,
     limits_in_force,
     may_be_submit_limit,
-    parse_config,
     parse_default_qos,
     parse_partition_qos,
     parse_qos,

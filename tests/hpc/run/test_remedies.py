@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpc.display.submissions import describe_retries
-from hpc.executors.slurm.partitions import limits_of, parse_partitions
+from hpc.executors.slurm.limits.partitions import limits_of, parse_partitions
 from hpc.run.causes import REMEDY, Remedy, why_ended
 from hpc.run.model import (
     ArrayPlan,

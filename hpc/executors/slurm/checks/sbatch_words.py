@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from hpc.executors.slurm.commands import SlurmError
-from hpc.executors.slurm.submit_limits import is_submit_limit, may_be_submit_limit
+from hpc.executors.slurm.limits.submit_limits import is_submit_limit, may_be_submit_limit
 from pipeline.text import did_you_mean
 
 _PREFIX = re.compile(

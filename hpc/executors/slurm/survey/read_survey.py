@@ -5,7 +5,7 @@ import re
 
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.commands import SlurmError
-from hpc.executors.slurm.submit_limits import parse_config
+from hpc.executors.slurm.controller_settings import parse_config
 from hpc.executors.slurm.survey.facts import (
     ASSOCIATIONS_FORMAT,
     NODES_FORMAT,

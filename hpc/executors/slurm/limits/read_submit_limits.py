@@ -3,10 +3,11 @@
 import os
 from collections.abc import Callable
 
-from hpc.executors.slurm import submit_limits
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.commands import SlurmError
-from hpc.executors.slurm.submit_limits import Association, Owner, Qos
+from hpc.executors.slurm.controller_settings import parse_config
+from hpc.executors.slurm.limits import submit_limits
+from hpc.executors.slurm.limits.submit_limits import Association, Owner, Qos
 from hpc.run.model import SubmitLimit
 from hpc.run.resources import Cluster
 from pipeline.ownership import user_name
@@ -21,7 +22,7 @@ def read_submit_limits(slurm: Slurm, cluster: Cluster) -> tuple[SubmitLimit, ...
     What Slurm does not show is left out: a site may keep it from its users, or have no accounting.
     sbatch then refuses what is too much.
     """
-    config = submit_limits.parse_config(_ask(lambda: slurm.show("config")))
+    config = parse_config(_ask(lambda: slurm.show("config")))
     limits = _count_limits(slurm, cluster, int(config.get("MaxJobCount", "0")))
     if {"limits", "safe"} & set(config.get("AccountingStorageEnforce", "").split(",")):
         limits += _accounting_limits(slurm, cluster, config.get("ClusterName", ""))

@@ -153,12 +153,6 @@ def _with_parents(own: Association, associations: tuple[Association, ...]) -> It
         above = accounts.get(above.parent)
 
 
-def parse_config(printed: str) -> dict[str, str]:
-    """Return the values of `scontrol show config` by their names."""
-    pairs = (line.partition("=") for line in printed.splitlines())
-    return {name.strip(): value.strip() for name, is_pair, value in pairs if is_pair}
-
-
 def count_jobs(printed: str, uid: int) -> QueuedJobs:
     """Count the tasks in `squeue -h -a -t all -o COUNT_FORMAT`."""
     everybody = own = 0
