@@ -175,7 +175,7 @@ class AttemptReport:
         else:
             if attempt.unread_words:
                 yield f"  last words: {one_line(attempt.unread_words.problem)}"
-            yield from self._end_of_log(log)
+            yield from self._end_of_log(attempt, log)
         # Where the task failed because of its server, the server's last lines are in its words.
         if server_log := server_log_of(run, index, attempt):
             yield f"  its server's log: {server_log.path}"
@@ -184,10 +184,14 @@ class AttemptReport:
         run = self.status.run
         return log_of(run, index, attempt, self.executor.log_file(run, index, attempt))
 
-    def _end_of_log(self, log: TaskLog | None) -> Iterator[str]:
+    def _end_of_log(self, attempt: Attempt, log: TaskLog | None) -> Iterator[str]:
         tail = log.last_lines(self.most_lines) if log else None
-        if tail is None:
-            yield f"  no log to read: {log.path if log else 'its job is not known'}"
+        if tail is None and attempt.never_started:
+            yield "  no log: the task never started"
+        elif tail is None and attempt.phase is Phase.WAITING:
+            yield "  no log yet: the task has not started"
+        elif tail is None:
+            yield f"  no log to read: {log.path if log else 'the job of this attempt is not known'}"
         elif not tail:
             yield f"  its log is empty: {log.path if log else ''}"
         else:
@@ -202,7 +206,7 @@ def _heading(attempt: Attempt, now: datetime) -> str:
     parts.append(f"submitted {attempt.submitted_at:%Y-%m-%d %H:%M:%S} UTC")
     if record and record.phase is Phase.ACTIVE and record.started_at:
         parts.append(f"running for {format_duration((now - record.started_at).total_seconds())}")
-    elif record and record.elapsed_s is not None and record.started_at:
+    elif record and record.elapsed_s is not None and not attempt.never_started:
         parts.append(f"ran {format_duration(record.elapsed_s)}")
     return ", ".join(parts)
 

@@ -79,7 +79,8 @@ def local_time(status: RunStatus) -> datetime:
 def describe_activity(status: RunStatus) -> list[Block]:
     """Return the quota in use, and the errors by kind."""
     use = quota_use(status)
-    lines = [f"quota in use: {describe_quota(use)}"] if use else []
+    quota = describe_quota(use) if use else ""
+    lines = [f"quota in use: {quota}"] if quota else []
     return [Line(line) for line in (*lines, *describe_errors(count_errors(status)))]
 
 

@@ -347,6 +347,19 @@ class Attempt:
         return Phase.ENDED if self.words else Phase.UNKNOWN
 
     @property
+    def never_started(self) -> bool:
+        """Tell whether the attempt ended before its task ran, as if canceled while it was pending.
+
+        Slurm gives such a task no node. A short one on this machine may have run for 0 s.
+        """
+        record = self.record
+        if record is None or record.phase is not Phase.ENDED or self.words or self.rows:
+            return False
+        if self.task is None:
+            return record.started_at is None
+        return record.node is None and not record.elapsed_s
+
+    @property
     def last_change(self) -> datetime:
         """Return when the attempt is last known to have changed (UTC)."""
         if self.early_end and self.early_end.newest:

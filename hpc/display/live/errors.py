@@ -31,22 +31,28 @@ class ErrorCounts:
     """Posts with a reason instead of labels."""
     tasks: Mapping[Cause, int]
     """Attempts at shards that are not done, which ended without an output."""
+    never_started: int = 0
+    """How many of these ended before their task ran, as if canceled while pending."""
 
 
 def count_errors(status: RunStatus) -> ErrorCounts:
     """Return what went wrong in a run so far."""
     requests: Counter[str] = Counter()
     tasks: Counter[Cause] = Counter()
+    never_started = 0
     for shard, judgement in zip(status.observation.shards, status.judgements, strict=True):
         if shard.output.verified:
             continue
         if beat := own_heartbeat(shard):
             requests.update(beat.faults)
-        tasks.update(cause_of(attempt) for attempt in _ended(shard, judgement))
+        ended = _ended(shard, judgement)
+        tasks.update(cause_of(attempt) for attempt in ended)
+        never_started += sum(attempt.never_started for attempt in ended)
     return ErrorCounts(
         requests=dict(requests.most_common()),
         posts=dict(status.labels.unlabelable),
         tasks=dict(tasks.most_common()),
+        never_started=never_started,
     )
 
 
@@ -72,7 +78,8 @@ def describe_errors(errors: ErrorCounts) -> list[str]:
         lines.append(f"requests without an answer: {', '.join(kinds)}")
     if errors.tasks:
         causes = (f"{count:,} {cause}" for cause, count in errors.tasks.items())
-        lines.append(f"tasks that ended without an output: {', '.join(causes)}")
+        rest = f" ({errors.never_started:,} never started)" if errors.never_started else ""
+        lines.append(f"tasks that ended without an output: {', '.join(causes)}{rest}")
     return lines
 
 

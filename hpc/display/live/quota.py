@@ -92,9 +92,9 @@ def _killed_lately(status: RunStatus) -> int:
 
 
 def describe_quota(use: QuotaUse) -> str:
-    """Return one line, such as `2,952 of 3,000 requests a minute (98 %)`."""
+    """Return one line, such as `2,952 of 3,000 requests a minute (98 %)`; '' without a quota."""
     if use.quota_per_minute is None:
-        return f"{counted(use.requests_per_minute, 'request')} a minute"
+        return ""
     share = use.requests_per_minute * 100 // max(1, use.quota_per_minute)
     line = f"{use.requests_per_minute:,} of {use.quota_per_minute:,} requests a minute ({share} %)"
     if use.other_tasks:

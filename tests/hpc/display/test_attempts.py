@@ -27,7 +27,7 @@ def test_every_attempt_shows_slurms_state_the_last_words_and_the_log(tmp_path: P
     cluster = {**run_builders.LOCAL_CLUSTER, "executor": "slurm"}
     folder, _ = run_builders.make_run(tmp_path, run_builders.posts(2), cluster=cluster)
     run = run_folder.load(folder)
-    logs = [manifest.log_path(folder, number) for number in (1, 2, 3)]
+    logs = [manifest.log_path(folder, number) for number in (1, 2, 3, 4)]
     for log in logs:
         log.mkdir(parents=True)
     killed_log = logs[1] / "4002_0_0_log.out"
@@ -49,12 +49,17 @@ def test_every_attempt_shows_slurms_state_the_last_words_and_the_log(tmp_path: P
         elapsed_s=2.0, max_rss_mb=3.0,
     )  # fmt: skip
     waiting = TaskRecord(phase=Phase.WAITING, slurm_state="PENDING", reason="JobArrayTaskLimit")
+    canceled = TaskRecord(
+        phase=Phase.ENDED, slurm_state="CANCELLED", exit_code="0:0", started_at=STARTED,
+        elapsed_s=0,
+    )  # fmt: skip
     made = [
         Attempt(
             number=number, array_job_id=4000 + number, array_task_index=0, submitted_at=NOW,
             record=record, words=spoken,
         )
-        for number, record, spoken in ((1, ended, words), (2, killed, None), (3, waiting, None))
+        for number, record, spoken in ((1, ended, words), (2, killed, None), (3, waiting, None),
+                                      (4, canceled, None))
     ]  # fmt: skip
     shard = ShardFacts(index=0, posts=2, output=Verdict(), rows=0, attempts=tuple(made))
     status = RunStatus(
@@ -84,5 +89,9 @@ def test_every_attempt_shows_slurms_state_the_last_words_and_the_log(tmp_path: P
         "",
         "attempt 3: task 4003_0, submitted 2026-11-24 12:00:00 UTC",
         "  Slurm: PENDING, reason JobArrayTaskLimit",
-        f"  no log to read: {logs[2]}/4003_0_0_log.out",
+        "  no log yet: the task has not started",
+        "",
+        "attempt 4: task 4004_0, submitted 2026-11-24 12:00:00 UTC",
+        "  Slurm: CANCELLED, exit code 0:0",
+        "  no log: the task never started",
     ]

@@ -13,7 +13,7 @@ from hpc.display.live.quota import QuotaUse, describe_quota, quota_use
 from hpc.display.live.remaining import describe_to_go
 from hpc.display.live.stacked_bar import divide
 from hpc.display.live.tasks import Urgency, most_urgent_first, running_tasks
-from hpc.display.status_table import document
+from hpc.display.status_table import describe_activity, document
 from hpc.run.model import Attempt, Judgement, Phase, Run, ShardFacts, State, TaskRecord
 from pipeline.errors import Cause
 from pipeline.run_files.last_words import LastWords
@@ -103,6 +103,22 @@ def test_errors_are_counted_by_kind(run: Run) -> None:
     ]
 
 
+def test_a_task_that_was_canceled_while_pending_never_started(run: Run) -> None:
+    record = TaskRecord(phase=Phase.ENDED, slurm_state="CANCELLED", cause=Cause.CANCELLED)
+    attempt = Attempt(number=1, array_job_id=1, array_task_index=0, submitted_at=NOW, record=record)
+    ran = replace(attempt, record=replace(record, node="n1", elapsed_s=5))
+    shards = [
+        (
+            ShardFacts(index=index, posts=250, output=Verdict(), attempts=(each,)),
+            Judgement(index=index, state=State.BLOCKED, rule=8, cause=Cause.CANCELLED),
+        )
+        for index, each in enumerate((ran, attempt, attempt))
+    ]
+    assert describe_errors(count_errors(status_of(run, shards))) == [
+        "tasks that ended without an output: 3 cancelled (2 never started)"
+    ]
+
+
 def test_every_fault_has_its_words() -> None:
     assert set(FAULT_WORDS) == set(RequestFault)
 
@@ -164,10 +180,13 @@ def test_killed_tasks_of_the_run_are_not_tasks_of_other_runs(run: Run) -> None:
     assert use.other_tasks == 1
 
 
-def test_without_a_quota_only_the_requests_are_shown(tmp_path: Path) -> None:
+def test_without_a_quota_no_quota_is_in_use(tmp_path: Path) -> None:
     run = make_run(tmp_path, 1)
-    use = quota_use(status_of(run, [running(0, heartbeat(requests_last_minute=1))]))
-    assert use and describe_quota(use) == "1 request a minute"
+    status = status_of(run, [running(0, heartbeat(requests_last_minute=0))])
+    assert describe_activity(status) == []
+    assert document(status)["quota"] == {
+        "requests_per_minute": 0, "quota_per_minute": None, "other_tasks": None,
+    }  # fmt: skip
     assert quota_use(status_of(run, [running(0, heartbeat())])) is None
 
 
