@@ -36,6 +36,9 @@ class Table:
     indent: int = 2
     is_compact: bool = False
     """Whether each row is a single line, cut off at the edge of the screen."""
+    spare: tuple[int, ...] = ()
+    """Columns that a narrow screen leaves out, in this order, so that the last column stays whole.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from pipeline.backlog.sources import Source
 from pipeline.database import duckdb_file, label_tables
 from pipeline.database.compare_outputs import Examine, ShardFile, find_uri
 from pipeline.errors import InputError, RunError
+from pipeline.model import UNSENT
 from pipeline.sql import literal, quoted
 from pipeline.terminal import one_line
 
@@ -94,17 +95,24 @@ def _find_row(config: Config, uri: str) -> tuple[bool, str]:
         if not label_tables.count(labels, config.name):
             return False, f"table {table} has no rows yet"
         rows = labels.execute(
-            "SELECT was_successfully_labeled, reason, label_timestamp, run_id, shard_index, "
-            f"attempt, model FROM {quoted(table)} WHERE uri = ?",
+            "SELECT was_successfully_labeled, reason, copied_from, label_timestamp, model, run_id, "
+            f"shard_index, attempt FROM {label_tables.with_copied_from(labels, quoted(table))} "
+            "WHERE uri = ?",
             [uri],
         ).fetchall()
     if not rows:
         return False, f"table {table} has no row for it"
-    labeled, reason, labeled_at, run_id, shard, attempt, model = rows[0]
-    what = "a label" if labeled else f"no label, because of {reason},"
+    labeled, reason, origin, labeled_at, model, run_id, shard, attempt = rows[0]
+    what = "a label" if labeled else f"no label, because of {reason}"
+    # The column `model` names what labels the run, which was not asked about every post of it.
+    if reason in UNSENT:
+        how = f"it was never sent; its row is from {labeled_at:%Y-%m-%d %H:%M:%S} UTC"
+    elif origin is not None:
+        how = f"copied from {one_line(origin)}, which has the same text"
+    else:
+        how = f"given by {model} at {labeled_at:%Y-%m-%d %H:%M:%S} UTC"
     return True, (
-        f"table {table} has {what} from {labeled_at:%Y-%m-%d %H:%M:%S} UTC by {model} "
-        f"(run {run_id}, shard {shard}, attempt {attempt})"
+        f"table {table} has {what}: {how} (run {run_id}, shard {shard}, attempt {attempt})"
     )
 
 

@@ -9,6 +9,9 @@ from hpc.overview.run_row import Kind, RunRow
 from hpc.run.run_state import RunState
 from pipeline.text import counted, format_bytes, format_duration
 
+# A run's id is there to be copied. It begins with its time and contains the name.
+_SPARE = (5, 4, 0, 3, 2, 1)
+
 
 def describe_rows(rows: Sequence[RunRow], now: datetime) -> list[Block]:
     """Return a table with a row for each run, the newest last, and a line for each note."""
@@ -18,6 +21,7 @@ def describe_rows(rows: Sequence[RunRow], now: datetime) -> list[Block]:
         right_aligned=frozenset({2, 3, 4, 5}),
         tones=tuple(map(_tone, rows)),
         indent=0,
+        spare=_SPARE,
     )
     notes = dict.fromkeys(row.note for row in rows if row.note)
     return [table, *(Line(note, Tone.PENDING) for note in notes)]

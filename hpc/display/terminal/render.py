@@ -8,6 +8,7 @@ import io
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TextIO
 
 from rich.console import Console, ConsoleDimensions, Group, RenderableType
@@ -23,6 +24,8 @@ from pipeline.text import counted
 # Text that is not for a terminal is not wrapped: programs such as grep read whole lines.
 UNWRAPPED = 100_000
 BAR_WIDTH, LONGEST_BAR = 40, 100
+_GAP = 2
+"""Blanks between the columns of a table."""
 STYLES = {
     Tone.PLAIN: "",
     Tone.GOOD: "green",
@@ -169,7 +172,9 @@ def _render(block: Block, width: int) -> RenderableType:
     if isinstance(block, StackedBar):
         bar = _bar(block.parts, min(LONGEST_BAR, width - 4))
         return Padding(Group(bar, _legend(block)), (0, 0, 0, 2))
-    return _compact_table(block, width) if block.is_compact else _table(block)
+    if block.is_compact:
+        return _compact_table(block, width)
+    return _table(_without_spare(block, width) if block.spare else block, width)
 
 
 def _compact_table(block: Table, width: int) -> RenderableType:
@@ -212,16 +217,36 @@ def _legend(bar: StackedBar) -> Text:
     return legend
 
 
-def _table(block: Table) -> RenderableType:
+def _without_spare(block: Table, width: int) -> Table:
+    """Return a table without as many of its spare columns as it takes to fit a screen."""
+    rows = [block.header, *block.rows] if block.header else [*block.rows]
+    widths = [max(_cell(cell).cell_len for cell in column) for column in zip(*rows, strict=True)]
+    kept = [*range(len(widths))]
+    for number in block.spare:
+        if block.indent + sum(widths[each] for each in kept) + _GAP * (len(kept) - 1) <= width:
+            break
+        kept.remove(number)
+    return replace(
+        block,
+        header=tuple(block.header[number] for number in kept) if block.header else (),
+        rows=tuple(tuple(row[number] for number in kept) for row in block.rows),
+        right_aligned=frozenset(
+            place for place, number in enumerate(kept) if number in block.right_aligned
+        ),
+    )
+
+
+def _table(block: Table, width: int) -> RenderableType:
     table = RichTable(
         box=None,
         show_header=bool(block.header),
         pad_edge=False,
-        padding=(0, 2, 0, 0),
+        padding=(0, _GAP, 0, 0),
         collapse_padding=True,
         header_style="bold",
     )
     columns = len(block.rows[0]) if block.rows else len(block.header)
+    longest = max((_cell(row[-1]).cell_len for row in block.rows), default=0)
     for number in range(columns):
         is_last = number == columns - 1
         table.add_column(
@@ -229,6 +254,7 @@ def _table(block: Table) -> RenderableType:
             justify="right" if number in block.right_aligned else "left",
             no_wrap=not is_last,
             overflow="fold" if is_last else "ellipsis",
+            min_width=min(longest, width - block.indent) if is_last and block.spare else None,
         )
     for number, row in enumerate(block.rows):
         tone = block.tones[number] if block.tones else Tone.PLAIN

@@ -1,6 +1,7 @@
 """Reports have colors, a bar and a live view on a terminal, and are plain text elsewhere."""
 
 import io
+import re
 
 import pytest
 
@@ -90,6 +91,30 @@ def test_no_color_is_honored(terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 def test_a_terminal_wraps_lines_between_words(terminal: Terminal) -> None:
     Printer(terminal).show(Line("word " * 20))
     assert {len(line.rstrip()) % 5 for line in terminal.getvalue().splitlines()} == {4}
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown"),
+    [
+        (37, ["name  state     size  run", "test  complete  1 kB  20240601T120000"]),
+        (36, ["name  state     run", "test  complete  20240601T120000"]),
+        (28, ["state     run", "complete  20240601T120000"]),
+    ],
+)
+def test_a_narrow_terminal_leaves_out_spare_columns_and_never_breaks_an_id(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, columns: int, shown: list[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("NO_COLOR", "1")
+    table = Table(
+        header=("name", "state", "size", "run"),
+        rows=(("test", "complete", "1 kB", "20240601T120000"),),
+        indent=0,
+        spare=(2, 0),
+    )
+    Printer(terminal).show(table)
+    plain = re.sub(r"\x1b\[[\d;]*m", "", terminal.getvalue())
+    assert [line.rstrip() for line in plain.splitlines()] == shown
 
 
 def test_every_tone_has_a_style() -> None:

@@ -211,6 +211,16 @@ def test_the_description_of_a_post_names_run_shard_attempt_and_reason(
     assert run not in "".join(stranger)
 
 
+def test_the_description_of_a_post_that_was_never_sent_names_nobody_who_answered(
+    unlabeled: GrowingBacklog,
+) -> None:
+    unlabeled.bench.config(posts=1, backlog={"min_text_length": 1_000})
+    assert unlabeled.bench.submit().returncode == 1
+    audit = ("audit", "--config", unlabeled.bench.path)
+    _, row, *_ = unlabeled.bench.document(*audit, "--post", run_builders.uri(0))["story"]
+    assert "text_too_short: it was never sent" in row, row
+
+
 def test_keys_can_be_overridden_as_for_submit(unlabeled: GrowingBacklog) -> None:
     """Without --set, a run that was submitted with it could not be audited."""
     arguments = ("--config", unlabeled.bench.path, "--set", "name=other")

@@ -73,3 +73,5 @@ def test_the_posts_of_a_text_are_labeled_again_together(
     assert labels[uri(1)] == labels[uri(4)] == ("positive", uri(3))
     assert labels[uri(3)] == ("positive", None)
     assert growing.query("SELECT count(*) FROM superseded_test") == [(5,)]
+    audit = ("audit", "--config", growing.bench.path, "--post", uri(4))
+    assert f"copied from {uri(3)}" in growing.bench.document(*audit)["story"][1]
