@@ -245,7 +245,7 @@ def _judge_service(report: NodeReport, expected: Expected) -> list[Finding]:
 
 
 def _shorten(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"{value:z.3g}" if isinstance(value, float) else str(value)
 
 
 def _last_line(outcome: NodeOutcome) -> str:

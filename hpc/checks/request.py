@@ -134,7 +134,7 @@ def _labels(answer: Answer) -> str:
 
 
 def _shorten(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else one_line(str(value), _SHOWN)
+    return f"{value:z.3g}" if isinstance(value, float) else one_line(str(value), _SHOWN)
 
 
 def _remedy(where: str) -> str:

@@ -13,7 +13,7 @@ def describe_agreement(agreement: Sequence[CoderAgreement]) -> list[str]:
     """Return a line for each label about which coders may disagree."""
     lines = []
     for each in agreement:
-        alpha = "not defined" if each.alpha is None else f"{each.alpha:.3f}"
+        alpha = "not defined" if each.alpha is None else f"{each.alpha:z.3f}"
         why = f" ({each.why})" if each.why else ""
         lines.append(
             f"{each.label}: Krippendorff's alpha ({each.level}) {alpha}{why}; "

@@ -98,7 +98,7 @@ def _describe_column(labels: duckdb.DuckDBPyConnection, table: str, column: str,
         ).fetchall()[0]
         if mean is None:
             return f"{column}: no values"
-        return f"{column}: from {low:.3f} to {high:.3f}, mean {mean:.3f}"
+        return f"{column}: from {low:z.3f} to {high:z.3f}, mean {mean:z.3f}"
     rows = labels.execute(
         f"SELECT {name}, count(*) {where} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {SHOWN_VALUES + 1}"
     ).fetchall()
@@ -142,4 +142,4 @@ def _sample(labels: duckdb.DuckDBPyConnection, table: str, columns: list[str]) -
 def _shorten(value: object) -> str:
     if value is None:
         return "-"
-    return f"{value:.3f}" if isinstance(value, float) else one_line(str(value), VALUE_WIDTH)
+    return f"{value:z.3f}" if isinstance(value, float) else one_line(str(value), VALUE_WIDTH)

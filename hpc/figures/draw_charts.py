@@ -307,7 +307,7 @@ def _number(value: float, _: float = 0) -> str:
         return f"{value:.2e}"
     if abs(value) >= 1_000_000:
         return f"{value / 1_000_000:g}M"
-    return f"{value:,.10g}" if abs(value) < 10_000 else f"{value / 1000:,g}k"
+    return f"{value:z,.10g}" if abs(value) < 10_000 else f"{value / 1000:,g}k"
 
 
 def _shortened(name: str, longest: int = _LONGEST_NAME) -> str:

@@ -53,17 +53,29 @@ def _sentences(facts: SubjectFacts) -> Iterator[str]:
     yield from _posts(facts)
     yield from _sample(facts.sample)
     yield from _without_label(facts)
-    if counts.copied:
-        yield (
-            f"Posts with the same text share one answer: "
-            f"{counted(counts.copied, 'label')} were copied in this way."
-        )
+    yield from _copies(facts)
     yield from _program(facts)
     yield from _corrections(facts)
     if facts.missing:
         yield (
             f"{counted(facts.missing, 'post')} of these runs had no result yet, and these are no "
             "random part of the posts."
+        )
+
+
+def _copies(facts: SubjectFacts) -> Iterator[str]:
+    if not facts.counts.copied:
+        return
+    several = len(facts.runs) > 1
+    yield (
+        f"Posts with the same text {'in one run ' if several else ''}share one answer: "
+        f"{counted(facts.counts.copied, 'label')} "
+        f"{'was' if facts.counts.copied == 1 else 'were'} copied in this way."
+    )
+    if several:
+        yield (
+            f"The labels are from {len(facts.runs):,} runs, each of which asked about a text "
+            "again, so the same text may have different labels."
         )
 
 

@@ -134,7 +134,7 @@ def _value(value: LabelValue) -> str:
         return "-"
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f"{value:.3f}" if isinstance(value, float) else one_line(str(value), VALUE_WIDTH)
+    return f"{value:z.3f}" if isinstance(value, float) else one_line(str(value), VALUE_WIDTH)
 
 
 def _summary(attempt: Attempt, posts: int) -> str:
@@ -162,4 +162,4 @@ def _agreement(agreement: Agreement) -> str:
         return "no post has a value from both"
     if agreement.measure is Measure.SHARE_EQUAL:
         return f"equal for {agreement.value:.0%} of {of_posts}"
-    return f"mean absolute difference {agreement.value:.3f} on {of_posts}"
+    return f"mean absolute difference {agreement.value:z.3f} on {of_posts}"

@@ -123,14 +123,14 @@ def _matching(matching: MatchedThreshold) -> list[Block]:
     if matching.threshold is None:
         return [
             Line(
-                f"  A calls {matching.wanted:.3f} of the posts positive, and no threshold makes B "
+                f"  A calls {matching.wanted:z.3f} of the posts positive, and no threshold makes B "
                 "call a closer share positive than none at all"
             )
         ]
     return [
         Line(
-            f"  at the threshold {matching.threshold:.6g}, B calls {matching.reached:.3f} of the "
-            f"posts positive; A calls {matching.wanted:.3f} positive"
+            f"  at the threshold {matching.threshold:z.6g}, B calls {matching.reached:z.3f} of the "
+            f"posts positive; A calls {matching.wanted:z.3f} positive"
         )
     ]
 

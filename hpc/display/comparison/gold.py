@@ -217,7 +217,7 @@ def _confusion(confusion: WeightedConfusion) -> list[Block]:
 def _prevalence(one: Prevalence, model: str) -> list[Block]:
     what = "mean score" if one.label == "mean" else f"share of {one.label}"
     rows = [
-        ("as predicted (naive)", f"{one.naive:.3f}", ""),
+        ("as predicted (naive)", f"{one.naive:z.3f}", ""),
         ("in the coded posts alone", *estimate_cells(one.gold_only)),
         ("corrected", *estimate_cells(one.corrected)),
     ]
@@ -226,8 +226,8 @@ def _prevalence(one: Prevalence, model: str) -> list[Block]:
     ]
     formula = one.by_formula
     if formula:
-        error = f"{interval_text(formula.interval)} standard error {formula.standard_error:.3f}"
-        rows.append(("corrected, by formula", f"{one.corrected.value or 0:.3f}", error))
+        error = f"{interval_text(formula.interval)} standard error {formula.standard_error:z.3f}"
+        rows.append(("corrected, by formula", f"{one.corrected.value or 0:z.3f}", error))
     blocks.append(Table(rows=tuple(rows), right_aligned=frozenset({1}), indent=4))
     if formula and formula.needed and one.label != "mean":
         sizes = ", ".join(f"{posts:,} for ±{margin}" for margin, posts in formula.needed.items())
@@ -267,8 +267,8 @@ def _in_order(result: StratumResult) -> tuple[float, str]:
 def _short(estimate: Estimate | None) -> str:
     if estimate is None or estimate.value is None:
         return "-"
-    return f"{estimate.value:.2f}" + (
-        f" [{estimate.interval[0]:.2f}, {estimate.interval[1]:.2f}]" if estimate.interval else ""
+    return f"{estimate.value:z.2f}" + (
+        f" [{estimate.interval[0]:z.2f}, {estimate.interval[1]:z.2f}]" if estimate.interval else ""
     )
 
 

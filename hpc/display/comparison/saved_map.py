@@ -25,8 +25,8 @@ def describe_saved_map(
                     each.a,
                     f"{each.posts:,}",
                     f"{len(each.knots):,}",
-                    f"{each.knots[0][0]:.3f} - {each.knots[-1][0]:.3f}",
-                    f"{each.knots[0][1]:.3f} - {each.knots[-1][1]:.3f}",
+                    f"{each.knots[0][0]:z.3f} - {each.knots[-1][0]:z.3f}",
+                    f"{each.knots[0][1]:z.3f} - {each.knots[-1][1]:z.3f}",
                 )
                 for each in saved.columns
             ),

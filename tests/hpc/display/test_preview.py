@@ -7,7 +7,9 @@ import duckdb
 import pytest
 
 from hpc.display import preview
+from hpc.display.comparison.estimates import estimate_cells
 from hpc.display.terminal.render import plain_text
+from pipeline.analysis.results import Estimate
 from pipeline.database import duckdb_file
 
 TABLE = """
@@ -42,6 +44,16 @@ def test_columns_of_json_are_left_out(database_path: str) -> None:
     assert look[5].split() == ["ideology", "ideology_prob", "remark", "text"]
     assert len(look) == 6 + 4
     assert not any("{" in line or "[[" in line for line in look)
+
+
+def test_a_number_that_rounds_to_zero_has_no_sign(database_path: str) -> None:
+    with duckdb.connect(database_path) as labels:
+        labels.execute("UPDATE labels_test SET ideology_prob = -0.0001")
+    look = plain_text(preview.describe_labels(database_path, "test"))
+    assert "  ideology_prob: from 0.000 to 0.000, mean 0.000\n" in look
+    assert "-0.000" not in look
+    noise = Estimate(value=-0.0001, interval=(-0.0002, -0.0))
+    assert estimate_cells(noise) == ("0.000", "[0.000, 0.000]")
 
 
 def test_a_column_with_some_json_values_is_shown(database_path: str) -> None:

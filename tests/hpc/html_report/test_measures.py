@@ -15,6 +15,7 @@ from hpc.figures.charts import Tone
 from hpc.html_report.facts import HiddenColumn, LabelColumn, NumberColumn, Outcome, Period
 from hpc.html_report.labeling_setup import without_paths
 from hpc.html_report.labels_view import labels_view
+from hpc.html_report.methods import describe_methods
 from hpc.html_report.read_columns import choose_edges, read_columns
 from hpc.html_report.read_counts import MOST_PERIODS, OTHER_REASON, choose_period, read_counts
 from hpc.html_report.read_courses import interval_of_mean, interval_of_share
@@ -22,6 +23,7 @@ from hpc.html_report.read_speed import MOST_STEPS, choose_step
 from hpc.html_report.sections.tasks import STEPS, TONES, count_at_work
 from pipeline.database import duckdb_file
 from pipeline.errors import Cause
+from tests.hpc.html_report.hostile_page import hostile_facts
 
 NUMBERS = st.floats(-1e100, 1e100)
 START = datetime(2024, 5, 1)
@@ -182,3 +184,10 @@ def test_numbers_that_cannot_be_averaged_and_texts_that_quote_are_not_shown(host
     assert dict(counts.reasons) == {"invalid": 9, OTHER_REASON: 1}
     assert counts.first_post == datetime(1, 1, 1)
     assert len(counts.post_periods) <= MOST_PERIODS
+
+
+@pytest.mark.parametrize("runs", [1, 2])
+def test_the_methods_say_whether_a_text_may_have_several_answers(runs: int) -> None:
+    paragraph = describe_methods(hostile_facts(runs=runs))
+    assert "12 labels were copied" in paragraph
+    assert ("the same text may have different labels" in paragraph) == (runs > 1)
