@@ -124,8 +124,7 @@ def gather(
         published = [shard.output for shard in observation.shards]
         shards = find_not_gathered(history.gathered_shards(connection, run.run_id), published)
         with progress.step("gathering", total=len(shards), unit="output") as step:
-            for batch in batches(_read_outputs(run, shards, tally)):
-                _insert(connection, run, batch, tally)
+            for _ in _insert_batches(connection, run, shards, tally):
                 step.advance(tally.shards)
         after = label_tables.count(connection, name)
         if before + tally.added != after:
@@ -209,7 +208,21 @@ def _reject(run: Run, index: int, verdict: Verdict, tally: _Tally) -> None:
     tally.rejected.append(f"{path}: {problem}: set aside as {renamed.name}")
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, run: Run, batch: Batch, tally: _Tally) -> None:
+def _insert_batches(
+    connection: duckdb.DuckDBPyConnection, run: Run, shards: list[int], tally: _Tally
+) -> Iterator[None]:
+    """Insert the outputs of shards, and yield after each batch of them."""
+    # No post is in two shards of a run, so no batch can repeat a post of the batches before it.
+    rows_end = label_tables.rows_end(connection, run.manifest.name)
+    for batch in batches(_read_outputs(run, shards, tally)):
+        _insert(connection, run, batch, tally, rows_end)
+        yield
+
+
+def _insert(
+    connection: duckdb.DuckDBPyConnection, run: Run, batch: Batch, tally: _Tally, rows_end: int
+) -> None:
+    """Insert a batch; only rows before `rows_end` can be of the same posts."""
     name = run.manifest.name
     # A run that was under way while its program was updated has several schemas.
     labels = batch.tables()
@@ -217,7 +230,9 @@ def _insert(connection: duckdb.DuckDBPyConnection, run: Run, batch: Batch, tally
         label_tables.ensure_labels(connection, name, table.schema)
     newer = history.newer_runs(connection, run.run_id)
     outdated = supersede.outdated(run.manifest.replaces, run.manifest.config_hash, newer=newer)
-    present = label_tables.overlap(connection, name, run.run_id, labels, outdated=outdated)
+    present = label_tables.overlap(
+        connection, name, run.run_id, labels, outdated=outdated, rows_end=rows_end
+    )
     now = datetime.now(UTC)
     hashes = output_proofs.hash_shards(connection, labels)
     removed, inserted = label_tables.replace_shards(
@@ -325,8 +340,8 @@ def gather_into_copy(
         for run in runs:
             known = history.gathered_shards(connection, run.run_id)
             shards = find_not_gathered(known, published[run.run_id])
-            for batch in batches(_read_outputs(run, shards, tally)):
-                _insert(connection, run, batch, tally)
+            for _ in _insert_batches(connection, run, shards, tally):
+                pass
         for root in sorted({run.folder.parent for run in runs}):
             load_maps(connection, root)  # the next gather reports what is wrong
     return (*tally.rejected, *tally.unreadable)

@@ -181,6 +181,18 @@ def count(connection: duckdb.DuckDBPyConnection, name: str) -> int:
     return fetch_number(connection, f"SELECT count(*) FROM {quoted(labels_table(name))}")
 
 
+def rows_end(connection: duckdb.DuckDBPyConnection, name: str) -> int:
+    """Return a number that is above the rowids of all rows of a name; 0 where it has no rows.
+
+    Rows that are inserted later have this number or a higher one. A checkpoint may close the gaps
+    of deleted rows, and then some of them have lower ones.
+    """
+    if not has_table(connection, labels_table(name)):
+        return 0
+    query = f"SELECT coalesce(max(rowid) + 1, 0) FROM {quoted(labels_table(name))}"
+    return fetch_number(connection, query)
+
+
 def join_outputs(outputs: Iterable[pa.Table]) -> list[pa.Table]:
     """Return the rows of outputs, those with the same columns as one table.
 
@@ -201,6 +213,7 @@ def overlap(
     tables: Sequence[pa.Table],
     *,
     outdated: str | None = None,
+    rows_end: int,
 ) -> pa.Table:
     """Return the uris of these outputs that have a row from another shard; usually none.
 
@@ -213,15 +226,19 @@ def overlap(
         run_id: the run that the outputs come from.
         tables: the rows of verified outputs, as `join_outputs` returns them.
         outdated: a condition on rows that do not count, because they will be replaced.
+        rows_end: rows with this rowid or a higher one need not be searched, see `rows_end`.
     """
+    if not rows_end:
+        return pa.table({"uri": pa.array([], pa.string())})
     current = f" AND NOT ({outdated})" if outdated else ""
     uris = pa.concat_tables([table.select(["uri", "shard_index"]) for table in tables])
     with registered(connection, new_uris=uris):
         return connection.sql(
             f"SELECT DISTINCT new_uris.uri FROM new_uris JOIN {quoted(labels_table(name))} AS old "
             "ON old.uri = new_uris.uri "
-            "WHERE NOT (old.run_id = ? AND old.shard_index = new_uris.shard_index)" + current,
-            params=[run_id],
+            "WHERE old.rowid < ? AND "
+            "NOT (old.run_id = ? AND old.shard_index = new_uris.shard_index)" + current,
+            params=[rows_end, run_id],
         ).to_arrow_table()
 
 

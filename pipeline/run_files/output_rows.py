@@ -129,23 +129,31 @@ def _check_uris(
     uris: pa.ChunkedArray,
     pauses: Sequence[float],
 ) -> RowsCheck:
-    repeated = len(uris) - pc.count_distinct(uris).as_py()
-    if repeated:
-        return RowsCheck(problem=f"it repeats {counted(repeated, 'post')}")
     path = shard_path(run_dir, index)
+    posts, unchecked = None, ""
     try:
         posts = read_parquet.read_table(path, columns=["uri"], pauses=pauses)
         if posts.column_names == ["uri"] and uris.equals(posts["uri"]):
-            return RowsCheck()
+            return RowsCheck()  # a shard holds each post once
         # A shard's file proves something against an output only if it is the planned one.
         if files.sha256_of(path) != manifest.shards[index].sha256:
-            return RowsCheck(unchecked=f"{path} has changed since the run was planned")
+            unchecked = f"{path} has changed since the run was planned"
     except FileNotFoundError:
-        return RowsCheck(unchecked=f"{path} is missing")
-    except OSError as error:
-        return RowsCheck(unchecked=str(UnreadableError(path, error)))
+        unchecked = f"{path} is missing"
     except (UnreadableError, DamagedError) as error:
-        return RowsCheck(unchecked=str(error))
+        unchecked = str(error)
+    except OSError as error:
+        unchecked = str(UnreadableError(path, error))
+    repeated = len(uris) - pc.count_distinct(uris).as_py()
+    if repeated:
+        return RowsCheck(problem=f"it repeats {counted(repeated, 'post')}")
+    if posts is None or unchecked:
+        return RowsCheck(unchecked=unchecked)
+    return _compare_uris(uris, posts)
+
+
+def _compare_uris(uris: pa.ChunkedArray, posts: pa.Table) -> RowsCheck:
+    """Compare an output's uris with the posts of its shard, in any order."""
     answered = pc.sum(pc.is_in(posts["uri"], value_set=uris.combine_chunks())).as_py() or 0
     missing = posts.num_rows - answered
     if missing:

@@ -162,21 +162,33 @@ def test_a_shard_is_replaced_as_one_whole_or_not_at_all(
     assert changed == (3, 3)
 
 
+def uris_from_elsewhere(
+    database: duckdb.DuckDBPyConnection,
+    run: Manifest,
+    *tables: pa.Table,
+    rows_end: int | None = None,
+) -> list[str]:
+    if rows_end is None:
+        rows_end = label_tables.rows_end(database, NAME)
+    found = label_tables.overlap(database, NAME, run.run_id, tables, rows_end=rows_end)
+    return sorted(found["uri"].to_pylist())
+
+
 def test_posts_that_have_a_row_from_elsewhere_are_found_and_left_as_they_are(
     database: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
     first_dir, first = make_run(tmp_path, posts(4), shards=2)
     second_dir, second = make_run(tmp_path, posts(4, first=2), run_id="20240602T000000-valence-2")
     tables = [published(first_dir, first, index) for index in (0, 1)]
-    assert label_tables.overlap(database, NAME, first.run_id, tables).num_rows == 0
+    assert uris_from_elsewhere(database, first, *tables) == []
     for index in (0, 1):
         label_tables.replace_shards(
             database, NAME, [tables[index]], shards=[shard_row(first, index)], present=NO_URIS
         )
-    assert label_tables.overlap(database, NAME, first.run_id, tables).num_rows == 0
+    assert uris_from_elsewhere(database, first, *tables) == []
     labels = published(second_dir, second, 0)
-    present = label_tables.overlap(database, NAME, second.run_id, [labels])
-    assert sorted(present["uri"].to_pylist()) == [uri(2), uri(3)]
+    assert uris_from_elsewhere(database, second, labels) == [uri(2), uri(3)]
+    present = label_tables.overlap(database, NAME, second.run_id, [labels], rows_end=4)
     changed = label_tables.replace_shards(
         database, NAME, [labels], shards=[shard_row(second, 0)], present=present
     )
@@ -197,8 +209,24 @@ def test_a_post_of_the_same_run_but_another_shard_is_from_elsewhere(
     )
     index = labels.schema.get_field_index("shard_index")
     moved = labels.set_column(index, labels.schema.field(index), pa.array([1, 1], pa.int32()))
-    found = label_tables.overlap(database, NAME, run.run_id, [moved])
-    assert sorted(found["uri"].to_pylist()) == [uri(0), uri(1)]
+    assert uris_from_elsewhere(database, run, moved) == [uri(0), uri(1)]
+
+
+def test_only_rows_before_a_given_one_are_searched_for_the_same_posts(
+    database: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    first_dir, first = make_run(tmp_path, posts(4), shards=2)
+    second_dir, second = make_run(tmp_path, posts(4), run_id="20240602T000000-valence-2")
+    ends = [label_tables.rows_end(database, NAME)]
+    for index in (0, 1):
+        labels = published(first_dir, first, index)
+        label_tables.replace_shards(
+            database, NAME, [labels], shards=[shard_row(first, index)], present=NO_URIS
+        )
+        ends.append(label_tables.rows_end(database, NAME))
+    again = published(second_dir, second, 0)
+    searched = [uris_from_elsewhere(database, second, again, rows_end=end) for end in ends]
+    assert searched == [[], [uri(0), uri(1)], [uri(i) for i in range(4)]]
 
 
 def test_new_label_columns_are_added_and_old_rows_have_none(
