@@ -30,7 +30,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=_reason,
         metavar="REASON",
         help="give posts without an answer this reason, and publish their shards; "
-        "submit --retry-unlabelable REASON takes them again",
+        "an answer that comes later replaces it with the same option, and submit "
+        "--retry-unlabelable REASON takes the posts again",
     )
     parser.add_argument("--dry-run", action="store_true", help="check every row, and write nothing")
 
@@ -75,6 +76,7 @@ def _document(done: AdoptResult, *, is_dry_run: bool) -> dict[str, object]:
         "shards_published": list(done.published),
         "posts_waiting": done.waiting,
         "posts_given_up": found.given_up,
+        "reasons_replaced": found.matched.late,
         "rows_added": gathered.rows_added if gathered else None,
     }
 

@@ -43,7 +43,8 @@ class AdoptRequest:
     engine: str = ""
     """What gave the answers, with its version; '' for what the configuration says."""
     missing: str = ""
-    """The reason to give posts without an answer; '' to wait for their answers."""
+    """The reason to give posts without an answer; '' to wait for their answers. Answers that come
+    later replace it where it is published."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,7 +146,7 @@ def _checked(
         with progress.step("checking the answers"):
             staged = stage_answers(connection, found.files, options.labels)
             reject_changed(found.files)
-            match = AnswerMatch(connection, run, options.labels, published)
+            match = AnswerMatch(connection, run, options.labels, published, request.missing)
             matched = match.match(found.files, kept.tables())
         missing = matched.missing
         complete = tuple(index for index, count in missing.items() if not count or request.missing)
@@ -159,7 +160,10 @@ def _checked(
             given_up=sum(missing[index] for index in complete),
         )
         now = datetime.now(UTC).replace(tzinfo=None)
-        yield adopted, ShardAnswers(connection, options.model, kept, now)
+        yield (
+            adopted,
+            ShardAnswers(connection, options.model, kept, now, reopened=matched.reopened),
+        )
 
 
 def _reject_missing_shards(run: Run) -> None:

@@ -19,12 +19,19 @@ def describe_adopted(adopted: Adopted, shards: int, *, is_dry_run: bool) -> list
         shards: how many shards the run has.
         is_dry_run: whether nothing was written.
     """
-    matched, would = adopted.matched, "would be " if is_dry_run else ""
+    matched = adopted.matched
     lines = [
         f"{counted(sum(adopted.staged.rows), 'row')} in "
         f"{counted(len(adopted.found.files), 'file')}: {counted(matched.fresh, 'new answer')}, "
         f"{matched.adopted_before:,} adopted before, {matched.repeated:,} repeated"
     ]
+    if matched.late:
+        what = "would replace" if is_dry_run else "replaced"
+        whose = "whose old output is" if len(matched.reopened) == 1 else "whose old outputs are"
+        lines.append(
+            f"{counted(matched.late, 'answer')} {what} the reason of missing ones in "
+            f"{counted(len(matched.reopened), 'shard')}, {whose} kept as .parquet.replaced-…"
+        )
     if matched.empty:
         lines.append(f"{counted(matched.empty, 'row')} without a label or a reason")
     if matched.not_asked:
@@ -38,11 +45,14 @@ def describe_adopted(adopted: Adopted, shards: int, *, is_dry_run: bool) -> list
         lines.append(f"ignored files: {_listed(adopted.found.ignored)}")
     if not adopted.engine:
         lines.append(f"nothing says which engine gave the answers: add {ENGINE}")
-    lines.append(f"{len(adopted.complete):,} of {counted(shards, 'shard')} {would}published now")
+    were = "would be" if is_dry_run else "was" if len(adopted.complete) == 1 else "were"
+    lines.append(f"{len(adopted.complete):,} of {counted(shards, 'shard')} {were} published")
     if adopted.given_up:
-        lines.append(f"{counted(adopted.given_up, 'post')} without an answer: given a reason")
+        get = "would get" if is_dry_run else "got"
+        lines.append(f"{counted(adopted.given_up, 'post')} without an answer {get} the reason")
     if adopted.waiting:
-        lines.append(f"{counted(adopted.waiting, 'post')} without an answer yet")
+        have = "has" if adopted.waiting == 1 else "have"
+        lines.append(f"{counted(adopted.waiting, 'post')} {have} no answer yet")
     return lines
 
 

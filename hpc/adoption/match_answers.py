@@ -10,12 +10,14 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
+from hpc.adoption import adoption_record
 from hpc.adoption.answer_files import AnswerFile
 from hpc.adoption.stage_answers import ANSWERS
 from hpc.run.model import Run
 from pipeline.backlog.unsent import too_short_sql
 from pipeline.classifiers.external import ExternalLabel
 from pipeline.errors import InputError, RunError
+from pipeline.messages.options import MISSING
 from pipeline.model import TOO_SHORT
 from pipeline.run_files.manifest import output_path, shard_path
 from pipeline.sql import fetch_number, file_list, literal, quoted, raise_lack_of_space
@@ -47,8 +49,12 @@ class Matched:
     not_asked: int
     """Answers to posts that are not labeled, because they have no text or one that is too short."""
     missing: dict[int, int]
-    """How many posts of a shard lack an answer, by the index of each shard that is not published.
-    """
+    """How many posts of a shard lack an answer, by the index of each shard that is not published,
+    or is to be published again."""
+    reopened: frozenset[int]
+    """The published shards in which answers replace the reason of a missing answer."""
+    late: int
+    """How many answers do that."""
 
 
 class AnswerMatch:
@@ -60,6 +66,7 @@ class AnswerMatch:
         run: Run,
         labels: Sequence[ExternalLabel],
         published: Collection[int],
+        missing: str = "",
     ) -> None:
         """Prepare to compare.
 
@@ -68,7 +75,14 @@ class AnswerMatch:
             run: the run.
             labels: the labels that it declares.
             published: the shards that have their outputs.
+            missing: the reason of posts without an answer. Where it is published, nobody gave it,
+                so an answer that comes later replaces it.
         """
+        self._missing = missing
+        # An engine may give the same reason itself, which is an answer.
+        self._given = {each.missing for each in adoption_record.read_all(run.folder)} - {""}
+        self._reopened: frozenset[int] = frozenset()
+        self._late = 0
         self._connection = connection
         self._run = run
         self._labels = labels
@@ -93,6 +107,7 @@ class AnswerMatch:
             self._stage_posts()
             self._stage_kept(kept)
             self._stage_usable()
+            self._reopen()
             self._find_problems()
             self._reject_problems(answer_files)
             return self._select()
@@ -134,6 +149,30 @@ class AnswerMatch:
             f"CREATE TABLE usable AS SELECT a.*, p.shard FROM {ANSWERS} AS a JOIN {POSTS} AS p "
             f"USING (uri) WHERE a.problem IS NULL AND p.why IS NULL AND NOT ({self._is_empty('a')})"
         )
+
+    def _reopen(self) -> None:
+        """Keep the answers of shards in which the reason of a missing answer is to be replaced."""
+        if not self._published or self._missing not in self._given:
+            return
+        counts = self._connection.execute(
+            f"SELECT u.shard, count(DISTINCT uri) FROM usable AS u JOIN {self._outputs()} AS o "
+            f"USING (uri) WHERE o.reason = ? AND ({self._differs('u', 'o')}) GROUP BY 1",
+            [self._missing],
+        ).fetchall()
+        if not counts:
+            return
+        self._reopened = frozenset(shard for shard, _ in counts)
+        self._late = sum(count for _, count in counts)
+        paths = [output_path(self._run.folder, index) for index in sorted(self._reopened)]
+        # A copied answer is copied again, from whatever has the text then.
+        is_own = " AND copied_from IS NULL" if self._run.manifest.ask_each_text_once else ""
+        self._connection.execute(
+            f"INSERT INTO {KEPT} SELECT uri, {self._columns} "
+            f"FROM read_parquet({file_list(paths)}) SEMI JOIN (SELECT uri FROM {POSTS} WHERE why "
+            f"IS NULL) USING (uri) WHERE reason IS DISTINCT FROM ?{is_own}",
+            [self._missing],
+        )
+        self._published = [index for index in self._published if index not in self._reopened]
 
     def _is_empty(self, table: str) -> str:
         return " AND ".join(f"{table}.{name} IS NULL" for name in (*self._names, "reason"))
@@ -178,8 +217,9 @@ class AnswerMatch:
         )
         if self._published:
             self._add(
-                "SELECT u.file, u.row, u.uri || ' was published with another answer, in ' || "
-                f"regexp_extract(o.filename, 'outputs/.*$') FROM usable AS u "
+                "SELECT u.file, u.row, u.uri || CASE WHEN o.reason IS NULL THEN ' was published "
+                "with another answer, in ' ELSE ' was published with the reason ' || o.reason || "
+                "', in ' END || regexp_extract(o.filename, 'outputs/.*$') FROM usable AS u "
                 f"JOIN {self._outputs()} AS o USING (uri) WHERE {self._differs('u', 'o')}"
             )
 
@@ -210,8 +250,23 @@ class AnswerMatch:
             lines.append(f"and {counted(more, 'more problem')}")
         raise InputError(
             f"{counted(count, 'problem')} in the answers, so nothing was adopted:\n  "
-            + "\n  ".join(lines)
+            + "\n  ".join([*lines, *self._how_to_replace()])
         )
+
+    def _how_to_replace(self) -> list[str]:
+        """Return how answers replace the reason of earlier missing ones, if any of them could."""
+        if not self._published:
+            return []
+        reasons = self._connection.execute(
+            f"SELECT DISTINCT o.reason FROM usable AS u JOIN {self._outputs()} AS o USING (uri) "
+            f"WHERE o.reason IS NOT NULL AND ({self._differs('u', 'o')}) ORDER BY 1"
+        ).fetchall()
+        return [
+            f"{reason} is the reason of posts whose answers were missing. To replace it with "
+            f"answers that came later, add {MISSING.given(reason)}"
+            for (reason,) in reasons
+            if reason in self._given and reason != self._missing
+        ]
 
     def _select(self) -> Matched:
         is_published = f"shard IN ({', '.join(map(str, self._published)) or 'NULL'})"
@@ -231,6 +286,8 @@ class AnswerMatch:
             empty=self._count(f"{of_posts} {self._is_empty('a')}"),
             not_asked=self._count(f"{of_posts} why IS NOT NULL AND NOT ({self._is_empty('a')})"),
             missing=missing,
+            reopened=self._reopened,
+            late=self._late,
         )
 
     def _count(self, table: str) -> int:

@@ -7,12 +7,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hpc.adoption.kept_answers import KeptAnswers
-from hpc.adoption.match_answers import COPIES, FRESH, UNANSWERED
+from hpc.adoption.match_answers import COPIES, FRESH, KEPT, POSTS, UNANSWERED
 from pipeline.model import UTC_TIMESTAMP
 from pipeline.run_files import output
 from pipeline.run_files.answer_row import part_schema
 from pipeline.run_files.checkpoints import parts
-from pipeline.run_files.manifest import shard_path, work_path
+from pipeline.run_files.manifest import output_path, shard_path, work_path
 from pipeline.run_files.output import ShardLabels
 from pipeline.run_files.read_parquet import read_table
 
@@ -26,6 +26,7 @@ class ShardAnswers:
         model: str,
         kept: KeptAnswers,
         adopted_at: datetime,
+        reopened: frozenset[int],
     ) -> None:
         """Take the matched answers.
 
@@ -34,13 +35,15 @@ class ShardAnswers:
             model: what labels, for the column `model`.
             kept: the run's answers that were adopted before.
             adopted_at: the time (UTC) that labels get.
+            reopened: the published shards in which answers replace the reason of missing ones.
         """
         self._connection = connection
         self._run = kept.run
         self._model = model
         self._columns = kept.columns
         self._schema = part_schema(kept.columns)
-        self._kept, self._kept_shards = kept, frozenset(kept.shards)
+        self._kept, self._kept_shards = kept, frozenset(kept.shards) | reopened
+        self._reopened = reopened
         self.adopted_at = adopted_at
 
     def publish(self, index: int, number: int, missing: str) -> None:
@@ -55,6 +58,8 @@ class ShardAnswers:
             DamagedError: the shard's file has changed since the run was planned.
             OSError: the disk is full.
         """
+        if index in self._reopened:
+            self._reopen(index, number)
         manifest = self._run.manifest
         path = shard_path(self._run.folder, index)
         tables = [self._fresh(index), self._unlabeled(index, missing)]
@@ -72,6 +77,25 @@ class ShardAnswers:
         output.publish(self._run.folder, manifest, index, labels)
         if kept:
             kept.discard()
+
+    def _reopen(self, index: int, number: int) -> None:
+        """Keep what the engine said in an output, as before it was published, and set that aside.
+
+        The answers are in the work folder before the output has another name, so whatever ends
+        this process, the same command continues.
+        """
+        path = output_path(self._run.folder, index)
+        published = read_table(path, columns=self._schema.names)
+        query = f"SELECT uri FROM {KEPT} JOIN {POSTS} USING (uri) WHERE shard = ?"
+        own = self._connection.sql(query, params=[index]).to_arrow_table()["uri"]
+        is_own = pc.is_in(published["uri"], value_set=own.combine_chunks())
+        parts.write_part(
+            work_path(self._run.folder, index),
+            published.filter(is_own).cast(self._schema),
+            metadata=self._run.manifest.part_metadata(index),
+            attempt=number,
+        )
+        path.rename(path.with_name(f"{path.name}.replaced-{number:04d}"))
 
     def keep(self, index: int, number: int) -> None:
         """Keep the new answers to a shard that lacks others; the arguments are as above."""

@@ -30,7 +30,8 @@ class AdoptSettings:
     engine: str = ""
     """What gave the answers, with its version; '' for what the configuration says."""
     missing: str = ""
-    """The reason to give posts without an answer; '' to wait for their answers."""
+    """The reason to give posts without an answer; '' to wait for their answers. Where an earlier
+    call gave it, the answers of this one replace it."""
     dry_run: bool = False
     """Check everything, and write nothing."""
 

@@ -102,7 +102,7 @@ def pack_and_report(status: RunStatus, executor: Executor, say: Say) -> None:
         return
     if after < before:
         say(
-            f"packed the logs of {counted(packed.shards, 'shard')}: the run had {before:,} files "
+            f"packed the files of {counted(packed.shards, 'shard')}: the run had {before:,} files "
             f"and folders, and now has {after:,}"
         )
     if packed.problems:

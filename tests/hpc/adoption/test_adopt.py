@@ -17,7 +17,7 @@ from tests.hpc.adoption.engine import (
     write_lines,
     write_parquet,
 )
-from tests.hpc.cli_bench import Bench
+from tests.hpc.cli_bench import Bench, outcome
 from tests.pipeline import run_builders
 
 
@@ -120,6 +120,43 @@ def test_posts_without_an_answer_get_a_reason_if_a_person_says_so(bench: Bench, 
     }
     again = hand_over(bench, "--retry-unlabelable", "not_labeled")
     assert {row["uri"] for row in label(again)} == given_up
+
+
+def test_answers_that_come_late_replace_only_the_reason_for_missing_ones(
+    bench: Bench, run: Path
+) -> None:
+    rows = label(run)
+    refused = {"uri": rows[0]["uri"], "reason": "refusal"}
+    write_lines(run / "answers" / "a.jsonl", [refused, *rows[1:25]])
+    bench.document("adopt", run / "answers", "--missing", "not_labeled")
+    stamps = dict(bench.query("SELECT uri, label_timestamp FROM labels_test"))
+    late = write_lines(bench.folder / "late.jsonl", rows[20:28])
+    code, said = outcome(bench.hpc("adopt", late, run))
+    assert (code, "--missing not_labeled" in said) == (2, True), said
+    lost = write_lines(bench.folder / "lost.jsonl", rows[:1])
+    assert bench.hpc("adopt", lost, run, "--missing", "not_labeled").returncode == 2
+    assert bench.hpc("adopt", lost, run, "--missing", "refusal").returncode == 2
+    before = bench.listing()
+    plan = bench.document("adopt", late, run, "--missing", "not_labeled", "--dry-run")
+    assert (plan["reasons_replaced"], plan["posts_given_up"]) == (3, 2)
+    assert bench.listing() == before
+    done = bench.document("adopt", late, run, "--missing", "not_labeled")
+    assert (done["reasons_replaced"], done["new_answers"]) == (3, 3)
+    assert done["shards_published"] == plan["shards_published"]
+    found = rows_of(bench)
+    assert found[refused["uri"]]["reason"] == "refusal"
+    assert {at: row["reason"] for at, row in found.items() if row["reason"]} == {
+        refused["uri"]: "refusal",
+        **{row["uri"]: "not_labeled" for row in rows[28:]},
+    }
+    assert {row["uri"]: {**row, "reason": None} for row in rows[1:28]}.items() <= found.items()
+    now = dict(bench.query("SELECT uri, label_timestamp FROM labels_test"))
+    own = {row["uri"] for row in rows[:25]}
+    assert {at: now[at] for at in own} == {at: stamps[at] for at in own}
+    kept = [path.name for path in (run / "outputs").glob("*.replaced-*")]
+    assert len(kept) == len(done["shards_published"])
+    again = bench.document("adopt", late, run, "--missing", "not_labeled")
+    assert (again["reasons_replaced"], again["shards_published"]) == (0, [])
 
 
 def test_posts_that_are_not_sent_keep_their_reason(bench: Bench) -> None:

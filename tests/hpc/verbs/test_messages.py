@@ -73,7 +73,7 @@ def test_a_run_whose_shard_fails_until_a_person_forces_it(bench: Bench) -> None:
     assert f"run {run}\n" in said
     _, after_the_plan = progress.sub("", said).split(f"run {run}\n", 1)
     packed = re.compile(
-        r"^packed the logs of 2 shards: the run had \d+ files and folders, and now has \d+$", re.M
+        r"^packed the files of 2 shards: the run had \d+ files and folders, and now has \d+$", re.M
     )
     after_the_plan = packed.sub("packed", after_the_plan)
     assert after_the_plan.startswith(
