@@ -32,6 +32,7 @@ from pipeline.backlog import sources
 from pipeline.backlog.left_out import describe_left_out
 from pipeline.backlog.sources import Source
 from pipeline.classifiers import frozen_classifier
+from pipeline.config.check import Problems
 from pipeline.errors import InputError, RunError
 from pipeline.messages.options import CONFIG_FILE, NO_REQUEST
 from pipeline.run_files.node_report import NodeOrder
@@ -39,6 +40,10 @@ from pipeline.service.address import host_of, is_loopback, port_of
 from pipeline.text import counted
 
 _INVALID = "correct the file; hpc schema lists every key. The other checks need a valid one"
+_WRONG = "correct the section classifier; whatever needs no classifier is checked below"
+_NOT_SENT = warning(
+    Part.REQUEST, "not sent, because the section classifier has an error", "correct that first"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,14 +68,15 @@ def check_run(request: CheckRequest, screen: Screen) -> tuple[Finding, ...]:
     Raises:
         KeyboardInterrupt: somebody has interrupted it. A job on a node is canceled.
     """
+    problems = Problems()
     try:
         config = run_config.load(request.config, request.overrides)
-        spec = validate(config, os.environ, is_preview=True)
+        spec = validate(config, os.environ, is_preview=True, problems=problems)
     except InputError as problem:
         missing = f"name another file with {CONFIG_FILE}, or write one with hpc init"
         remedy = _INVALID if request.config.exists() else missing
         return tuple(_judge_configuration(str(problem), remedy))
-    findings = [_describe_configuration(request, spec)]
+    findings = _judge_classifier(problems) or [_describe_configuration(request, spec)]
     source, found = _check_source(request, spec)
     findings += found
     storage = spec.config.storage
@@ -84,7 +90,11 @@ def check_run(request: CheckRequest, screen: Screen) -> tuple[Finding, ...]:
     subject = _subject(request, spec, selection, draft)
     findings += check_cheaply(subject)
     findings += check_notify(spec.config.notify, storage.run_root.parent)
-    findings += _check_request(request, spec, screen)
+    if problems.is_wrong:
+        request = replace(request, asks_service=False)
+        findings.append(_NOT_SENT)
+    else:
+        findings += _check_request(request, spec, screen)
     findings += _check_node(request, subject, screen)
     order = list(Part)
     return tuple(sorted(findings, key=lambda each: order.index(each.part)))
@@ -97,6 +107,15 @@ def _judge_configuration(problem: str, remedy: str) -> Iterator[Finding]:
         message = f"{first.partition(':')[0]}: {line.strip()}" if others else line
         finding = error(Part.CONFIGURATION, message, remedy if number == 0 else "")
         yield replace(finding, is_input=True)
+
+
+def _judge_classifier(problems: Problems) -> list[Finding]:
+    """Return a finding for each thing that is wrong with the classifier."""
+    wrong = [problem for problem in problems.found if not problem.is_lack]
+    return [
+        replace(error(Part.CONFIGURATION, str(problem), remedy), is_input=True)
+        for problem, remedy in zip(wrong, [_WRONG, *[""] * len(wrong)], strict=False)
+    ]
 
 
 def _describe_configuration(request: CheckRequest, spec: RunSpec) -> Finding:

@@ -170,7 +170,11 @@ class Selection:
 
 
 def validate(
-    config: Config, shell: Mapping[str, str] | None = None, *, is_preview: bool = False
+    config: Config,
+    shell: Mapping[str, str] | None = None,
+    *,
+    is_preview: bool = False,
+    problems: Problems | None = None,
 ) -> RunSpec:
     """Check all that can be checked before anything is read or spent.
 
@@ -180,14 +184,17 @@ def validate(
             configuration does not; by default, it says nothing.
         is_preview: whether nothing will be submitted, so that the plan may lack the API key and
             what only the cluster knows.
+        problems: gets what is wrong with the classifier, which only checks may use then that never
+            ask it; None: that is an error.
 
     Raises:
         InputError: the configuration is wrong.
         RunError: Slurm does not answer.
     """
-    problems = Problems()
-    classifier = config.classifier.freeze(problems)
-    problems.raise_any(but_lacks=is_preview)
+    found = Problems() if problems is None else problems
+    classifier = config.classifier.freeze(found)
+    if problems is None:
+        found.raise_any(but_lacks=is_preview)
     cluster, notes = apply_shell(config.cluster, shell or {})
     if config.classifier.kind == EXTERNAL:  # no task runs, so no cluster is asked
         cluster = msgspec.structs.replace(config.cluster, executor=ExecutorName.LOCAL)
@@ -209,9 +216,9 @@ def validate(
     return RunSpec(
         config=replace(config, cluster=cluster),
         notes=notes,
-        classifier=classifier.to_json(),
+        classifier=config.classifier.checkable(classifier, found),
         columns=classifier.columns,
         array_size=array_size,
-        lacks=problems.lacks,
+        lacks=found.lacks,
         cluster_trouble=trouble,
     )

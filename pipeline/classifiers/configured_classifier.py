@@ -1,5 +1,6 @@
 """Check the section `classifier` of a configuration."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from pipeline.classifiers.options import Options
 from pipeline.classifiers.registry import installed, is_installed, load
 from pipeline.config.check import Problems, check, shown
 from pipeline.config.input_files import InputFiles
+from pipeline.model import JsonObject
 from pipeline.text import did_you_mean
 
 
@@ -32,12 +34,30 @@ class ConfiguredClassifier:
         """Return the classifier as the manifest keeps it, with files inlined.
 
         Args:
-            problems: gets what is wrong; the value must not be used then.
+            problems: gets what is wrong; no run may have the value then.
         """
         inputs = InputFiles(
             source=self.source, path=SECTION, folders=self.folders, problems=problems
         )
         return FrozenClassifier(self.kind, load(self.kind).freeze(self.options, inputs))
+
+    def checkable(self, frozen: FrozenClassifier, problems: Problems) -> JsonObject:
+        """Return frozen options for checks that never ask the classifier, and for nothing else.
+
+        A key with a problem, such as a prompt whose file is not there, has the value that the
+        configuration gave it.
+
+        Args:
+            frozen: the options.
+            problems: what `freeze` found.
+        """
+        given = FrozenClassifier(self.kind, self.options).to_json()
+        wrong = {
+            re.split(r"[.\[]", problem.path.removeprefix(f"{SECTION}."))[0]
+            for problem in problems.found
+            if not problem.is_lack
+        }
+        return frozen.to_json() | {name: given[name] for name in wrong & given.keys()}
 
 
 def check_classifier(

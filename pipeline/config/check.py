@@ -38,9 +38,17 @@ class Problem:
     text: str
     is_lack: bool = False
     """Whether the value is right, and this shell or machine lacks what it names now."""
+    advice: str = ""
+    """What to do, if `text` does not say it."""
 
     def __str__(self) -> str:
-        return f"{self.source}: {self.path or 'the file'}: {self.text}"
+        return f"{self.source}: {self.line}"
+
+    @property
+    def line(self) -> str:
+        """Return the key, what is wrong with it, and what to do."""
+        advice = f": {self.advice}" if self.advice else ""
+        return f"{self.path or 'the file'}: {self.text}{advice}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +61,22 @@ class Problems:
         """Record a problem with the key at `path` of the file `source`."""
         self.found.append(Problem(source, path, text))
 
-    def add_lack(self, source: str, path: str, text: str) -> None:
+    def add_lack(self, source: str, path: str, text: str, advice: str = "") -> None:
         """Record that this shell or machine lacks what the key at `path` names, such as an API key.
 
         The configuration is right, so a plan can be shown without it.
         """
-        self.found.append(Problem(source, path, text, is_lack=True))
+        self.found.append(Problem(source, path, text, is_lack=True, advice=advice))
 
     @property
     def lacks(self) -> tuple[Problem, ...]:
         """Return what this shell or machine lacks."""
         return tuple(problem for problem in self.found if problem.is_lack)
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether a value is wrong, and not only missing in this shell or on this machine."""
+        return len(self.lacks) < len(self.found)
 
     def raise_any(self, *, but_lacks: bool = False) -> None:
         """Raise one InputError with all problems, if there are any.
@@ -71,7 +84,7 @@ class Problems:
         Args:
             but_lacks: raise nothing if this shell or machine only lacks something.
         """
-        if but_lacks and len(self.lacks) == len(self.found):
+        if but_lacks and not self.is_wrong:
             return
         if len(self.found) == 1:
             raise InputError(str(self.found[0]))
@@ -80,7 +93,7 @@ class Problems:
             own = [problem for problem in self.found if problem.source == source]
             lines.append(f"{source}: {counted(len(own), 'problem')}")
             shown_first = own[:_MOST_SHOWN]
-            lines += [f"  {problem.path or 'the file'}: {problem.text}" for problem in shown_first]
+            lines += [f"  {problem.line}" for problem in shown_first]
             if len(own) > _MOST_SHOWN:
                 lines.append(f"  and {counted(len(own) - _MOST_SHOWN, 'more problem')}")
         if lines:

@@ -27,9 +27,9 @@ class InputFiles:
         """Add a problem with the value of a key."""
         self.problems.add(self.source, f"{self.path}.{key}", problem)
 
-    def report_lack(self, key: str, problem: str) -> None:
-        """Add that this shell or machine lacks what the value of a key names."""
-        self.problems.add_lack(self.source, f"{self.path}.{key}", problem)
+    def report_lack(self, key: str, problem: str, advice: str = "") -> None:
+        """Add that this shell or machine lacks what the value of a key names, and what to do."""
+        self.problems.add_lack(self.source, f"{self.path}.{key}", problem, advice)
 
     def candidates(self, name: str) -> tuple[Path, ...]:
         """Return where a path may lead, each place once."""

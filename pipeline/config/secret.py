@@ -16,6 +16,20 @@ _ONE_PERSON = "A key file is for one person: name your own with classifier.api_k
 SHORTEST_KEPT_OUT = 8
 
 
+class KeyProblem(InputError):
+    """Why an API key cannot be used, and what to do about it."""
+
+    def __init__(self, fact: str, advice: str = "") -> None:
+        """Say both in one message.
+
+        Args:
+            fact: what is wrong.
+            advice: what to do; '' if that is clear.
+        """
+        super().__init__(f"{fact}: {advice}" if advice else fact)
+        self.fact, self.advice = fact, advice
+
+
 class Secret:
     """A key that does not show itself in a repr, a traceback's frame or a log line."""
 
@@ -72,8 +86,8 @@ def check_key(env: str | None, file: str | None, inputs: InputFiles) -> None:
     """Report to `inputs` why the API key of a variable or a file cannot be used."""
     try:
         read_key(env, file)
-    except InputError as error:
-        inputs.report_lack("api_key_file" if file else "api_key_env", str(error))
+    except KeyProblem as error:
+        inputs.report_lack("api_key_file" if file else "api_key_env", error.fact, error.advice)
 
 
 def report_key_in(
@@ -96,23 +110,23 @@ def read_key(env: str | None, file: str | None) -> Secret:
     """Return the API key that a variable or a file holds; `NO_KEY` where neither is named.
 
     Raises:
-        InputError: it is not set, or others can read its file.
+        KeyProblem: it is not set, or others can read its file.
     """
     if file:
         path = Path(file)
         try:
             if path.stat().st_mode & 0o077:
-                raise InputError(f"{path} can be read by others: chmod 600 {path}")
+                raise KeyProblem(f"{path} can be read by others", f"chmod 600 {path}")
             value = limits.read_file(path, limits.KEY_BYTES).decode().strip()
         except OSError as error:
             whose = f". {_ONE_PERSON}" if error.errno in DENIED else ""
-            raise InputError(
+            raise KeyProblem(
                 f"the key file {path} cannot be read: {error.strerror}{whose}"
             ) from None
         except UnicodeDecodeError:
             value = "\ufffd"
         if not value:
-            raise InputError(f"the key file {path} is empty: write the API key into it")
+            raise KeyProblem(f"the key file {path} is empty", "write the API key into it")
         return _sendable(value, f"the key file {path}")
     if env:
         return _sendable(os.environ.get(env, "").strip(), f"the environment variable {env}")
@@ -121,7 +135,9 @@ def read_key(env: str | None, file: str | None) -> Secret:
 
 def _sendable(value: str, where: str) -> Secret:
     if not value:
-        raise InputError(f"{where} is not set: set it to the API key (export, or a mode-600 file)")
+        raise KeyProblem(
+            f"{where} is not set", "set it to the API key (export, or a mode-600 file)"
+        )
     if not (value.isascii() and value.isprintable()) or " " in value:
-        raise InputError(f"{where} holds characters that no HTTP header can carry")
+        raise KeyProblem(f"{where} holds characters that no HTTP header can carry")
     return Secret(value)

@@ -133,6 +133,26 @@ def test_nothing_that_fails_hides_another_thing(bench: Bench, server: Perspectiv
 
 
 @pytest.mark.parametrize(
+    "classifier",
+    [
+        {"type": "transformers", "model": "absent"},
+        {
+            "type": "llm", "model": "m", "prompt": "absent.txt", "base_url": "http://127.0.0.1:9/v1",
+            "labels": [{"name": "civic", "type": "bool"}],
+        },
+    ],
+)  # fmt: skip
+def test_a_file_that_a_classifier_lacks_hides_no_other_check(
+    bench: Bench, classifier: dict[str, Any]
+) -> None:
+    bench.config(posts=4, classifier=classifier, cluster={"python": "/absent/python"})
+    found = check(bench, code=2)
+    assert levels(found) == {"configuration": "error", "request": "warning", "python": "error"}
+    assert {"source", "posts", "run root", "time"} <= found.keys()
+    assert "absent" in found["configuration"][0]["message"]
+
+
+@pytest.mark.parametrize(
     ("sections", "count"),
     [
         ({"classifier": {"type": "valenc"}}, 1),

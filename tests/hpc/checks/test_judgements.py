@@ -250,7 +250,8 @@ def test_the_database(seen: SeenDatabase, level: Level) -> None:
 
 
 def test_the_key_is_missing_where_it_should_be() -> None:
-    lack = Problem("a.yaml", "classifier.api_key_env", "is not set", is_lack=True)
+    lack = Problem("a.yaml", "classifier.api_key_env", "is not set", is_lack=True, advice="set it")
+    assert judge_key({"api_key_env": "KEY"}, [lack])[0].message.endswith("is not set")
     given_env: dict[str, object] = {"api_key_env": "KEY"}
     assert levels(judge_key(given_env, [lack])) == [Level.ERROR]
     assert levels(judge_key(given_env, [lack], level=Level.WARNING)) == [Level.WARNING]
