@@ -59,10 +59,10 @@ def choose_run_root(connection: duckdb.DuckDBPyConnection, request: Request) -> 
     a, b = request.names
     name = score_map.name_of(b, a)
     names = label_tables.names(connection, LABELS)
-    if name in names and not label_tables.is_view(connection, name, LABELS):
+    if name in names and not label_tables.is_mapped(connection, name, LABELS):
         raise InputError(f"{SAVE_MAP}: {request.database} has labels of the name {name} already")
     for each in request.names:
-        if label_tables.is_view(connection, each, LABELS):
+        if label_tables.is_mapped(connection, each, LABELS):
             raise InputError(f"{SAVE_MAP}: {each} has mapped labels; map the original ones")
     if request.run_root:
         return request.run_root

@@ -77,7 +77,7 @@ _ALTERNATIVES = (
 _FOLLOWERS = (("classifier.price.cached", "classifier.price.prompt"),)
 
 # What `_changed_frozen_keys` leaves to other comparisons.
-_COMPARED_ELSEWHERE = ("min_text_length", "trust_group", *SessionLimits.__struct_fields__)
+_COMPARED_ELSEWHERE = ("min_text_length", "trust_group", "layout", *SessionLimits.__struct_fields__)
 
 
 def corrections_by_key(run: Run, overrides: Sequence[str]) -> tuple[Change, ...]:
@@ -99,7 +99,11 @@ def corrections_by_key(run: Run, overrides: Sequence[str]) -> tuple[Change, ...]
         "cluster": resources.section_of(run.cluster),
         "notify": fields_to_json(run.notify),
         "retry": fields_to_json(run.retry),
-        "storage": {"trust_group": run.manifest.trust_group, **fields_to_json(run.limits)},
+        "storage": {
+            "trust_group": run.manifest.trust_group,
+            "layout": run.manifest.layout,
+            **fields_to_json(run.limits),
+        },
     }
     after = _overridden(before, overrides, paths)
     changes: list[Change] = []
@@ -132,7 +136,11 @@ def corrections_by_file(
         **cluster_settings(_with_decisions_of_submit(config, run.cluster)),
         **notify_settings(config.notify),
         **retry_settings(config.retry),
-        **storage_settings(trust_group=_corrected_trust(config, run), limits=config.storage.limits),
+        **storage_settings(
+            trust_group=_corrected_trust(config, run),
+            layout=config.storage.layout,
+            limits=config.storage.limits,
+        ),
     }
     changes = difference(now, now, after)
     raw = yaml_file.read_mapping(path, overrides)
@@ -306,10 +314,14 @@ def _correct_storage(
     corrected = check(
         StorageSection, given, source=str(OVERRIDES), path="storage", problems=problems
     )
-    now = storage_settings(trust_group=run.manifest.trust_group, limits=run.limits)
+    now = _storage_settings_of(run)
     if corrected is None:
         return ()
-    after = storage_settings(trust_group=corrected.trust_group, limits=corrected.resolve().limits)
+    after = storage_settings(
+        trust_group=corrected.trust_group,
+        layout=corrected.layout,
+        limits=corrected.resolve().limits,
+    )
     return difference(now, now, after)
 
 
@@ -330,8 +342,14 @@ def _settings_of(run: Run) -> Settings:
         **cluster_settings(run.cluster),
         **notify_settings(run.notify),
         **retry_settings(run.retry),
-        **storage_settings(trust_group=run.manifest.trust_group, limits=run.limits),
+        **_storage_settings_of(run),
     }
+
+
+def _storage_settings_of(run: Run) -> Settings:
+    return storage_settings(
+        trust_group=run.manifest.trust_group, layout=run.manifest.layout, limits=run.limits
+    )
 
 
 def _options_of(run: Run) -> Options:

@@ -61,13 +61,13 @@ def checkpoint_settings(checkpoint: CheckpointSettings) -> Settings:
     return _settings("checkpoint", "checkpoint_", fields_to_json(checkpoint))
 
 
-def storage_settings(*, trust_group: bool | None, limits: SessionLimits) -> Settings:
-    """Return who may write to the run, and how much of the machine DuckDB may take.
+def storage_settings(*, trust_group: bool | None, layout: str, limits: SessionLimits) -> Settings:
+    """Return who may write to the run, where its labels go, and what DuckDB may take.
 
     Of the section, no other key can be corrected.
     """
     return {
-        **_settings("storage", "", {"trust_group": trust_group}),
+        **_settings("storage", "", {"trust_group": trust_group, "layout": layout}),
         **_settings("storage", "session.", fields_to_json(limits)),
     }
 

@@ -22,10 +22,13 @@ from hpc.run.model import Judgement, Observation, Run, State
 from hpc.run.run_state import RunState
 from hpc.runs import find_runs
 from hpc.runs.unusable_runs import find_unusable
+from pipeline.config.sections import DUCKDB
 from pipeline.database import duckdb_file, history, label_tables, output_proofs, supersede
 from pipeline.database.duckdb_file import Patience
 from pipeline.database.history import GatheredShard
 from pipeline.database.output_proofs import OutputProof
+from pipeline.database.stores.label_store import LabelStore
+from pipeline.database.stores.open_store import open_store
 from pipeline.database.supersede import Replacement
 from pipeline.errors import InputError, RunError, UnreadableError
 from pipeline.late_imports import arrow_compute as pc
@@ -71,6 +74,8 @@ class Target:
     """Another database than the run's; None for the run's own."""
     renames_damaged: bool = True
     """Whether to rename damaged outputs, so that their shards are labeled again."""
+    layout: str | None = None
+    """Another layout for a name without labels than the run's; None for the run's own."""
 
 
 _OWN_DATABASE = Target()
@@ -119,13 +124,17 @@ def gather(
     tally = _Tally(renames=into.renames_damaged)
     with duckdb_file.opened(path, patience=patience, limits=run.limits) as connection:
         _report_outputs(run, observation, tally)
+        store = open_store(connection, path, name, into.layout or run.manifest.layout)
         _register(connection, run)
         before = label_tables.count(connection, name)
         published = [shard.output for shard in observation.shards]
         shards = find_not_gathered(history.gathered_shards(connection, run.run_id), published)
         with progress.step("gathering", total=len(shards), unit="output") as step:
-            for _ in _insert_batches(connection, run, shards, tally):
+            for _ in _insert_batches(connection, store, run, shards, tally):
                 step.advance(tally.shards)
+            if tally.shards:
+                known = history.gathered_shards(connection, run.run_id)
+                store.compact(run.run_id, is_whole=len(known) == len(run.manifest.shards))
         after = label_tables.count(connection, name)
         if before + tally.added != after:
             raise RunError(
@@ -209,35 +218,43 @@ def _reject(run: Run, index: int, verdict: Verdict, tally: _Tally) -> None:
 
 
 def _insert_batches(
-    connection: duckdb.DuckDBPyConnection, run: Run, shards: list[int], tally: _Tally
+    connection: duckdb.DuckDBPyConnection,
+    store: LabelStore,
+    run: Run,
+    shards: list[int],
+    tally: _Tally,
 ) -> Iterator[None]:
     """Insert the outputs of shards, and yield after each batch of them."""
     # No post is in two shards of a run, so no batch can repeat a post of the batches before it.
-    rows_end = label_tables.rows_end(connection, run.manifest.name)
+    rows_end = store.rows_end()
     for batch in batches(_read_outputs(run, shards, tally)):
-        _insert(connection, run, batch, tally, rows_end)
+        _insert(connection, store, run, batch, tally, rows_end)
         yield
 
 
 def _insert(
-    connection: duckdb.DuckDBPyConnection, run: Run, batch: Batch, tally: _Tally, rows_end: int
+    connection: duckdb.DuckDBPyConnection,
+    store: LabelStore,
+    run: Run,
+    batch: Batch,
+    tally: _Tally,
+    rows_end: int,
 ) -> None:
     """Insert a batch; only rows before `rows_end` can be of the same posts."""
-    name = run.manifest.name
     # A run that was under way while its program was updated has several schemas.
     labels = batch.tables()
     for table in labels:
-        label_tables.ensure_labels(connection, name, table.schema)
+        store.ensure_columns(table.schema)
     newer = history.newer_runs(connection, run.run_id)
     outdated = supersede.outdated(run.manifest.replaces, run.manifest.config_hash, newer=newer)
     present = label_tables.overlap(
-        connection, name, run.run_id, labels, outdated=outdated, rows_end=rows_end
+        connection, store, run.run_id, labels, outdated=outdated, rows_end=rows_end
     )
     now = datetime.now(UTC)
     hashes = output_proofs.hash_shards(connection, labels)
     removed, inserted = label_tables.replace_shards(
         connection,
-        name,
+        store,
         labels,
         shards=[
             shard_row(run, index, _gathered(verdict, now, hashes[index]))
@@ -340,7 +357,8 @@ def gather_into_copy(
         for run in runs:
             known = history.gathered_shards(connection, run.run_id)
             shards = find_not_gathered(known, published[run.run_id])
-            for _ in _insert_batches(connection, run, shards, tally):
+            store = open_store(connection, copy, run.manifest.name, DUCKDB)
+            for _ in _insert_batches(connection, store, run, shards, tally):
                 pass
         for root in sorted({run.folder.parent for run in runs}):
             load_maps(connection, root)  # the next gather reports what is wrong

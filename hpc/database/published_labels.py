@@ -19,7 +19,7 @@ from pipeline.config.session_limits import SessionLimits
 from pipeline.database import duckdb_file, history
 from pipeline.database.duckdb_file import SHORT_PATIENCE, HeldDatabaseError
 from pipeline.database.history import GatheredShard
-from pipeline.database.label_tables import labels_table
+from pipeline.database.label_tables import gathered_names, labels_table
 from pipeline.sql import quoted
 
 _DATABASE = "original"
@@ -61,13 +61,12 @@ def read_content(database: Path) -> DatabaseContent:
         return DatabaseContent()
     try:
         with duckdb_file.opened(database, read_only=True, patience=SHORT_PATIENCE) as labels:
-            tables = labels.execute("SELECT table_name FROM duckdb_tables()").fetchall()
+            names = gathered_names(labels)
             folders = labels.execute("SELECT DISTINCT run_dir FROM runs").fetchall()
     except HeldDatabaseError as error:
         return DatabaseContent(held=error.where)
-    prefix = labels_table("")
     return DatabaseContent(
-        names=tuple(sorted(t.removeprefix(prefix) for (t,) in tables if t.startswith(prefix))),
+        names=tuple(names),
         run_roots=tuple(sorted({Path(folder).parent for (folder,) in folders})),
     )
 
@@ -141,7 +140,7 @@ def _copy_tables(database: Path, name: str, copy: Path, limits: SessionLimits) -
 
 def _has_table(connection: duckdb.DuckDBPyConnection, table: str) -> bool:
     rows = connection.execute(
-        "SELECT 1 FROM duckdb_tables() WHERE database_name = ? AND table_name = ?",
+        "SELECT 1 FROM information_schema.tables WHERE table_catalog = ? AND table_name = ?",
         [_DATABASE, table],
     ).fetchall()
     return bool(rows)

@@ -3,9 +3,10 @@
 import glob
 import os
 import re
+import shutil
 import uuid
 from collections import Counter
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import duckdb
 from pipeline import files
 from pipeline.database import duckdb_file, history, sample_rows
 from pipeline.database.duckdb_file import UnusableDatabaseError, log_of
+from pipeline.database.stores import layouts, parts
 from pipeline.errors import RunError
 from pipeline.text import counted
 
@@ -126,8 +128,52 @@ def _remove_unless_held(fresh: Path) -> None:
     """Delete a database and its log. Raises OSError if a process has it open."""
     with fresh.open("r+b") as stream:
         os.lockf(stream.fileno(), os.F_TLOCK, 0)
-        log_of(fresh).unlink(missing_ok=True)
-        fresh.unlink()
+        remove(fresh)
+
+
+def remove(fresh: Path) -> None:
+    """Delete a database that did not replace another one, its log and its files of labels."""
+    if parts.folder_of(fresh).is_dir():
+        shutil.rmtree(parts.folder_of(fresh), ignore_errors=True)
+    log_of(fresh).unlink(missing_ok=True)
+    fresh.unlink(missing_ok=True)
+
+
+def replace_with_files(path: Path, fresh: Path, *, is_usable: bool) -> Path | None:
+    """Put a rebuilt database in the place of the old one, together with its files of labels.
+
+    A gather between the two would take the new files for those of a killed one, so the old database
+    is kept open meanwhile. Its own files are moved beside it under its new name.
+
+    Args:
+        path: the database.
+        fresh: the rebuilt one.
+        is_usable: whether the old one can be opened.
+
+    Returns:
+        The old one's new path; None if there was none.
+    """
+    had_files = parts.folder_of(path).is_dir()
+    if had_files and not is_usable:
+        folder = parts.folder_of(path)
+        folder.rename(files.name_to_keep(folder))
+    with duckdb_file.opened(path, read_only=True) if is_usable else nullcontext():
+        if parts.folder_of(fresh).is_dir():
+            _move_files(fresh, parts.folder_name(path))
+        kept = replace(path, fresh)
+    if kept and is_usable and had_files:
+        # Whatever is wrong with the old files, the new ones are in use already.
+        with suppress(OSError, RunError, duckdb.Error):
+            _move_files(kept, parts.folder_name(kept))
+    return kept
+
+
+def _move_files(path: Path, folder: str) -> None:
+    """Move the files of a database's labels to another folder beside it."""
+    with duckdb_file.opened(path) as connection, duckdb_file.transaction(connection):
+        parts.move_all(
+            connection, layouts.current_catalog(connection), path.resolve().parent, folder
+        )
 
 
 def replace(path: Path, fresh: Path) -> Path | None:

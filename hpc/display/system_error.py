@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import resource
 from pathlib import Path
 
@@ -15,6 +16,13 @@ _NO_MEMORY = (errno.ENOMEM, errno.EAGAIN)
 # A disk with less than this is full for a program that writes tables.
 SMALL_BYTES = 64 << 20
 
+# DuckDB has no class for this error. The path is that of a file of labels.
+_GONE_LABELS = r'No files found that match the pattern "[^"\n]*\.parquet/labels_'
+_ADVICE_ON_GONE_FILES = (
+    "\nThis file has labels. Restore it together with the database. To make both again from the "
+    "run folders, run: hpc gather --rebuild"
+)
+
 
 def describe_error(error: Exception) -> str:
     """Return a message about an error of the system, of DuckDB or of this program."""
@@ -22,7 +30,10 @@ def describe_error(error: Exception) -> str:
         return describe_system_error(error)
     if isinstance(error, MemoryError):
         return f"out of memory: {describe_lack_of_memory()}"
-    return f"DuckDB: {error}" if isinstance(error, duckdb.Error) else str(error)
+    if isinstance(error, duckdb.Error):
+        gone = _ADVICE_ON_GONE_FILES if re.search(_GONE_LABELS, str(error)) else ""
+        return f"DuckDB: {error}{gone}"
+    return str(error)
 
 
 def describe_briefly(error: Exception) -> str:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from pipeline.config.session_limits import LOGIN_NODE, SessionLimits
 from pipeline.database import duckdb_file
 from pipeline.database.duckdb_file import SHORT_PATIENCE
-from pipeline.database.label_tables import labels_table
+from pipeline.database.label_tables import has_labels, labels_table
 from pipeline.sql import literal, quoted
 
 VIEW = "labels_of_report"
@@ -54,7 +54,7 @@ def labels_view(
     with duckdb_file.opened(
         database, read_only=True, patience=SHORT_PATIENCE, limits=limits
     ) as connection:
-        if not duckdb_file.has_table(connection, labels_table(name)):
+        if not has_labels(connection, name):
             yield None
             return
         weight, joined = "1.0::DOUBLE", ""

@@ -310,6 +310,7 @@ def _manifest(
         ask_each_text_once=config.backlog.ask_each_text_once,
         after=selection.after,
         canary=selection.canary is not None,
+        layout=config.storage.layout,
         session=config.storage.limits.to_json(),
     )
 

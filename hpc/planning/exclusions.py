@@ -237,7 +237,7 @@ def _check_retry_reason(
 def _reject_mapped_name(spec: RunSpec, connection: duckdb.DuckDBPyConnection) -> None:
     """Raise InputError if the name is that of mapped labels, which are a view."""
     name = spec.config.name
-    if label_tables.is_view(connection, name, LABELS):
+    if label_tables.is_mapped(connection, name, LABELS):
         raise InputError(
             f"name: {name}: {spec.config.storage.database} has mapped labels of that name, made by "
             "hpc compare --save-map. Give the configuration another name"

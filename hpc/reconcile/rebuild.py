@@ -1,5 +1,6 @@
 """Build the whole database again from the run folders, which are the truth."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from hpc.database import gather_outputs, replace_database
@@ -16,7 +17,6 @@ from hpc.run.model import Run, Say
 from hpc.runs import find_runs
 from pipeline import archive
 from pipeline.database import duckdb_file
-from pipeline.database.duckdb_file import log_of
 from pipeline.errors import InputError, RunError
 from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.run_files import manifest
@@ -67,12 +67,13 @@ def rebuild(run: Run, say: Say, progress: Progress = NO_PROGRESS) -> Gathered:
             if isinstance(old, OldDatabase):
                 replace_database.refuse_to_lose_shards(database, old, fresh)
                 replace_database.refuse_to_lose_samples(database, old, fresh)
-            kept = replace_database.replace(database, fresh)
+            kept = replace_database.replace_with_files(
+                database, fresh, is_usable=isinstance(old, OldDatabase)
+            )
             if kept:
                 say(f"the old database is kept as {kept}")
         finally:
-            log_of(fresh).unlink(missing_ok=True)
-            fresh.unlink(missing_ok=True)
+            replace_database.remove(fresh)
     return total
 
 
@@ -103,6 +104,8 @@ def _gather_all(
     progress: Progress,
     unreadable: dict[str, str],
 ) -> Gathered:
+    # The layout is chosen anew: a name has that of its newest run.
+    layouts = {run.manifest.name: run.manifest.layout for run in runs}
     done: list[Gathered] = []
     lines = [f"run {run_id} is left out: {why}" for run_id, why in unreadable.items()]
     for run in runs:
@@ -112,7 +115,11 @@ def _gather_all(
             lines.append(f"run {run.run_id} is left out: {error}")
             continue
         gathered = gather_outputs.gather(
-            run, now.observation, now.judgements, into=into, progress=progress
+            run,
+            now.observation,
+            now.judgements,
+            into=replace(into, layout=layouts[run.manifest.name]),
+            progress=progress,
         )
         done.append(gathered)
         by_people = run.manifest.is_coded_by_people

@@ -35,6 +35,9 @@ Glob = Annotated[
 SOURCE_COLUMNS = ("uri", "text", "preprocessing_timestamp")
 DEFAULT_ROWS_PER_SHARD = 10_000
 
+# Where labels are kept: in a table of the database, or in Parquet files under a view.
+DUCKDB, PARQUET = LAYOUTS = ("duckdb", "parquet")
+
 # How a text holds a record.
 JSON_RECORDS, PYTHON_RECORDS = RECORD_FORMATS = ("json", "python")
 
@@ -166,6 +169,16 @@ class StorageSection(Section, frozen=True, kw_only=True):
             omit_default=True,
         ),
     ] = False
+    layout: Annotated[
+        str,
+        one_of(LAYOUTS),
+        key(
+            "Where labels are kept: `duckdb`, in the database; or `parquet`, in Parquet files "
+            "beside it, which the database shows as views. Labels that were gathered before move "
+            "with `hpc gather --rebuild`.",
+            omit_default=True,
+        ),
+    ] = DUCKDB
     memory_gb: MemoryGb = LOGIN_NODE.memory_gb
     threads: Threads = LOGIN_NODE.threads
     temporary_folder: TemporaryFolder = None
@@ -176,6 +189,7 @@ class StorageSection(Section, frozen=True, kw_only=True):
             run_root=Path(self.run_root).expanduser().absolute(),
             database=Path(self.database).expanduser().absolute(),
             trust_group=self.trust_group,
+            layout=self.layout,
             limits=SessionLimits(
                 memory_gb=self.memory_gb,
                 threads=self.threads,
@@ -192,6 +206,8 @@ class Storage:
     database: Path
     trust_group: bool = False
     """Whether others may be able to write to the runs."""
+    layout: str = DUCKDB
+    """Whether labels are kept in the database, or in Parquet files beside it."""
     limits: SessionLimits = LOGIN_NODE
     """How much of the machine DuckDB may take."""
 

@@ -106,7 +106,9 @@ def rows_by_run(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     tables = connection.execute(
         "SELECT table_name FROM duckdb_columns() JOIN duckdb_tables() USING (table_oid, "
         "database_name, table_name) WHERE database_name = current_database() "
-        "AND column_name = 'run_id' AND regexp_matches(table_name, '^(labels|superseded)_')"
+        "AND column_name = 'run_id' AND regexp_matches(table_name, '^(labels|superseded)_') "
+        "UNION SELECT view_name FROM duckdb_views() WHERE database_name = current_database() "
+        "AND view_name IN (SELECT concat('labels_', name) FROM label_layouts)"
     ).fetchall()
     counts: Counter[str] = Counter()
     for (table,) in tables:

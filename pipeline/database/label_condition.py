@@ -7,6 +7,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.backlog.formats.where_columns import find_references, parse_condition
+from pipeline.database.stores import layouts
 from pipeline.errors import InputError
 from pipeline.messages.options import RANDOM_SAMPLE, WHERE
 from pipeline.sql import literal
@@ -16,7 +17,7 @@ _NOT_OF_A_CONDITION = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.I
 
 
 def lock_down(connection: duckdb.DuckDBPyConnection, file: Path, catalog: str) -> None:
-    """Let a session write one file, and neither read nor write any other.
+    """Let a session write one file, and read no other than those of the labels.
 
     Args:
         connection: the session.
@@ -24,6 +25,8 @@ def lock_down(connection: duckdb.DuckDBPyConnection, file: Path, catalog: str) -
         catalog: the attached database that names without one refer to.
     """
     connection.execute(f"USE {catalog}")
+    folders = ", ".join(map(literal, layouts.folders_of(connection, catalog)))
+    connection.execute(f"SET allowed_directories = [{folders}]")
     connection.execute(f"SET allowed_paths = [{literal(str(file))}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")

@@ -11,11 +11,13 @@ import duckdb
 import pyarrow as pa
 
 from pipeline.database import supersede
-from pipeline.database.duckdb_file import has_table, insert_rows, registered, transaction
+from pipeline.database.duckdb_file import insert_rows, registered
+from pipeline.database.stores import layouts
+from pipeline.database.stores.columns import columns_of, find_conflict, types_by_name
+from pipeline.database.stores.label_store import LabelStore
 from pipeline.database.supersede import Replacement
-from pipeline.errors import RunError
 from pipeline.model import COPIED_FROM
-from pipeline.sql import fetch_number, quoted
+from pipeline.sql import fetch_number, literal, quoted
 from pipeline.usage import CACHED, COMPLETION, PROMPT, UsedTokens
 
 _REPLACES_NOTHING = Replacement()
@@ -95,8 +97,27 @@ def names(connection: duckdb.DuckDBPyConnection, catalog: str) -> list[str]:
     return [row[0].removeprefix(labels_table("")) for row in rows]
 
 
-def is_view(connection: duckdb.DuckDBPyConnection, name: str, catalog: str) -> bool:
+def gathered_names(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return the names that the open database has gathered labels of: not those of mapped ones."""
+    prefix = labels_table("")
+    tables = connection.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() "
+        "AND starts_with(table_name, ?)",
+        [prefix],
+    ).fetchall()
+    in_files = layouts.parquet_names(connection, layouts.current_catalog(connection))
+    return sorted({*(table.removeprefix(prefix) for (table,) in tables), *in_files})
+
+
+def has_labels(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
+    """Tell whether labels of a name were ever gathered into the open database."""
+    return name in gathered_names(connection)
+
+
+def is_mapped(connection: duckdb.DuckDBPyConnection, name: str, catalog: str) -> bool:
     """Tell whether a name's labels in an attached database are a view, by a map of scores."""
+    if name in layouts.parquet_names(connection, catalog):
+        return False
     rows = connection.execute(
         "SELECT 1 FROM duckdb_views() WHERE database_name = ? AND view_name = ?",
         [catalog, labels_table(name)],
@@ -138,59 +159,24 @@ def read_used_tokens(
     return UsedTokens(posts, {column: int(total or 0) for column, total in totals.items()})
 
 
-def ensure_labels(connection: duckdb.DuckDBPyConnection, name: str, schema: pa.Schema) -> None:
-    """Create a name's table, or add the label columns that it does not have yet.
-
-    Raises RunError where a column exists with another type.
-    """
-    table = quoted(labels_table(name))
-    wanted = _columns_of(connection, schema)
-    connection.execute(
-        f"CREATE TABLE IF NOT EXISTS {table} "
-        f"({', '.join(f'{quoted(column)} {kind}' for column, kind in wanted.items())})"
-    )
-    present = _types_by_name(connection, table)
-    if conflict := _find_conflict(present, wanted):
-        column, old, new = conflict
-        raise RunError(
-            f"table {labels_table(name)}: column {column} is {old}, but {new} in this run's "
-            "outputs. Give the configuration another name"
-        )
-    for column, kind in wanted.items():
-        if column.lower() not in present:
-            connection.execute(f"ALTER TABLE {table} ADD COLUMN {quoted(column)} {kind}")
-
-
 def find_type_conflict(
     connection: duckdb.DuckDBPyConnection, name: str, catalog: str, schema: pa.Schema
 ) -> tuple[str, str, str] | None:
-    """Return a column that `ensure_labels` would reject, its type in the database and in `schema`.
+    """Return a column that a gather would reject, its type in the database and in `schema`.
 
     None where all columns fit, or where the name has no table in the attached database.
     """
     if labeled_uris(connection, name, catalog) is None:
         return None
     table = f"{quoted(catalog)}.{quoted(labels_table(name))}"
-    return _find_conflict(_types_by_name(connection, table), _columns_of(connection, schema))
+    return find_conflict(types_by_name(connection, table), columns_of(connection, schema))
 
 
 def count(connection: duckdb.DuckDBPyConnection, name: str) -> int:
     """Count a name's rows; 0 where nothing was ever gathered under it."""
-    if not has_table(connection, labels_table(name)):
+    if not has_labels(connection, name):
         return 0
     return fetch_number(connection, f"SELECT count(*) FROM {quoted(labels_table(name))}")
-
-
-def rows_end(connection: duckdb.DuckDBPyConnection, name: str) -> int:
-    """Return a number that is above the rowids of all rows of a name; 0 where it has no rows.
-
-    Rows that are inserted later have this number or a higher one. A checkpoint may close the gaps
-    of deleted rows, and then some of them have lower ones.
-    """
-    if not has_table(connection, labels_table(name)):
-        return 0
-    query = f"SELECT coalesce(max(rowid) + 1, 0) FROM {quoted(labels_table(name))}"
-    return fetch_number(connection, query)
 
 
 def join_outputs(outputs: Iterable[pa.Table]) -> list[pa.Table]:
@@ -208,7 +194,7 @@ def join_outputs(outputs: Iterable[pa.Table]) -> list[pa.Table]:
 
 def overlap(
     connection: duckdb.DuckDBPyConnection,
-    name: str,
+    store: LabelStore,
     run_id: str,
     tables: Sequence[pa.Table],
     *,
@@ -222,11 +208,11 @@ def overlap(
 
     Args:
         connection: the database.
-        name: of the labels.
+        store: where the labels are.
         run_id: the run that the outputs come from.
         tables: the rows of verified outputs, as `join_outputs` returns them.
         outdated: a condition on rows that do not count, because they will be replaced.
-        rows_end: rows with this rowid or a higher one need not be searched, see `rows_end`.
+        rows_end: only rows before this end are searched, see `LabelStore.rows_end`.
     """
     if not rows_end:
         return pa.table({"uri": pa.array([], pa.string())})
@@ -234,17 +220,16 @@ def overlap(
     uris = pa.concat_tables([table.select(["uri", "shard_index"]) for table in tables])
     with registered(connection, new_uris=uris):
         return connection.sql(
-            f"SELECT DISTINCT new_uris.uri FROM new_uris JOIN {quoted(labels_table(name))} AS old "
+            f"SELECT DISTINCT new_uris.uri FROM new_uris JOIN {store.rows_before(rows_end)} AS old "
             "ON old.uri = new_uris.uri "
-            "WHERE old.rowid < ? AND "
-            "NOT (old.run_id = ? AND old.shard_index = new_uris.shard_index)" + current,
-            params=[rows_end, run_id],
+            "WHERE NOT (old.run_id = ? AND old.shard_index = new_uris.shard_index)" + current,
+            params=[run_id],
         ).to_arrow_table()
 
 
 def replace_shards(
     connection: duckdb.DuckDBPyConnection,
-    name: str,
+    store: LabelStore,
     outputs: Sequence[pa.Table],
     *,
     shards: Sequence[dict[str, object]],
@@ -257,7 +242,7 @@ def replace_shards(
 
     Args:
         connection: the database.
-        name: of the labels.
+        store: where the labels of the run's name are.
         outputs: the rows of verified outputs of one run, as `join_outputs` returns them.
         shards: the rows of these outputs for `shards`.
         present: uris that have a row from elsewhere, which stays unless a newer run added it.
@@ -266,60 +251,41 @@ def replace_shards(
     Returns:
         How many rows were removed, and how many were inserted.
     """
-    with transaction(connection):
-        removed = _delete_shards(connection, name, shards)
+    run_id = str(shards[0]["run_id"])
+    with store.transaction():
+        removed = _delete_shards(connection, store, run_id, shards)
         inserted = 0
         for labels in outputs:
             with registered(connection, output=labels, present=present):
                 if replacement.outdated:
-                    run_id = shards[0]["run_id"]
-                    removed += supersede.move(connection, name, replacement.outdated, run_id)
+                    removed += supersede.move(connection, store, replacement.outdated, run_id)
                 if present.num_rows and replacement.newer:
-                    removed += supersede.yield_to_newer_runs(connection, name, replacement.newer)
-                table = quoted(labels_table(name))
+                    removed += supersede.yield_to_newer_runs(connection, store, replacement.newer)
+                table = quoted(labels_table(store.name))
                 there = f"(FROM present SEMI JOIN {table} USING (uri))"
-                new = f"ANTI JOIN {there} USING (uri)" if present.num_rows else ""
-                inserted += fetch_number(
-                    connection, f"INSERT INTO {table} BY NAME SELECT * FROM output {new}"
-                )
+                new = f" ANTI JOIN {there} USING (uri)" if present.num_rows else ""
+                inserted += store.insert(f"SELECT * FROM output{new}", run_id)
         insert_rows(connection, "shards", shards)
     return removed, inserted
 
 
 def _delete_shards(
-    connection: duckdb.DuckDBPyConnection, name: str, shards: Sequence[dict[str, object]]
+    connection: duckdb.DuckDBPyConnection,
+    store: LabelStore,
+    run_id: str,
+    shards: Sequence[dict[str, object]],
 ) -> int:
     """Delete the rows of shards; return how many labels they had."""
-    keys = [shards[0]["run_id"], [shard["shard_index"] for shard in shards]]
-    these_shards = "WHERE run_id = ? AND shard_index IN ?"
     deleted = connection.execute(
-        f"DELETE FROM shards {these_shards} RETURNING shard_index, gathered_at", keys
+        "DELETE FROM shards WHERE run_id = ? AND shard_index IN ? "
+        "RETURNING shard_index, gathered_at",
+        [run_id, [shard["shard_index"] for shard in shards]],
     ).fetchall()
     # Only a shard that was gathered has rows: the labels need not be searched for others.
-    gathered = [index for index, gathered_at in deleted if gathered_at is not None]
+    gathered = [int(index) for index, gathered_at in deleted if gathered_at is not None]
     if not gathered:
         return 0
-    supersede.forget(connection, name, keys[0], gathered)
-    table = quoted(labels_table(name))
-    return fetch_number(connection, f"DELETE FROM {table} {these_shards}", [keys[0], gathered])
-
-
-def _find_conflict(present: dict[str, str], wanted: dict[str, str]) -> tuple[str, str, str] | None:
-    for column, new in wanted.items():
-        old = present.get(column.lower(), new)
-        if old != new:
-            return column, old, new
-    return None
-
-
-def _types_by_name(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
-    """Return the columns' types by name, in lower case: DuckDB's names do not differ by case."""
-    rows = connection.execute(f"DESCRIBE {table}").fetchall()
-    return {row[0].lower(): row[1] for row in rows}
-
-
-def _columns_of(connection: duckdb.DuckDBPyConnection, schema: pa.Schema) -> dict[str, str]:
-    connection.register("empty", schema.empty_table())
-    rows = connection.execute("DESCRIBE SELECT * FROM empty").fetchall()
-    connection.unregister("empty")
-    return {row[0]: row[1] for row in rows}
+    supersede.forget(connection, store.name, run_id, gathered)
+    return store.delete(
+        f"run_id = {literal(run_id)} AND shard_index IN ({', '.join(map(str, gathered))})"
+    )

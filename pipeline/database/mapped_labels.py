@@ -10,8 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.database.duckdb_file import has_table
-from pipeline.database.label_tables import labels_table
+from pipeline.database.label_tables import has_labels, labels_table
 from pipeline.errors import InputError
 from pipeline.model import ENVELOPE, PROVENANCE
 from pipeline.run_files.score_map import ColumnMap, ScoreMap
@@ -34,12 +33,12 @@ def create_view(connection: duckdb.DuckDBPyConnection, score_map: ScoreMap, sour
         InputError: labels have the view's name, or lack a column of the map.
     """
     view = labels_table(score_map.name)
-    if has_table(connection, view):
+    if has_labels(connection, score_map.name):
         raise InputError(
-            f"{source}: {view} is a table of labels. Move the map away, or give the configuration "
+            f"{source}: {view} has gathered labels. Move the map away, or give the configuration "
             f"{score_map.name} another name"
         )
-    if not has_table(connection, labels_table(score_map.b)):
+    if not has_labels(connection, score_map.b):
         return False
     rows = connection.execute(f"DESCRIBE {quoted(labels_table(score_map.b))}").fetchall()
     columns = tuple(row[0] for row in rows)

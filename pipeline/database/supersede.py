@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import duckdb
 
 from pipeline.database.duckdb_file import has_table
+from pipeline.database.stores.label_store import LabelStore
 from pipeline.model import SUPERSEDED_AT
 from pipeline.sql import fetch_number, literal, quoted
 
@@ -69,33 +70,34 @@ def reasons(connection: duckdb.DuckDBPyConnection, name: str, catalog: str) -> l
     return sorted(reasons_seen)
 
 
-def move(connection: duckdb.DuckDBPyConnection, name: str, condition: str, run_id: object) -> int:
+def move(
+    connection: duckdb.DuckDBPyConnection, store: LabelStore, condition: str, run_id: str
+) -> int:
     """Move the outdated rows of view `output`'s posts out of the labels, within a transaction.
 
     Args:
         connection: the database.
-        name: of the labels.
+        store: where the labels are.
         condition: which rows are outdated, as `outdated` returns it.
         run_id: the run of the outputs in view `output`; rows of their own shards stay.
 
     Returns:
         How many rows were moved.
     """
-    table, history = quoted(f"labels_{name}"), _ensure_history(connection, name)
+    table, history = quoted(f"labels_{store.name}"), _ensure_history(connection, store.name)
     outdated_rows = (
-        f"FROM {table} WHERE uri IN (SELECT uri FROM output) AND {condition} "
-        "AND NOT (run_id = ? AND shard_index IN (SELECT shard_index FROM output))"
+        f"uri IN (SELECT uri FROM output) AND {condition} AND NOT (run_id = {literal(run_id)} "
+        "AND shard_index IN (SELECT shard_index FROM output))"
     )
     connection.execute(
         f"INSERT INTO {history} BY NAME "
-        f"SELECT *, now()::TIMESTAMP AS {SUPERSEDED_AT} {outdated_rows}",
-        [run_id],
+        f"SELECT *, now()::TIMESTAMP AS {SUPERSEDED_AT} FROM {table} WHERE {outdated_rows}"
     )
-    return fetch_number(connection, f"DELETE {outdated_rows}", [run_id])
+    return store.delete(outdated_rows)
 
 
 def yield_to_newer_runs(
-    connection: duckdb.DuckDBPyConnection, name: str, newer: Sequence[str]
+    connection: duckdb.DuckDBPyConnection, store: LabelStore, newer: Sequence[str]
 ) -> int:
     """Settle which rows stay where newer runs were gathered first, within a transaction.
 
@@ -105,13 +107,14 @@ def yield_to_newer_runs(
 
     Args:
         connection: the database, with views `output` and `present`.
+        store: where the labels are.
         name: of the labels.
         newer: the runs that were created after that of the outputs.
 
     Returns:
         How many rows were deleted from the labels.
     """
-    table = quoted(f"labels_{name}")
+    table = quoted(f"labels_{store.name}")
     connection.execute(
         "CREATE OR REPLACE TEMPORARY TABLE settled AS "
         f"SELECT output.uri, labels.run_id, coalesce("
@@ -124,14 +127,12 @@ def yield_to_newer_runs(
     )
     if fetch_number(connection, "SELECT count(*) FROM settled WHERE is_replaced"):
         connection.execute(
-            f"INSERT INTO {_ensure_history(connection, name)} BY NAME "
+            f"INSERT INTO {_ensure_history(connection, store.name)} BY NAME "
             f"SELECT *, now()::TIMESTAMP AS {SUPERSEDED_AT} FROM output "
             "WHERE uri IN (SELECT uri FROM settled WHERE is_replaced)"
         )
-    deleted = fetch_number(
-        connection,
-        f"DELETE FROM {table} WHERE (uri, run_id) IN "
-        "(SELECT (uri, run_id) FROM settled WHERE NOT is_replaced)",
+    deleted = store.delete(
+        "(uri, run_id) IN (SELECT (uri, run_id) FROM settled WHERE NOT is_replaced)"
     )
     connection.execute("DROP TABLE settled")
     return deleted

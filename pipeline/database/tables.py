@@ -1,5 +1,6 @@
 """Define the tables of the database that do not depend on a classifier."""
 
+from pipeline.database.stores import layouts
 from pipeline.database.watermark import watermarks_query
 
 HISTORY_TABLES = frozenset({"runs", "shards", "attempts"})
@@ -30,5 +31,6 @@ ALTER TABLE runs ADD COLUMN IF NOT EXISTS replaces VARCHAR;
 ALTER TABLE runs ADD COLUMN IF NOT EXISTS sample VARCHAR;
 ALTER TABLE shards ADD COLUMN IF NOT EXISTS output_sha256 VARCHAR;
 ALTER TABLE shards ADD COLUMN IF NOT EXISTS rows_hash VARCHAR;
+{layouts.CREATE_TABLES}
 CREATE OR REPLACE VIEW watermarks AS {watermarks_query()};
 """

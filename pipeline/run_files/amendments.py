@@ -24,7 +24,7 @@ FOLDER = "amendments"
 # What of a manifest an amendment may change.
 AMENDABLE = (
     "classifier", "checkpoint_rows", "checkpoint_seconds", "retry", "cluster", "notify",
-    "trust_group", "session",
+    "trust_group", "session", "layout",
 )  # fmt: skip
 # A node that looked for the folder before may not see it for a minute (NFS caches the answer).
 PATIENCE_S = 60.0

@@ -96,6 +96,9 @@ class Manifest(Section, frozen=True, kw_only=True):
         key("How much of the machine DuckDB may take.", omit_default=True),
     ] = field(default_factory=dict)
     """Only what differs from a login node's share."""
+    layout: Annotated[
+        str, key("Where the labels are kept if their name has none yet.", omit_default=True)
+    ] = "duckdb"
 
     @property
     def is_coded_by_people(self) -> bool:

@@ -11,7 +11,8 @@ import duckdb
 import pytest
 
 from pipeline.classifiers.valence import Valence
-from pipeline.database import duckdb_file, label_tables
+from pipeline.database import duckdb_file
+from pipeline.database.stores.duckdb_table import DuckDBTable
 from pipeline.model import output_schema
 
 SMALL_DISK_BYTES = 1024 * 1024
@@ -53,7 +54,7 @@ def _mounted(folder: Path, options: str) -> Iterator[Path]:
 def database(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """An open ledger with an empty table for valence."""
     with duckdb_file.opened(tmp_path / "labels.duckdb") as connection:
-        label_tables.ensure_labels(connection, "valence", output_schema(Valence.columns))
+        DuckDBTable(connection, "valence").ensure_columns(output_schema(Valence.columns))
         yield connection
 
 

@@ -13,7 +13,7 @@ from pipeline import __version__
 from pipeline.backlog import shards
 from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.frozen_classifier import create
-from pipeline.config.sections import Sharding
+from pipeline.config.sections import DUCKDB, Sharding
 from pipeline.model import SHARD_SCHEMA, Answer, Column, JsonObject, Shard, WorkOrder
 from pipeline.run_files import manifest, output
 from pipeline.run_files.answer_row import part_schema
@@ -98,6 +98,7 @@ def make_run(
     cluster: JsonObject | None = None,
     array_size: int = 1001,
     ask_each_text_once: bool = False,
+    layout: str = DUCKDB,
 ) -> tuple[Path, Manifest]:
     """A planned run `folder/runs/<run_id>` whose shards hold `rows`, which may be in any order."""
     run_dir = folder / "runs" / run_id
@@ -119,6 +120,7 @@ def make_run(
         array_size=array_size,
         shards=_frozen(run_dir, shard_table(rows), shards),
         ask_each_text_once=ask_each_text_once,
+        layout=layout,
     )
     manifest.write(run_dir, run)
     return run_dir, run

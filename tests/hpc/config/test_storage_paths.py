@@ -7,7 +7,7 @@ import pytest
 from hpc.config.storage_paths import check_storage
 from hpc.run.resources import ExecutorName
 from pipeline.config.check import Problems
-from pipeline.config.sections import Storage
+from pipeline.config.sections import DUCKDB, PARQUET, Storage
 
 
 def rejected(folder: str, executor: ExecutorName = ExecutorName.SLURM) -> list[str]:
@@ -35,3 +35,19 @@ def test_names_that_slurm_replaces_are_rejected_where_slurm_runs_the_tasks(folde
 def test_a_backslash_is_rejected_everywhere() -> None:
     both = ["storage.run_root", "storage.database"]
     assert rejected("a\\b") == rejected("a\\b", ExecutorName.LOCAL) == both
+
+
+@pytest.mark.parametrize(
+    ("database", "is_allowed"),
+    [("a,b.duckdb", True), ("[x]/a.duckdb", True), ("a,b/c.duckdb", False), ("[x].duckdb", False)],
+)
+def test_names_that_views_of_files_cannot_hold_are_rejected(
+    database: str, is_allowed: bool
+) -> None:
+    for layout, allowed in ((DUCKDB, True), (PARQUET, is_allowed)):
+        problems = Problems()
+        storage = Storage(
+            run_root=Path("/home/ana/runs"), database=Path("/home/ana", database), layout=layout
+        )
+        check_storage(storage, ExecutorName.LOCAL, source="mine.yaml", problems=problems)
+        assert [problem.path for problem in problems.found] == ["storage.database"] * (not allowed)

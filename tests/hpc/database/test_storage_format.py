@@ -8,7 +8,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipeline.database import duckdb_file, label_tables, mapped_labels, storage_format
+from pipeline.database import duckdb_file, mapped_labels, storage_format
+from pipeline.database.stores.duckdb_table import DuckDBTable
 from pipeline.model import Column, ColumnKind, output_schema
 from pipeline.run_files.score_map import ColumnMap, ScoreMap
 from tests.hpc.growing_backlog import GrowingBacklog, post, with_retried_post
@@ -100,7 +101,7 @@ def test_an_older_duckdb_reads_each_kind_of_column(tmp_path: Path, older: OldDuc
     path = tmp_path / "labels.duckdb"
     columns = tuple(Column(f"a_{kind}", kind) for kind in ColumnKind)
     with duckdb_file.opened(path) as connection:
-        label_tables.ensure_labels(connection, "kinds", output_schema(columns))
+        DuckDBTable(connection, "kinds").ensure_columns(output_schema(columns))
         connection.execute(
             "INSERT INTO labels_kinds BY NAME SELECT 'at://'||range AS uri, "
             "repeat('é\n', 9)||range AS text, "

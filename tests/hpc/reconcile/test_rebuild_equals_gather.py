@@ -1,4 +1,8 @@
-"""Whatever was published, redone and gathered, in any order, a rebuild gives the same tables."""
+"""Whatever was published, redone and gathered, in any order, a rebuild gives the same tables.
+
+It does so where the labels are in the database as well as where they are in Parquet files, and also
+if it changes from one to the other.
+"""
 
 import tempfile
 from dataclasses import dataclass, field
@@ -15,6 +19,7 @@ from hpc.reconcile.look import look
 from hpc.reconcile.rebuild import rebuild
 from hpc.run import run_folder
 from hpc.run.model import Run
+from pipeline.config.sections import DUCKDB, LAYOUTS, PARQUET
 from pipeline.database.supersede import OTHER_CONFIG, UNLABELABLE
 from pipeline.model import Answer
 from pipeline.run_files import manifest
@@ -40,6 +45,7 @@ class Runs:
     folder: Path
     replaces: str
     other_setup: bool
+    layout: str
     runs: list[Run] = field(default_factory=list)
     attempts: int = 0
 
@@ -55,7 +61,10 @@ class Runs:
     ) -> Run:
         made = valence_run(self.folder, 0, shards=SHARDS, rows=rows, run_id=run_id(number))
         changed = msgspec.structs.replace(
-            made.manifest, replaces=replaces, config_hash=setup or made.manifest.config_hash
+            made.manifest,
+            replaces=replaces,
+            config_hash=setup or made.manifest.config_hash,
+            layout=self.layout,
         )
         manifest.write(made.folder, changed)
         return run_folder.load(made.folder)
@@ -73,6 +82,13 @@ class Runs:
 
         publish_shard(run.folder, run.manifest, shard, answer=answer, attempt=self.attempts)
 
+    def change_layout(self, layout: str) -> None:
+        """From now on a rebuild uses another layout, since the newest run says so."""
+        newest = self.runs[-1]
+        changed = msgspec.structs.replace(newest.manifest, layout=layout)
+        manifest.write(newest.folder, changed)
+        self.runs[-1] = run_folder.load(newest.folder)
+
     def gather(self, run: Run) -> None:
         now = look(run, LocalExecutor(), include_done=True)
         gather_outputs.gather(run, now.observation, now.judgements)
@@ -87,6 +103,7 @@ class Runs:
     def tables(self) -> dict[str, list[tuple[object, ...]]]:
         database = self.runs[0].manifest.database
         with duckdb.connect(database, read_only=True) as connection:
+            connection.execute("SET file_search_path = ?", [str(self.folder)])
             present = {row[0] for row in connection.execute("SHOW TABLES").fetchall()}
             return {
                 table: connection.execute(f"SELECT {columns} FROM {table} ORDER BY ALL").fetchall()
@@ -112,28 +129,39 @@ def steps() -> st.SearchStrategy[list[Step]]:
 
 
 # Gathered in the other order, the first run gives way, and so does the third.
-@example([("publish", 0, 1, 0), ("publish", 2, 0, 0)], "", False)
+@example([("publish", 0, 1, 0), ("publish", 2, 0, 0)], "", False, DUCKDB, DUCKDB)
+@example([("publish", 0, 1, 0), ("publish", 2, 0, 0)], "", False, PARQUET, DUCKDB)
 @example(
     [("publish", run, shard, 0b010) for run in range(3) for shard in range(SHARDS)],
     OTHER_CONFIG,
     True,
+    PARQUET,
+    PARQUET,
 )
 @example(
     [("publish", run, shard, 0b101) for run in range(3) for shard in range(SHARDS)],
     UNLABELABLE,
     False,
+    DUCKDB,
+    PARQUET,
 )
 @settings(max_examples=5, deadline=None)
-@given(steps(), st.sampled_from(["", OTHER_CONFIG, UNLABELABLE]), st.booleans())
+@given(
+    steps(),
+    st.sampled_from(["", OTHER_CONFIG, UNLABELABLE]),
+    st.booleans(),
+    st.sampled_from(LAYOUTS),
+    st.sampled_from(LAYOUTS),
+)
 def test_a_rebuild_gives_the_tables_that_gathering_gave(
-    taken: list[Step], replaces: str, other_setup: bool
+    taken: list[Step], replaces: str, other_setup: bool, layout: str, rebuilt: str
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        made = Runs(Path(folder), replaces, other_setup and replaces == OTHER_CONFIG)
+        made = Runs(Path(folder), replaces, other_setup and replaces == OTHER_CONFIG, layout)
         made.take(taken)
         for run in made.runs[::-1]:
             made.gather(run)
         gathered = made.tables()
-        Path(made.runs[0].manifest.database).unlink()
+        made.change_layout(rebuilt)
         rebuild(made.runs[0], lambda _: None)
         assert made.tables() == gathered

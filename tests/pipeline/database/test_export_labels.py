@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.database import duckdb_file, export_labels, label_tables
+from pipeline.database import duckdb_file, export_labels
 from pipeline.database.export_labels import ExportFormat, ExportRequest, format_of
+from pipeline.database.stores.duckdb_table import DuckDBTable
 from pipeline.errors import InputError
 from pipeline.model import Column, output_schema
 
@@ -50,7 +51,7 @@ def make_database(path: Path, texts: list[str]) -> None:
         for number, text in enumerate(texts)
     ]
     with duckdb_file.opened(path) as connection:
-        label_tables.ensure_labels(connection, NAME, schema)
+        DuckDBTable(connection, NAME).ensure_columns(schema)
         table = pa.Table.from_pylist(rows, schema=schema)
         with duckdb_file.registered(connection, made=table):
             connection.execute(f"INSERT INTO labels_{NAME} BY NAME FROM made")
