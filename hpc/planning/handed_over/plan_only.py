@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack
 
+from hpc.display.interruption import saying
 from hpc.display.next_step import command
 from hpc.display.screen import Screen
 from hpc.executors.factory import create_executor
@@ -18,6 +19,8 @@ from pipeline.errors import InputError
 from pipeline.messages.options import AFTER, PLAN_ONLY
 from pipeline.run_files.manifest import ANSWERS, EXTERNAL
 from pipeline.text import counted
+
+_NOT_PLANNED = "interrupted; no new run was planned. To start again, run the same command"
 
 
 def check_plan_only(request: SubmitRequest) -> None:
@@ -63,6 +66,7 @@ def plan_run(request: SubmitRequest, screen: Screen) -> SubmitResult:
         reject_hopeless(subject, screen)
 
     with (
+        saying(_NOT_PLANNED),
         run_lock.locked(root, f"another submit is planning under {root}: wait for it"),
         ExitStack() as locks,
     ):
@@ -76,8 +80,9 @@ def plan_run(request: SubmitRequest, screen: Screen) -> SubmitResult:
         say_plan(spec, request.selection, draft, screen)
         late_posts.remember(root, spec.config.name, request.selection, draft)
         if run is not None:
-            locks.enter_context(run_lock.lock_run(run))
-            register_new_run(run, screen)
+            with saying("\n".join(["interrupted", *_describe(run)])):
+                locks.enter_context(run_lock.lock_run(run))
+                register_new_run(run, screen)
     if run is not None:
         for line in _describe(run):
             screen(line)
@@ -91,8 +96,7 @@ def plan_run(request: SubmitRequest, screen: Screen) -> SubmitResult:
 def _describe(run: Run) -> list[str]:
     shards = counted(len(run.manifest.shards), "shard")
     return [
-        f"run {run.folder}",
-        f"nothing is submitted: {TASKS} in that folder lists {shards} for the engine, which "
-        f"writes its answers to {ANSWERS}/",
+        f"run {run.folder} is planned, and nothing is submitted",
+        f"its file {TASKS} lists {shards} for the engine, which writes its answers to {ANSWERS}/",
         f"next, once it has: {command('adopt', run)}",
     ]

@@ -9,6 +9,7 @@ from hpc.command_line.cli import VERBS
 from hpc.display.interruption import explained, explained_submission, saying
 from hpc.display.next_step import command
 from pipeline.errors import Interruption
+from tests.hpc.adoption.engine import EXTERNAL
 from tests.hpc.cli_bench import Bench, outcome, valence_run
 
 # Ctrl-C at the first call of a function.
@@ -41,13 +42,16 @@ def test_every_verb_says_what_ctrl_c_leaves_behind() -> None:
          "interrupted; no new run was submitted. To start again, run the same command"),
         ("hpc.planning.preview_run", "draft_run", ("submit", *CONFIG, "--dry-run"),
          "interrupted; nothing was submitted, and nothing was written"),
+        ("hpc.planning.handed_over.plan_only", "create_run", ("submit", *CONFIG, "--plan-only"),
+         "interrupted; no new run was planned. To start again, run the same command"),
         ("hpc.overview.list_runs", "measure", ("ls",), "interrupted; nothing was changed"),
     ],
 )  # fmt: skip
 def test_before_there_is_a_run(
     bench: Bench, module: str, function: str, verb: tuple[str, ...], message: str
 ) -> None:
-    bench.config(posts=2)
+    sections = {"classifier": EXTERNAL} if "--plan-only" in verb else {}
+    bench.config(posts=2, **sections)
     if verb == ("ls",):
         valence_run(bench.folder, 2)
     assert outcome(bench.python(INTERRUPTED, module, function, *verb)) == (130, f"{message}\n")
@@ -63,6 +67,19 @@ def test_a_submit_that_has_created_its_run_names_it(bench: Bench) -> None:
         130,
         "interrupted; the tasks on this machine save their answers and stop\n"
         f"to resume: hpc supervise runs/{run.name}\n",
+    )
+
+
+def test_a_run_that_is_planned_for_another_engine_is_named(bench: Bench) -> None:
+    bench.config(posts=2, classifier=EXTERNAL)
+    words = ("hpc.planning.handed_over.plan_only", "register_new_run", "submit", *CONFIG)
+    done = bench.python(INTERRUPTED, *words, "--plan-only")
+    (run,) = bench.runs()
+    assert outcome(done) == (
+        130,
+        f"interrupted\nrun {run} is planned, and nothing is submitted\n"
+        "its file tasks.jsonl lists 1 shard for the engine, which writes its answers to answers/\n"
+        f"next, once it has: hpc adopt runs/{run.name}/answers\n",
     )
 
 
