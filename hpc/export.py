@@ -3,14 +3,12 @@
 import argparse
 from pathlib import Path
 
-from hpc.api.label_table import ExportResult, LabelFinder, LabelQuery, export
+from hpc.api.estimation.estimator_table import EstimatorQuery, export_for_estimator
+from hpc.api.label_table import ExportResult, LabelQuery, export
 from hpc.command_line import cli
 from hpc.command_line.verb import Outcome, Verb, chosen_place
-from hpc.database.export_target import check_not_posts, check_target
 from hpc.display.console import Printer
-from hpc.labels.hand_over import HandOverRequest, Purpose, describe, hand_over
-from hpc.run.exit_codes import FAILED
-from pipeline.database import export_labels
+from hpc.labels.hand_over import Purpose
 from pipeline.errors import InputError
 from pipeline.text import counted
 
@@ -109,54 +107,44 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
 
 def _hand_over(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Write the table that an estimator takes."""
-    export_labels.format_of(options.to)
-    target = options.to.expanduser().absolute()
-    check_target(target, replaces=options.force)
-    finder = LabelFinder(chosen_place(options))
-    place, name = finder.place, finder.choose_name(options.name)
-    if name in place.mapped:
-        raise InputError(
-            f"--for {options.purpose}: {name} are mapped labels; name {place.mapped[name]}"
-        )
-    if not options.gold:
-        raise InputError(f"--for {options.purpose}: name the human labels with --gold NAME")
     if options.where or options.labeled_only:
         raise InputError(
             f"--for {options.purpose}: the table has to have all posts that could have been drawn, "
             "so --where and --labeled-only are not possible; choose rows in the analysis"
         )
-    check_not_posts(target, ("uri",), finder.known_backlogs())
-    request = HandOverRequest(
-        purpose=Purpose(options.purpose),
-        name=name,
-        gold=options.gold,
-        mappings=tuple(options.map),
-        covariates=_names(options.columns) or ("preprocessing_timestamp",),
-        source=finder.find_source(place.trusted_runs(name, printer)) if options.join else None,
-        source_columns=_names(options.join),
+    done = export_for_estimator(
+        options.name,
+        options.to,
+        EstimatorQuery(
+            purpose=options.purpose,
+            gold=options.gold,
+            maps=options.map,
+            columns=_names(options.columns),
+            with_source=_names(options.join),
+        ),
+        replace=options.force,
+        at=chosen_place(options),
+        say=printer,
     )
-    handed = hand_over(place, request, target, printer)
-    for line in (*handed.problems, *describe(handed, name, target)):
-        printer(line)
-    document = {
-        "name": name,
+    table = done.handed.table
+    return done.exit_code, {
+        "name": done.name,
         "gold": options.gold,
         "for": options.purpose,
-        "file": str(target),
-        "rows": handed.table.rows,
-        "labeled": handed.table.coded_posts,
-        "coded_texts": handed.table.coded_texts,
-        "not_coded": handed.table.not_coded,
-        "without_prediction": handed.table.without_prediction,
-        "labeled_later": handed.later,
-        "posts_not_in_source": handed.table.not_in_source,
-        "sample": handed.sample,
-        "labels": list(handed.table.labels),
-        "columns": list(handed.table.columns),
-        "database": str(place.database),
-        "left_out": list(handed.problems),
+        "file": str(done.file),
+        "rows": done.rows,
+        "labeled": done.labeled,
+        "coded_texts": table.coded_texts,
+        "not_coded": table.not_coded,
+        "without_prediction": table.without_prediction,
+        "labeled_later": done.handed.later,
+        "posts_not_in_source": table.not_in_source,
+        "sample": done.sample,
+        "labels": list(done.labels),
+        "columns": list(done.columns),
+        "database": str(done.database),
+        "left_out": list(done.left_out),
     }
-    return FAILED if handed.problems else 0, document
 
 
 def _names(text: str) -> tuple[str, ...]:

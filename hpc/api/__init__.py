@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from hpc.api.drawing import SampleResult as SampleResult
     from hpc.api.drawing import SampleSettings as SampleSettings
     from hpc.api.drawing import sample as sample
+    from hpc.api.estimation.estimator_table import EstimatorQuery as EstimatorQuery
+    from hpc.api.estimation.estimator_table import EstimatorTableResult as EstimatorTableResult
+    from hpc.api.estimation.estimator_table import export_for_estimator as export_for_estimator
     from hpc.api.gathering import GatherResult as GatherResult
     from hpc.api.gathering import gather as gather
     from hpc.api.label_table import ExportResult as ExportResult
@@ -60,6 +63,7 @@ if TYPE_CHECKING:
     from hpc.api.resubmission import resubmit as resubmit
     from hpc.api.run_status import ShardStatus as ShardStatus
     from hpc.api.run_status import StatusResult as StatusResult
+    from hpc.api.run_status import efficiency as efficiency
     from hpc.api.run_status import runs as runs
     from hpc.api.run_status import status as status
     from hpc.api.submission import SubmitResult as SubmitResult
@@ -67,10 +71,12 @@ if TYPE_CHECKING:
     from hpc.api.submission import preview as preview
     from hpc.api.submission import submit as submit
     from hpc.api.supervision import wait as wait
+    from hpc.api.supervision import watch as watch
     from hpc.api.trying import TryResult as TryResult
     from hpc.api.trying import TrySettings as TrySettings
     from hpc.api.trying import try_posts as try_posts
     from hpc.display.attempts import AttemptLog as AttemptLog
+    from hpc.efficiency.run_efficiency import RunEfficiency as RunEfficiency
     from hpc.planning.run_spec import Canary as Canary
     from hpc.planning.run_spec import Selection as Selection
     from hpc.run.model import Run as Run
@@ -95,6 +101,11 @@ _HOMES = {
     "hpc.api.coding": ("GoldResult", "GoldSettings", "gold"),
     "hpc.api.comparing": ("CompareResult", "CompareSettings", "compare"),
     "hpc.api.drawing": ("SampleResult", "SampleSettings", "sample"),
+    "hpc.api.estimation.estimator_table": (
+        "EstimatorQuery",
+        "EstimatorTableResult",
+        "export_for_estimator",
+    ),
     "hpc.api.gathering": ("GatherResult", "gather"),
     "hpc.api.label_table": ("ExportResult", "LabelQuery", "export", "labels", "labels_batches"),
     "hpc.api.listing": ("RunList", "ls"),
@@ -103,11 +114,12 @@ _HOMES = {
     "hpc.api.call.place": ("Place",),
     "hpc.api.reporting": ("ReportResult", "report"),
     "hpc.api.resubmission": ("ResubmitResult", "ResubmitSettings", "resubmit"),
-    "hpc.api.run_status": ("ShardStatus", "StatusResult", "runs", "status"),
+    "hpc.api.run_status": ("ShardStatus", "StatusResult", "efficiency", "runs", "status"),
     "hpc.api.submission": ("SubmitResult", "plan", "preview", "submit"),
-    "hpc.api.supervision": ("wait",),
+    "hpc.api.supervision": ("wait", "watch"),
     "hpc.api.trying": ("TryResult", "TrySettings", "try_posts"),
     "hpc.display.attempts": ("AttemptLog",),
+    "hpc.efficiency.run_efficiency": ("RunEfficiency",),
     "hpc.planning.run_spec": ("Canary", "Selection"),
     "hpc.run.model": ("Run", "State"),
     "hpc.run.run_state": ("RunState",),

@@ -51,15 +51,19 @@ _ERRORS = """\
 | `OSError` | 1 | The disk is full, or a file is closed to this user. |
 """
 _FUNCTIONS = (
-    "check", "try_posts", "submit", "plan", "preview", "wait", "status", "logs", "ls", "runs",
+    "check", "try_posts", "submit", "plan", "preview", "wait", "watch", "status",
+    "efficiency", "logs", "ls", "runs",
     "find_run", "gather", "adopt", "resubmit", "cancel", "labels", "labels_batches", "export",
+    "export_for_estimator",
     "sample", "gold", "compare", "audit", "explain_post", "report", "clean", "restore", "notebook",
 )  # fmt: skip
 _VALUES = (
     "Place", "CheckResult", "TrySettings", "TryResult", "Selection", "DrawRequest", "Canary",
-    "SubmitResult", "StatusResult", "ShardStatus", "LogsResult", "ShardLogs", "AttemptLog",
+    "SubmitResult", "StatusResult", "ShardStatus", "RunEfficiency", "LogsResult",
+    "ShardLogs", "AttemptLog",
     "RunList", "GatherResult", "AdoptSettings", "AdoptResult", "ResubmitSettings",
-    "ResubmitResult", "CancelResult", "LabelQuery", "ExportResult", "SampleSettings",
+    "ResubmitResult", "CancelResult", "LabelQuery", "ExportResult", "EstimatorQuery",
+    "EstimatorTableResult", "SampleSettings",
     "SampleResult", "GoldSettings", "GoldResult", "CompareSettings", "CompareResult",
     "AuditResult", "PostResult", "ReportResult", "CleanResult", "RestoreResult",
 )  # fmt: skip

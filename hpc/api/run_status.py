@@ -16,6 +16,7 @@ from hpc.display.blocks import Line
 from hpc.display.html.render import to_html
 from hpc.display.next_step import describe_next_step
 from hpc.display.status_table import describe_status
+from hpc.efficiency.run_efficiency import RunEfficiency, run_efficiency
 from hpc.executors.factory import executor_of
 from hpc.planning import late_posts
 from hpc.planning.late_posts import LatePosts
@@ -189,6 +190,27 @@ def status(
         report_left_out(found.folder.parent, screen)
         seen = look(found, executor)
         return describe_look(seen)
+
+
+@checked
+def efficiency(run: RunChoice = None, *, at: Place = HERE) -> RunEfficiency:
+    """Return what the tasks of a run requested and used, and what the next run should request.
+
+    Every attempt is looked up, those of shards that are done included.
+
+    Args:
+        run: a run, a result about one, a run's id, name or folder; None: the newest run.
+        at: where the runs are, and the database if not the run's own counts.
+
+    Raises:
+        InputError: there is no such run.
+        RunError: the run cannot be read.
+    """
+    with library_call():
+        found = find_run(run, at=at)
+        executor = executor_of(found)
+        seen = look(found, executor, include_done=True)
+        return run_efficiency(seen, are_reserved=executor.reserves_resources)
 
 
 @checked

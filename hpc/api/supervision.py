@@ -1,5 +1,6 @@
 """Drive a run to its end."""
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
@@ -9,11 +10,16 @@ from hpc.api.call.choose_run import RunChoice, find_run
 from hpc.api.call.place import HERE, Place
 from hpc.api.call.surroundings import library_call
 from hpc.api.run_status import StatusResult, describe_look
-from hpc.display.interruption import explained, what_leaving_does
+from hpc.display.interruption import explained, saying, what_leaving_does
+from hpc.display.next_step import command, describe_next_step
 from hpc.executors.factory import executor_of
 from hpc.locks.locked_run import hold_run
+from hpc.reconcile.look import look
 from hpc.reconcile.loop import supervise
-from hpc.run.model import Say
+from hpc.reconcile.polling.look_pace import LookPace
+from hpc.run.model import Run, Say
+from hpc.run.run_folder import load
+from hpc.run.run_state import RunStatus
 from hpc.run.run_view import RunView, Sight
 from hpc.runs.left_out import report_left_out
 from pipeline.progress import Measure, Step
@@ -63,6 +69,57 @@ def wait(
             executor = executor_of(locked.run)
             end = supervise(locked.run, executor, locked.lock, watched, once=once)
         return describe_look(end)
+
+
+@checked
+def watch(
+    run: RunChoice = None,
+    *,
+    at: Place = HERE,
+    progress: Watch | None = None,
+    say: Say | None = None,
+) -> StatusResult:
+    """Look at a run until it ends or needs a person, as `hpc status --watch` does.
+
+    Nothing is submitted or gathered. The run continues if this is interrupted.
+
+    Args:
+        run: a run, a result about one, a run's id, name or folder; None: the newest run.
+        at: where the runs are, and the database if not the run's own counts.
+        progress: is called with the run after each look at it.
+        say: receives how the run is; `notebook()` shows it as a table that changes in its place.
+
+    Raises:
+        InputError: there is no such run.
+        RunError: the run cannot be read.
+        Interruption: Ctrl-C, or a notebook's button to stop.
+    """
+    screen = screen_of(say)
+    with library_call():
+        found = find_run(run, at=at)
+        report_left_out(found.folder.parent, screen)
+        following = command("status", found, "--watch")
+        with (
+            saying(f"stopped watching; the run continues\nnext: {following}"),
+            screen.watching("Ctrl-C quits; the run continues.") as view,
+        ):
+            watched = _Watched(view, progress) if progress else view
+            return describe_look(_look_until_ended(found, watched))
+
+
+def _look_until_ended(run: Run, view: RunView) -> RunStatus:
+    """Look until the run ends, and return the last look; show all others."""
+    executor, pace = executor_of(run), LookPace(run.cluster.poll_seconds)
+    # Loaded anew: somebody may have corrected the run meanwhile.
+    while True:
+        began = time.monotonic()
+        seen = look(load(run.folder), executor)
+        if not seen.is_under_way:
+            return seen
+        if not seen.observation.answered:
+            pace.settle()
+        view.show(Sight(status=seen, next_step=describe_next_step(seen, is_gathered=False)))
+        view.wait(pace.next_pause_s(time.monotonic() - began))
 
 
 class _Watched:

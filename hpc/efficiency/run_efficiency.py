@@ -13,7 +13,9 @@ class RunEfficiency:
     """What a run requested and used, and what the next one should request."""
 
     efficiency: Efficiency
+    """What the attempts requested, had and used."""
     advice: Advice
+    """What the next run should request, and what is not known."""
 
 
 def run_efficiency(status: RunStatus, *, are_reserved: bool) -> RunEfficiency:

@@ -141,6 +141,23 @@ def test_gold_imports_what_two_people_coded(project: Path) -> None:
         api.gold(files, "gold", settings=api.GoldSettings(coders=["anna"]))
     with pytest.raises(api.InputError):
         api.gold([], "gold")
+    query = api.EstimatorQuery(purpose="ppi", gold="gold", maps=["compound=good"])
+    table = api.export_for_estimator("valence", "table.csv", query)
+    assert (table.labels, table.exit_code, "weight" in table.columns) == (("good",), 0, True)
+    for wrong in ({"purpose": "pip"}, {"gold": "nobody"}):
+        with pytest.raises(api.InputError):
+            api.export_for_estimator("valence", "b.csv", dataclasses.replace(query, **wrong))
+    with pytest.raises(api.InputError, match="replace"):
+        api.export_for_estimator("valence", "table.csv", query)
+
+
+def test_watch_and_efficiency_look_at_a_run(project: Path) -> None:
+    seen: list[api.StatusResult] = []
+    assert api.watch(progress=seen.append).is_complete
+    assert seen == []
+    used = api.efficiency()
+    assert len(used.efficiency.published) == len(api.status().shards)
+    assert used.advice.lines == ()
 
 
 @pytest.mark.parametrize("name", api.__all__)

@@ -78,7 +78,7 @@ def test_a_run_that_is_planned_for_another_engine_is_named(bench: Bench) -> None
     assert outcome(done) == (
         130,
         f"interrupted\nrun {run} is planned, and nothing is submitted\n"
-        "its file tasks.jsonl lists 1 shard for the engine, which writes its answers to answers/\n"
+        "its file tasks.jsonl lists 2 shards for the engine, which writes its answers to answers/\n"
         f"next, once it has: hpc adopt runs/{run.name}/answers\n",
     )
 
@@ -105,7 +105,7 @@ def test_with_a_run(bench: Bench, module: str, function: str, verb: str, message
 
 def test_a_person_who_stops_watching_reads_that_the_run_continues(bench: Bench) -> None:
     run = valence_run(bench.folder, 2)
-    done = bench.python(INTERRUPTED, "hpc.status", "look", "status", "--watch")
+    done = bench.python(INTERRUPTED, "hpc.api.supervision", "look", "status", "--watch")
     assert outcome(done) == (
         130,
         f"stopped watching; the run continues\nnext: hpc status --watch runs/{run.folder.name}\n",

@@ -1,0 +1,1 @@
+"""Hand labels over to estimators that correct for a classifier's errors."""
