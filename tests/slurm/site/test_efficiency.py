@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from hpc.efficiency import sampled_memory
 from tests.slurm.private_cluster import posts
 from tests.slurm.private_cluster.cluster import SlurmCluster, wait_for
 from tests.slurm.private_cluster.commands import Bench
@@ -35,7 +36,8 @@ def await_samples(bench: Bench, job: int, *indices: int) -> None:
     wait_for(are_measured, 90, "the memory of the tasks is measured")
 
 
-def test_the_tasks_of_a_run_are_measured(bench: Bench) -> None:
+def test_the_tasks_of_a_run_are_measured(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampled_memory, "LEAST_SAMPLED_S", 1)  # this cluster samples every 2 s
     for index, steps in enumerate(["wait", "memory wait", "wait", "wait"]):
         bench.script(index, steps)
     config = bench.config(
