@@ -17,7 +17,7 @@ from hpc.reconcile.look import look
 from hpc.reconcile.pack import pack_gathered
 from hpc.run.model import Run
 from hpc.run.submissions import read_submissions
-from hpc.traces.packed_tasks import read_packed_tasks, without_packed
+from hpc.traces.packed_tasks import packed_shards, read_packed_tasks, without_packed
 from pipeline.archive import is_archived
 from pipeline.database import duckdb_file, history
 from pipeline.errors import BusyError, RunError
@@ -84,7 +84,7 @@ def _pack_logs(run: Run, executor: Executor) -> None:
         raise RunError(packed.problems[0])
     known, _ = read_packed_tasks(run.folder)
     released = [each for each in read_submissions(run) if each.released_at]
-    left = sum(len(each.plan.indices) for each in without_packed(released, known))
+    left = sum(len(each.plan.indices) for each in without_packed(released, packed_shards(known)))
     if left:
         trouble = f" ({status.observation.trouble.strip()})" if status.observation.trouble else ""
         raise BusyError(

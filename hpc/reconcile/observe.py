@@ -24,7 +24,7 @@ from hpc.run.model import (
 from hpc.run.outputs import OutputFolder
 from hpc.run.remedies import needs_limits
 from hpc.run.submissions import describe_lost_records, has_returned, read_submissions
-from hpc.traces.packed_tasks import without_packed
+from hpc.traces.packed_tasks import PackedShards, packed_shards, without_packed
 from hpc.traces.task_files import TaskFiles
 from hpc.traces.task_log import log_of
 from hpc.traces.work_folder import WorkFolder
@@ -66,12 +66,15 @@ def observe(
     released = [submission for submission in submissions if submission.released_at]
     outputs = OutputFolder(run)
     verdicts = outputs.verify()
-    settled = _verified(verdicts) if open_only else frozenset()
+    done = _verified(verdicts)
+    settled = done if open_only else frozenset()
     task_files = TaskFiles(run, without=settled)
     asked = [
         submission
-        for submission in without_packed(released, (*task_files.packed, *task_files.left_out))
-        if include_done or not all(verdicts[shard].verified for shard in submission.plan.shards)
+        for submission in without_packed(
+            released, task_files.left_out or packed_shards(task_files.packed)
+        )
+        if include_done or not done.issuperset(submission.plan.shards)
     ]
     now = datetime.now(UTC)
     grace = timedelta(seconds=run.cluster.grace_seconds)
@@ -172,9 +175,10 @@ def _attempts(traces: _Traces) -> dict[int, list[Attempt]]:
     for submission in traces.released:
         number, offset = submission.number, submission.plan.offset
         restarted = frozenset(submission.restarted)
+        gone = left_out.get(number, ())
         for index in submission.plan.indices:
             shard = offset + index
-            if (number, shard) in left_out:
+            if shard in gone:
                 continue
             attempt = _attempt(traces, submission, index, early)
             if index in restarted:
@@ -245,9 +249,7 @@ def _add_returned(traces: _Traces, attempts: Mapping[int, list[Attempt]]) -> Non
                 each[place] = replace(attempt, began=True)
 
 
-def _judged_early(
-    released: Sequence[Submission], left_out: Collection[tuple[int, int]]
-) -> set[tuple[int, int]]:
+def _judged_early(released: Sequence[Submission], left_out: PackedShards) -> set[tuple[int, int]]:
     """Return (shard, attempt) of the attempts that a later submission did not count as crashes.
 
     A shard that is done has no files in its work folder any more, so this alone shows which of its
@@ -255,19 +257,20 @@ def _judged_early(
 
     Args:
         released: the submissions.
-        left_out: (attempt, shard) of attempts that do not matter.
+        left_out: the attempts that do not matter, with their shards.
     """
     attempts: dict[int, list[int]] = {}
     early: set[tuple[int, int]] = set()
     for submission in released:
         number, offset = submission.number, submission.plan.offset
+        gone = left_out.get(number, ())
         for index in submission.plan.indices:
             shard = offset + index
             before = attempts.setdefault(shard, [])
             if before:
                 crashed = submission.crashed.get(index, ())
                 early.update((shard, each) for each in before if each not in crashed)
-            if (number, shard) not in left_out:
+            if shard not in gone:
                 before.append(number)
     return early
 

@@ -21,6 +21,8 @@ FILE_NAME = "packed.jsonl"
 
 PackedTasks = Mapping[tuple[int, int], "PackedTask"]
 """By the number of the attempt and the index of the shard."""
+PackedShards = Mapping[int, Collection[int]]
+"""The indices of the shards that are packed, by the number of the attempt."""
 
 
 class PackedTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -82,7 +84,7 @@ def read_packed_tasks(run_dir: Path) -> tuple[PackedTasks, list[str]]:
     return packed, problems
 
 
-def read_packed_keys(run_dir: Path, shards: Collection[int]) -> frozenset[tuple[int, int]] | None:
+def read_packed_keys(run_dir: Path, shards: Collection[int]) -> PackedShards | None:
     """Return the attempts and shards that are packed, without what is left of them.
 
     Reading only the keys takes a fifth of the time.
@@ -92,8 +94,7 @@ def read_packed_keys(run_dir: Path, shards: Collection[int]) -> frozenset[tuple[
         shards: the shards whose tasks nobody will ask about.
 
     Returns:
-        The keys as `PackedTasks` has them. None if the list has other shards too, or a damaged
-        line.
+        The shards by attempt. None if the list has other shards too, or a damaged line.
 
     Raises:
         OSError: the list is there but cannot be read now.
@@ -102,25 +103,32 @@ def read_packed_keys(run_dir: Path, shards: Collection[int]) -> frozenset[tuple[
         keys = _KEY_DECODER.decode_lines(_read_lines(_path(run_dir)))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    if not {key.shard for key in keys} <= set(shards):
-        return None
-    return frozenset((key.attempt, key.shard) for key in keys)
+    packed = packed_shards((key.attempt, key.shard) for key in keys)
+    expected = frozenset(shards)
+    return packed if all(expected.issuperset(each) for each in packed.values()) else None
 
 
-def without_packed(
-    submissions: Iterable[Submission], packed: Iterable[tuple[int, int]]
-) -> Iterator[Submission]:
+def packed_shards(keys: Iterable[tuple[int, int]]) -> PackedShards:
+    """Return the packed shards of each attempt.
+
+    Args:
+        keys: as `PackedTasks` has them.
+    """
+    shards: dict[int, set[int]] = {}
+    for attempt, shard in keys:
+        shards.setdefault(attempt, set()).add(shard)
+    return shards
+
+
+def without_packed(submissions: Iterable[Submission], packed: PackedShards) -> Iterator[Submission]:
     """Yield the submissions with those of their tasks that are not packed; none without any.
 
     Args:
         submissions: the submissions.
-        packed: the attempts and shards that are packed, as `PackedTasks` has them.
+        packed: the shards that are packed.
     """
-    shards: dict[int, set[int]] = {}
-    for number, shard in packed:
-        shards.setdefault(number, set()).add(shard)
     for submission in submissions:
-        plan, gone = submission.plan, shards.get(submission.number)
+        plan, gone = submission.plan, packed.get(submission.number)
         if gone is None:
             yield submission
         elif rest := tuple(index for index in plan.indices if plan.offset + index not in gone):

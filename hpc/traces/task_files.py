@@ -12,6 +12,7 @@ from hpc.run.model import Run, UnreadableFile
 from hpc.traces.file_cache import CacheFile, FileCache, Stamp
 from hpc.traces.log_folder import LogFolder, list_log_folder
 from hpc.traces.packed_tasks import (
+    PackedShards,
     PackedTasks,
     read_packed_keys,
     read_packed_tasks,
@@ -52,8 +53,8 @@ class TaskFiles:
         """What is wrong with files: they are damaged, unreadable, or of another version."""
         self.packed: PackedTasks = {}
         """What was packed and no longer has files of its own."""
-        self.left_out: frozenset[tuple[int, int]] = frozenset()
-        """The attempts and shards that are packed, and that `packed` leaves out."""
+        self.left_out: PackedShards = {}
+        """What is packed, and what `packed` leaves out."""
         self._without = without
         self._packed_size = 0
         self._read_packed()
@@ -75,7 +76,7 @@ class TaskFiles:
         if size != self._packed_size:
             self._packed_size = size
             keys = read_packed_keys(self._run.folder, self._without) if self._without else None
-            self.left_out = keys or frozenset()
+            self.left_out = keys or {}
             if keys is not None:
                 self.packed = {}
                 return

@@ -22,7 +22,7 @@ from hpc.locks import run_lock
 from hpc.run.model import Attempt, Limits, Phase, Run, Say, Submission, SubmitLimit
 from hpc.run.resources import Cluster, ExecutorName, Resources
 from hpc.run.submissions import read_submissions, write_submission
-from hpc.traces.packed_tasks import read_packed_tasks, without_packed
+from hpc.traces.packed_tasks import packed_shards, read_packed_tasks, without_packed
 from pipeline.backlog import shards
 from pipeline.errors import InputError
 from pipeline.messages.options import AFTER
@@ -145,7 +145,7 @@ class LocalExecutor:
         """
         released = [submission for submission in read_submissions(run) if submission.released_at]
         packed, _ = read_packed_tasks(run.folder)
-        unpacked = tuple(without_packed(released, packed))
+        unpacked = tuple(without_packed(released, packed_shards(packed)))
         records = self.query(run, unpacked, lock_is_ours=False).records
         phases = Counter(record.phase for record in records.values())
         if stop.stop_tasks(run, say):
