@@ -112,7 +112,7 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def file_list(paths: Iterable[Path]) -> str:
+def file_list(paths: Iterable[Path | str]) -> str:
     """Return a SQL list of exactly these files.
 
     DuckDB takes `posts[1].csv` for a pattern that matches `posts1.csv`, so patterns are escaped.
