@@ -13,6 +13,7 @@ from hpc.display.amendments import changes_document
 from hpc.display.console import Printer
 from hpc.display.next_step import command, describe_next_step
 from hpc.display.run_summary import show_status
+from hpc.overview import other_runs
 from hpc.run.array_indices import parse_indices
 from hpc.run.model import Run
 from hpc.run.slurm_time import parse_slurm_time
@@ -84,6 +85,10 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         show_status(done.look, printer, is_gathered=gathered)
     elif not done.shards:
         printer(describe_next_step(done.look, is_gathered=gathered))
+        # The newest run may not be the one that the person has in mind.
+        others = () if options.run or options.config else other_runs.find_other_runs(done.look)
+        for line in other_runs.describe_other_runs(others, run.folder.parent):
+            printer(line)
     document = {
         "run_id": done.run.run_id,
         "shards": list(done.shards),

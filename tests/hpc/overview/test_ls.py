@@ -136,8 +136,10 @@ def test_status_without_a_run_names_older_runs_that_are_not_complete(bench: Benc
     other = {"run_id": first.name, "name": "test", "state": "failed"}
     assert bench.document("status", code=1)["other_runs"] == [other]
     assert bench.document("status", second.name, code=1)["other_runs"] is None
-    (line,) = [line for line in bench.hpc("status").stdout.splitlines() if "other run" in line]
-    assert line == "1 other run is not complete: test, failed (hpc ls)."
+    line = "1 other run is not complete: test, failed (hpc ls)."
+    assert bench.hpc("status").stdout.splitlines()[-1] == line
+    assert bench.hpc("resubmit").returncode == 0
+    assert bench.hpc("resubmit").stdout.splitlines()[-1] == line
 
 
 def test_status_looks_at_few_other_runs(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
