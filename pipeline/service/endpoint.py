@@ -6,7 +6,6 @@ because URLs end up in tracebacks and in the logs of proxies.
 """
 
 import itertools
-import random
 import threading
 import time
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 
 from pipeline import out_of_memory
 from pipeline.errors import Cause, TaskError
+from pipeline.service import backoff
 from pipeline.service.activity import RequestCounter, ServiceActivity
 from pipeline.service.descriptors import affordable
 from pipeline.service.http_reply import DISCONNECTED, INCOMPLETE, TIMED_OUT, Reply, no_reply
@@ -107,7 +107,9 @@ class Endpoint:
             Stopped: `stop` was set first.
         """
         limit = attempts or self._policy.attempts
-        delivery = _Delivery(number=next(self._numbers))
+        delivery = _Delivery(
+            number=next(self._numbers), answered_before=self._recent.tally.answered
+        )
         while True:
             sent = self._send_or_wait(payload, delivery, stop, is_patient=attempts is None)
             if sent is None:
@@ -131,8 +133,15 @@ class Endpoint:
                     return self._blame(payload, reply, delivery, stop)
                 continue  # the task's server has been started again
             # Counted from the last wait on: answers before that may precede an outage.
-            delivery.before_wait = self._recent.tally
-            self._wait(self._wait_s(delivery.attempts, requested_wait_s), stop)
+            delivery.before_wait = tally = self._recent.tally
+            others_pass = tally.answered > delivery.answered_before
+            delivery.answered_before = tally.answered
+            self._wait(
+                backoff.wait_s(
+                    self._policy, delivery.attempts, requested_wait_s, others_pass=others_pass
+                ),
+                stop,
+            )
 
     def answers_probe(
         self, payload: Any, stop: threading.Event, attempts: int | None = None
@@ -219,8 +228,11 @@ class Endpoint:
         if delivery.throttled_for_s(self._recent.tally) > self._policy.throttled_s:
             raise TaskError(Cause.THROTTLED, f"{self.url}: {reply.summary}")
         delivery.throttled += 1
-        wait_s = self._wait_s(
-            delivery.throttled, requested_wait_s, longest_s=self._policy.longest_throttle_s
+        wait_s = backoff.wait_s(
+            self._policy,
+            delivery.throttled,
+            requested_wait_s,
+            longest_s=self._policy.longest_throttle_s,
         )
         if self._recent.are_throttled or delivery.others_pass is False:
             until_reset = self._policy.until_quota_resets
@@ -256,7 +268,7 @@ class Endpoint:
             raise shortage
         delivery.shortages += 1
         # It keeps its place among the posts in flight: others could not be sent either.
-        if stop.wait(self._wait_s(delivery.shortages)):
+        if stop.wait(backoff.wait_s(self._policy, delivery.shortages)):
             raise Stopped
         delivery.before_wait = self._recent.tally
         return None
@@ -319,19 +331,6 @@ class Endpoint:
             blames_post=others_succeed,
         )
 
-    def _wait_s(
-        self, failures: int, requested_s: float | None = None, *, longest_s: float | None = None
-    ) -> float:
-        """Return how many seconds to wait after so many failures in a row.
-
-        That is what the service asks for, or more where that did not help the last time.
-        """
-        if requested_s:
-            return max(requested_s, self._wait_s(failures - 1, longest_s=longest_s))
-        most_s = longest_s or self._policy.longest_wait_s
-        grown_s = self._policy.first_wait_s * 4.0 ** (min(failures, 20) - 1)
-        return min(most_s, grown_s) * random.uniform(0.5, 1.0)
-
 
 @dataclass(kw_only=True, slots=True)
 class _Delivery:
@@ -340,6 +339,8 @@ class _Delivery:
     number: int
     url: str = ""
     attempts: int = 0
+    answered_before: int = 0
+    """How many answers others had got when it was first sent, or when it last failed."""
     before_wait: Tally | None = None
     shortages: int = 0
     lacking_since: float = 0.0

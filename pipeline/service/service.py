@@ -20,7 +20,8 @@ class RequestPolicy:
     first_wait_s: float = 0.5
     """The longest wait before the second attempt; it grows fourfold with each further attempt.
 
-    Most failures pass at once. The others are outages, which take long.
+    Most failures pass at once. The others are outages, which take long. While other requests are
+    answered, the first waits are shorter (`backoff`).
     """
 
     longest_wait_s: float = 30.0

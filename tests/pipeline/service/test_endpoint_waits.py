@@ -2,6 +2,7 @@
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -211,3 +212,35 @@ def test_the_next_minute_begins_by_the_wall_clock(now: float) -> None:
     wait = until_next_minute(now)
     assert 60 * (now // 60 + 1) < now + wait <= 60 * (now // 60 + 1) + 2.0 + 1e-6
     assert 0 < wait <= 62.0
+
+
+def test_a_request_that_fails_alone_is_sent_again_sooner_than_in_an_outage() -> None:
+    """Another request is answered before each of its failures, or before the first only."""
+    first_wait_s = 64.0
+
+    def waits(answered: Callable[[int], bool]) -> list[float]:
+        shared: list[Endpoint] = []
+        tries = Counter[str]()
+
+        def script(nth: int) -> Reply:
+            if nth in others:
+                return GOOD
+            tries["ours"] += 1
+            if answered(tries["ours"]):
+                others.add(nth + 1)
+                assert shared[0].post({}, NEVER).status == 200
+            return FAILURES["503"]
+
+        others: set[int] = set()
+        stop = RecordedWaits(until=6)
+        policy = RequestPolicy(first_wait_s=first_wait_s, longest_wait_s=1e6)
+        with Scripted(script) as server, pytest.raises(Stopped):
+            shared.append(endpoint(server, policy=policy))
+            shared[0].post({}, stop)
+        return [seconds for seconds in stop.waits_s if seconds]
+
+    alone, outage = waits(lambda nth: True), waits(lambda nth: nth == 1)
+    assert alone[0] <= first_wait_s / 2
+    assert alone[1] <= first_wait_s
+    assert outage[0] <= first_wait_s / 2
+    assert first_wait_s * 2 <= outage[1]
