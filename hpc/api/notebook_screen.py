@@ -17,7 +17,7 @@ from hpc.display.blocks import Block, Line
 from hpc.display.html.render import progress_html, to_html
 from hpc.display.status_table import describe_status
 from hpc.display.terminal.render import plain_text
-from hpc.run.run_view import RunView, Sight
+from hpc.run.run_view import RunView, Sight, never_early, sleep_until_due
 from pipeline.progress import Measure, Step
 from pipeline.terminal import clean
 from pipeline.text import counted, format_duration
@@ -210,9 +210,9 @@ class _NotebookView:
         text = f"{seen}: {sight.status.state}, {sight.status.posts_done:,} posts done"
         self._area.show(to_html(blocks), text)
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float, is_due: Callable[[], bool] = never_early) -> None:
         """Let time pass until the next look is due."""
-        time.sleep(seconds)
+        sleep_until_due(seconds, is_due, time.sleep)
 
     def step(
         self, what: str, *, total: int | None = None, unit: str = "", measure: Measure | None = None

@@ -20,7 +20,7 @@ from hpc.reconcile.polling.look_pace import LookPace
 from hpc.run.model import Run, Say
 from hpc.run.run_folder import load
 from hpc.run.run_state import RunStatus
-from hpc.run.run_view import RunView, Sight
+from hpc.run.run_view import RunView, Sight, never_early
 from hpc.runs.left_out import report_left_out
 from pipeline.progress import Measure, Step
 
@@ -138,9 +138,9 @@ class _Watched:
         self._view.show(sight)
         self._progress(describe_look(sight.status))
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float, is_due: Callable[[], bool] = never_early) -> None:
         """Let time pass until the next look is due."""
-        self._view.wait(seconds)
+        self._view.wait(seconds, is_due)
 
     def step(
         self, what: str, *, total: int | None = None, unit: str = "", measure: Measure | None = None

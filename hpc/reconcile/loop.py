@@ -17,7 +17,7 @@ from hpc.reconcile.backoff import PASSING_ERRORS, Backoff, LeftUnreadError
 from hpc.reconcile.gather_rounds import GatherRounds
 from hpc.reconcile.look import OccasionalLooks, look
 from hpc.reconcile.pack import pack_and_report
-from hpc.reconcile.polling.look_pace import LookPace
+from hpc.reconcile.polling.waits import Waits
 from hpc.reconcile.preflight import check_before_submission
 from hpc.reconcile.room import RoomAtSlurm
 from hpc.reconcile.submit import (
@@ -135,7 +135,7 @@ class _Supervision:
         self._has_waited = False
         self._refusals = 0
         self._room = RoomAtSlurm(spare_jobs)
-        self._pace = LookPace(run.cluster.poll_seconds)
+        self._waits = Waits(run, view)
         self.last_status: RunStatus | None = None
         """The run as the last round saw it first."""
 
@@ -160,7 +160,7 @@ class _Supervision:
         no_room = bool(todo) and _lacks_room(status, len(todo))
         later = len(todo) if no_room else 0
         if trouble or not status.observation.answered:
-            self._pace.settle()
+            self._waits.pace.settle()
         self._view.show(Sight(status=status, trouble=trouble, later=later))
         goes_on = status.is_under_way and not status.only_awaits_files
         if not (todo or trouble or goes_on):
@@ -173,7 +173,7 @@ class _Supervision:
             after = replace(self._look(), waits_for_room=bool(todo) and self._room.is_lacking)
             if self._once or (hand_over and hand_over(after)):
                 return replace(after, adds_nothing=self._adds_nothing())
-        self._view.wait(self._pace.next_pause_s(time.monotonic() - began))
+        self._waits.until_next_look(status, time.monotonic() - began)
         self._has_waited = True
         return None
 
@@ -230,7 +230,7 @@ class _Supervision:
             self._view(f"{rejection}\ncanceling the pending tasks")
             try:
                 self._executor.cancel_pending(jobs)
-                self._pace.quicken()
+                self._waits.pace.quicken()
             except ExecutorError as error:  # they are still pending in the next round
                 self._view(f"not canceled yet: {error}")
 
@@ -257,7 +257,7 @@ class _Supervision:
                 raise
             self._gathering.say_held(error)
             return replace(last, awaits_database=True) if self._once else None
-        if gathered.set_aside:
+        if gathered.set_aside or (waits and not self._once and self._waits.until_tasks_end(last)):
             return None
         pack_and_report(last, self._executor, self._view)
         if gathered.unreadable:
@@ -300,7 +300,7 @@ class _Supervision:
             self._view(f"shard {judgement.index}: {judgement.message}: requeuing it")
             try:
                 self._executor.requeue(last)
-                self._pace.quicken()
+                self._waits.pace.quicken()
             except ExecutorError as error:
                 self._view(f"shard {judgement.index} was not requeued: {error}")
 
@@ -321,7 +321,7 @@ class _Supervision:
             # An array that was accepted late counts against the limits of the next one.
             cancel_unrecorded(self._run, self._executor, status.observation.submissions, self._view)
             self._refusals += 1
-            self._pace.settle()
+            self._waits.pace.settle()
             return False
         self._refusals = 0
         if wave.waiting:
@@ -330,9 +330,9 @@ class _Supervision:
             message = describe_waiting(wave.sent, wave.waiting, wave.reason)
             self._say_once(message, situation)
         if wave.waiting:  # rounds count how often sbatch is asked again
-            self._pace.settle()
+            self._waits.pace.settle()
         elif wave.submissions:
-            self._pace.quicken()
+            self._waits.pace.quicken()
         if not wave.submissions:
             return False
         looks = OccasionalLooks(self._run, self._executor, self._view)

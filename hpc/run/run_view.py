@@ -4,11 +4,37 @@
 can plug in a view of its own.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from hpc.run.run_state import RunStatus
 from pipeline.progress import Progress
+
+# How often somebody who waits asks whether the wait is over.
+_ASK_S = 1.0
+
+
+def never_early() -> bool:
+    """Report that no look is due before its time."""
+    return False
+
+
+def sleep_until_due(
+    seconds: float, is_due: Callable[[], bool], sleep: Callable[[float], None]
+) -> None:
+    """Let so many seconds pass, or fewer where a look is due before that.
+
+    Args:
+        seconds: how long to wait at most.
+        is_due: reports whether to look at once.
+        sleep: lets so many seconds pass.
+    """
+    left = seconds
+    while left > 0 and not is_due():
+        piece = left if is_due is never_early else min(left, _ASK_S)
+        sleep(piece)
+        left -= piece
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,8 +60,13 @@ class RunView(Progress, Protocol):
     def show(self, sight: Sight) -> None:
         """Show the run as it was just seen, instead of the last sight."""
 
-    def wait(self, seconds: float) -> None:
-        """Let time pass until the next look is due. What is shown may count the time."""
+    def wait(self, seconds: float, is_due: Callable[[], bool] = never_early) -> None:
+        """Let time pass until the next look is due. What is shown may count the time.
+
+        Args:
+            seconds: how long to wait at most.
+            is_due: asked now and then whether to look at once; costs next to nothing.
+        """
 
     def expect_look(self, seconds: float) -> None:
         """Learn in how many seconds the next look is due, without waiting for it."""

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from hpc.display.progress_line import describe_progress
 from hpc.run.model import Say
 from hpc.run.run_state import RunState
-from hpc.run.run_view import Sight
+from hpc.run.run_view import Sight, never_early, sleep_until_due
 from pipeline.progress import NO_PROGRESS, Measure, Step
 
 # A log shows at least every so many seconds that somebody still looks.
@@ -70,6 +70,6 @@ class PlainLines:
         """As often as a log needs a line."""
         return PACE_S
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float, is_due: Callable[[], bool] = never_early) -> None:
         """Let time pass."""
-        self._sleep(seconds)
+        sleep_until_due(seconds, is_due, self._sleep)

@@ -14,7 +14,7 @@ from hpc.display.terminal.bars import DELAY_S, BarStep, bar_step
 from hpc.display.terminal.clock import local_now
 from hpc.display.terminal.render import fit_screen, render_lines
 from hpc.run.model import Say
-from hpc.run.run_view import Sight
+from hpc.run.run_view import Sight, never_early, sleep_until_due
 from pipeline.progress import Measure, Step
 from pipeline.text import format_duration
 
@@ -64,10 +64,10 @@ class LiveView:
         self._seen = describe_sight(sight, seen_at), seen_at
         self._area.wake()
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float, is_due: Callable[[], bool] = never_early) -> None:
         """Let time pass, and count it."""
         self.expect_look(seconds)
-        self._sleep(seconds)
+        sleep_until_due(seconds, is_due, self._sleep)
         self._next_look = None
 
     def step(

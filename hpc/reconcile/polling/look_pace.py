@@ -27,23 +27,28 @@ class LookPace:
         self._quick = tuple(pause for pause in QUICK_S if pause < poll_s)
         self._taken = 0
         self._ahead_s = 0.0
+        self._is_settled = False
 
     def quicken(self) -> None:
         """Let the next looks come soon, unless there were many of these lately."""
         cost = sum(self._poll_s - pause for pause in self._quick)
+        self._is_settled = False
         if self._ahead_s + cost <= MOST_AHEAD * self._poll_s:
             self._taken = 0
 
     def settle(self) -> None:
         """Let the next looks come at the usual pace, such as when Slurm refuses or is silent."""
         self._taken = len(self._quick)
+        self._is_settled = True
 
-    def next_pause_s(self, elapsed_s: float) -> float:
+    def next_pause_s(self, elapsed_s: float, due_s: float | None = None) -> float:
         """Return how long to wait before the next look.
 
         Args:
             elapsed_s: how long ago the last look began. A look that takes long, because Slurm is
                 slow, is not followed by a quick one.
+            due_s: in how many seconds something can be done that cannot be done now, so that a look
+                had better come then, and not later; None if nothing is known.
         """
         if self._taken < len(self._quick):
             pause = max(self._quick[self._taken], min(elapsed_s, self._poll_s))
@@ -51,5 +56,9 @@ class LookPace:
         else:
             usual = self._poll_s * (_STRETCH if self._ahead_s > 0 else 1)
             pause = usual - min(elapsed_s, usual / 2)
+        if due_s is not None and not self._is_settled:
+            soon = max(due_s, elapsed_s, QUICK_S[0])
+            if self._ahead_s + self._poll_s - elapsed_s - soon <= MOST_AHEAD * self._poll_s:
+                pause = min(pause, soon)
         self._ahead_s = max(0.0, self._ahead_s + self._poll_s - elapsed_s - pause)
         return pause
