@@ -12,15 +12,13 @@ Ten posts a shard measure what each file costs, and 1,000 posts or more what eac
 """
 
 import argparse
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import duckdb
 
 from benchmarks import many_shards
-from benchmarks.paired import Work, compare, in_turns, python, report
+from benchmarks.paired import child, compare, in_turns, python, report
 from benchmarks.valence_run import PLAN, publish
 from hpc.run.exit_codes import FAILED
 from hpc.run.model import Run
@@ -71,13 +69,13 @@ def main() -> None:
         run = find_runs.find(folder / "runs", None)
         bare = python("-c", BARE, folder, run.folder, options.published, options.shards)
         audit = python("-m", "hpc", "audit", "--config", folder / "bench.yaml")
-        works = [
-            Work(name="bare start", command=python("-c", "import duckdb")),
-            Work(name="bare anti-joins", command=bare),
+        contestants = {
+            "bare start": child(*python("-c", "import duckdb")),
+            "bare anti-joins": child(*bare),
             # The posts of failed shards need a person.
-            Work(name="audit", command=audit, exit_codes=frozenset({0, FAILED})),
-        ]
-        took = in_turns(works, options.rounds)
+            "audit": child(*audit, exit_codes=frozenset({0, FAILED})),
+        }
+        took = in_turns(contestants, options.rounds)
     report(
         f"{options.shards:,} shards of {options.posts:,} posts, {options.attempts} attempts each, "
         f"{options.published:,} gathered, the others failed",
@@ -101,12 +99,12 @@ def lay_out(folder: Path, options: argparse.Namespace) -> None:
     )
     config = folder / "bench.yaml"
     config.write_text(CONFIG.format(folder=folder, shards=options.shards))
-    subprocess.run([sys.executable, "-c", PLAN, str(config), "new"], check=True)
+    child(*python("-c", PLAN, config, "new"))()
     run = find_runs.find(folder / "runs", None)
     leave_attempts(run, options.attempts, options.published)
     publish(run, options.published)
-    gather = [sys.executable, "-m", "hpc.gather", str(run.folder)]
-    subprocess.run(gather, check=False, stdout=subprocess.DEVNULL)
+    # Some shards have failed, which gather says with its exit code.
+    child(*python("-m", "hpc.gather", run.folder), exit_codes=frozenset({0, FAILED}))()
 
 
 def leave_attempts(run: Run, attempts: int, published: int) -> None:

@@ -1,6 +1,6 @@
 """Measure how often the intervals of `compare --gold` cover the truth, in simulated studies.
 
-    python benchmarks/coverage.py [--studies 2000] [--resamples 400] [--posts 20000]
+    python -m benchmarks.coverage [--studies 2000] [--resamples 400] [--posts 20000]
 
 A population of posts has a true label for each post and a classifier that calls too many of them
 positive. Each study draws a sample from strata of the classifier's score. A line shows, for each
@@ -8,13 +8,9 @@ design and measure, which share of the 95 % intervals covers the value in the po
 """
 
 import argparse
-import sys
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from pipeline.analysis import statistics
 from pipeline.analysis.gold import prevalence

@@ -3,10 +3,11 @@
 All three process the same tokens, the bare pass in the same batches as ours, in one process, in
 turns.
 
-    python benchmarks/local_model.py [--posts N] [--layers 12] [--hidden 768] [--rounds 3]
+    python -m benchmarks.local_model [--posts N] [--layers 12] [--hidden 768] [--rounds 3]
         [--model FOLDER] [--device auto] [--dtype auto] [--max-tokens-per-batch N]
+        [--results FILE.json]
 
-Needs the extra `transformers` and no network. Set PYTHONPATH=. where the project is not installed.
+Needs the extra `transformers` and no network.
 By default it labels 2,000 posts on a CPU and 40,000 on a GPU. On a GPU these are about 130 batches,
 so that the last, smaller batches carry little weight.
 
@@ -45,6 +46,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from benchmarks.paired import Figure, median_ratio, report
 from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.configured_classifier import check_classifier
 from pipeline.classifiers.transformers.batching import padded_tokens
@@ -69,6 +71,7 @@ def main() -> None:
     for option in ("--device", "--dtype"):
         parser.add_argument(option, default="auto")
     parser.add_argument("--max-tokens-per-batch", type=int)
+    parser.add_argument("--results", type=Path)
     options = parser.parse_args()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -118,30 +121,40 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
             both = seconds(step, device)
             if turn:  # skip the first: it allocates memory and chooses kernels
                 took[name].append(both)
-    report(planned, took, len(posts))
     versions = f"torch {torch.__version__}, transformers {transformers.__version__}"
-    print(f"  {machine(device)}; {dtype}, {torch.get_num_threads()} threads, {versions}")
+    described = f"{machine(device)}; {dtype}, {torch.get_num_threads()} threads, {versions}"
+    report(f"{describe(planned, len(posts))}; {described}", compare(took, count), options.results)
     if len(planned_batches(ours, posts)) != len(planned):
         raise SystemExit("memory ran out and our batches shrank: the figures do not compare")
 
 
-def report(
-    planned: list[list[list[int]]], took: dict[str, list[tuple[float, float]]], posts: int
-) -> None:
+def describe(planned: list[list[list[int]]], posts: int) -> str:
     tokens = sum(len(ids) for batch in planned for ids in batch)
     padded = sum(padded_tokens([len(ids) for ids in batch]) for batch in planned)
-    print(f"{posts:,} posts, {tokens:,} tokens, {len(planned)} batches, "
-          f"{padded / tokens - 1:.1%} padding")  # fmt: skip
-    wall = {name: statistics.median(s for s, _ in both) for name, both in took.items()}
-    core = {name: statistics.median(s for _, s in both) for name, both in took.items()}
-    for name, both in took.items():
-        rates = [posts / wall_s for wall_s, _ in both]
-        print(f"  {name:<13} {posts / wall[name]:9.1f} posts/s ({min(rates):.1f} to "
-              f"{max(rates):.1f}), {tokens / wall[name]:,.0f} tokens/s, "
-              f"{1000 * core[name] / posts:.2f} ms of a core each")  # fmt: skip
-    for other in ("bare forward", "pipeline"):
-        print(f"  ours / {other}: {wall[other] / wall['ours']:.3f} of its posts/s, "
-              f"{core['ours'] / core[other]:.3f} of its cores' time")  # fmt: skip
+    padding = f"{padded / tokens - 1:.1%} padding"
+    return f"{posts:,} posts, {tokens:,} tokens, {len(planned)} batches, {padding}"
+
+
+def compare(took: dict[str, list[tuple[float, float]]], posts: int) -> list[Figure]:
+    """Compare the rates of our classifier with those of both others."""
+    ours = took.pop("ours")
+    return [
+        Figure(
+            name="posts per second",
+            reference=other,
+            ratio=median_ratio([wall for wall, _ in theirs], [wall for wall, _ in ours]),
+            rounds=len(ours),
+            details={
+                "posts per CPU second, ratio": median_ratio(
+                    [cpu for _, cpu in theirs], [cpu for _, cpu in ours]
+                ),
+                "rate": posts / statistics.median(wall for wall, _ in ours),
+                "reference rate": posts / statistics.median(wall for wall, _ in theirs),
+                "CPU ms per post": 1000 * statistics.median(cpu for _, cpu in ours) / posts,
+            },
+        )
+        for other, theirs in took.items()
+    ]
 
 
 def planned_batches(ours: TransformersClassifier, posts: list[Post]) -> list[list[list[int]]]:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import duckdb
 
-from benchmarks.paired import Figure, Took, Work, compare, in_turns, python, report, run
+from benchmarks.paired import Figure, Took, child, compare, in_turns, python, report
 from benchmarks.valence_run import PLAN, publish
 from hpc.run.model import Run
 from hpc.runs import find_runs
@@ -136,48 +136,39 @@ def measure(world: World, rounds: int) -> list[Figure]:
         f"COPY ({POSTS.format(seconds='hash(i) % 10000000', first=0, end=world.posts)} "
         f"WHERE hash(i + 7) % 2 = 0) TO '{half}'"
     )
-    run(Work(name="plan half", command=world.plan(half, "backfill")))
+    child(*world.plan(half, "backfill"))()
     first = world.newest()
     publish(first, len(first.manifest.shards))
+    bare_database = world.folder / "bare.duckdb"
     took = in_turns(
-        [
-            Work(
-                name="bare INSERT",
-                command=python(
-                    "-c", BARE_SESSION + BARE_GATHER, world.folder / "bare.duckdb", first.folder
-                ),
-                prepare=removing(world.folder / "bare.duckdb"),
+        {
+            "bare INSERT": child(
+                *python("-c", BARE_SESSION + BARE_GATHER, bare_database, first.folder),
+                prepare=removing(bare_database),
             ),
-            Work(
-                name="gather",
-                command=python("-m", "hpc.gather", first.folder),
-                prepare=removing(world.database),
+            "gather": child(
+                *python("-m", "hpc.gather", first.folder), prepare=removing(world.database)
             ),
-        ],
+        },
         rounds,
     )
     figures = [compare("gather", "bare INSERT", took, "1.25")]
     planned = in_turns(
-        [
-            Work(
-                name="bare COPY",
-                command=python(
-                    "-c", BARE_SESSION + BARE_PLAN, ":memory:", world.source, world.database,
-                    world.folder / "sorted.parquet",
-                ),
+        {
+            "bare COPY": child(
+                *python("-c", BARE_SESSION + BARE_PLAN, ":memory:"),
+                *(world.source, world.database, world.folder / "sorted.parquet"),
             ),
-            Work(
-                name="plan",
-                command=world.plan(world.source, "backfill"),
-                prepare=removing_runs_after(world, first),
+            "plan": child(
+                *world.plan(world.source, "backfill"), prepare=removing_runs_after(world, first)
             ),
-        ],
+        },
         rounds,
-    )  # fmt: skip
+    )
     figures.insert(0, compare("plan", "bare COPY", planned, "1.25"))
     second = world.newest()
     publish(second, len(second.manifest.shards))
-    run(Work(name="gather the rest", command=python("-m", "hpc.gather", second.folder)))
+    child(*python("-m", "hpc.gather", second.folder))()
     figures.append(second_submit(world, planned, rounds))
     return figures
 
@@ -195,14 +186,11 @@ def second_submit(world: World, planned: dict[str, list[Took]], rounds: int) -> 
         world.source.rename(source / "old.parquet")
         write_posts(world, source / "new.parquet", later, world.posts, world.posts + more)
     last = world.newest()
-    again = Work(
-        name="plan 1 % new posts",
-        command=world.plan(source, "new"),
-        prepare=removing_runs_after(world, last),
-    )
-    took = {again.name: [run(again) for _ in range(rounds)], "first plan": planned["plan"]}
+    again = child(*world.plan(source, "new"), prepare=removing_runs_after(world, last))
+    name = "plan 1 % new posts"
+    took = {name: [again() for _ in range(rounds)], "first plan": planned["plan"]}
     assert world.newest().manifest.posts == more
-    return compare(again.name, "first plan", took, "0.05")
+    return compare(name, "first plan", took, "0.05")
 
 
 def write_posts(world: World, path: Path, seconds: str, first: int, end: int) -> None:

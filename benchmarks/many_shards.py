@@ -1,7 +1,7 @@
 """Measure what a run of many shards costs the login node, and how many files it keeps.
 
-    python benchmarks/many_shards.py [--shards 10000] [--attempts 3] [--rounds 3]
-                                     [--executor slurm] [--keep FOLDER]
+    python -m benchmarks.many_shards [--shards 10000] [--attempts 3] [--rounds 3]
+                                     [--executor slurm] [--keep FOLDER] [--results FILE.json]
 
 Lay out a run in a temporary folder as its tasks would have left it: earlier attempts of each shard
 failed, and of the last ones half have published. Slurm's answers are files that stand-ins for
@@ -15,18 +15,17 @@ import hashlib
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.paired import Figure, Took, python, report, run_child
 from hpc.run import run_folder
 from hpc.run.model import ArrayPlan, Run, Submission
 from hpc.run.submissions import write_submission
@@ -68,17 +67,6 @@ with run_lock.lock_run(run) as lock:
 """
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Measured:
-    """What one command took."""
-
-    seconds: float
-    cpu_seconds: float
-    peak_mb: float
-    squeue_calls: int
-    sacct_calls: int
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shards", type=int, default=10_000)
@@ -86,67 +74,67 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--executor", choices=("slurm", "local"), default="slurm")
     parser.add_argument("--keep", type=Path, help="lay the run out in this folder, and keep it")
+    parser.add_argument("--results", type=Path)
     options = parser.parse_args()
     if options.keep:
         options.keep.mkdir(parents=True, exist_ok=True)
-        measure(options.keep, options)
-        return
     with tempfile.TemporaryDirectory(prefix="hpc-bench-") as name:
-        measure(Path(name), options)
-
-
-def measure(folder: Path, options: argparse.Namespace) -> None:
-    run = lay_out(folder, options.shards, options.attempts, options.executor)
-    environment = {**os.environ, "PATH": f"{folder / 'programs'}{os.pathsep}{os.environ['PATH']}"}
-    bare = statistics.median(bare_listing(run.folder)[1] for _ in range(options.rounds))
-    print(
-        f"{options.shards:,} shards, {options.attempts} attempts each, executor "
-        f"{options.executor}: {bare_listing(run.folder)[0]:,} files and folders"
+        figures = measure(options.keep or Path(name), options)
+    report(
+        f"{options.shards:,} shards, {options.attempts} attempts each, executor {options.executor}",
+        figures,
+        options.results,
     )
-    print(f"  {'bare listing':<22} {bare:7.2f} s")
-    status = ("-m", "hpc.status", str(run.folder))
+
+
+def measure(folder: Path, options: argparse.Namespace) -> list[Figure]:
+    """Return the figures, in the order of the steps."""
+    run = lay_out(folder, options.shards, options.attempts, options.executor)
+    bare = statistics.median(bare_listing(run.folder)[1] for _ in range(options.rounds))
+    files = bare_listing(run.folder)[0]
+    status = python("-m", "hpc.status", run.folder)
     steps: dict[str, tuple[str, ...]] = {
         "status, first look": status,
         "status, again": status,
         "status --json, again": (*status, "--json"),
     }
     if options.executor == "slurm":
-        steps["supervise, one round"] = ("-c", ROUND, str(run.folder))
-        steps["supervise, next round"] = ("-c", ROUND, str(run.folder))
+        steps["supervise, one round"] = python("-c", ROUND, run.folder)
+        steps["supervise, next round"] = python("-c", ROUND, run.folder)
+    figures: list[Figure] = []
     for step, command in steps.items():
         rounds = 1 if "first" in step or "one" in step else options.rounds
-        report(step, [timed(command, environment, folder) for _ in range(rounds)], bare)
+        (folder / "calls").write_text("")
+        took = [timed(command, folder) for _ in range(rounds)]
+        calls = (folder / "calls").read_text().split()
+        figures.append(describe(step, took, bare, calls, files))
+    return figures
 
 
-def report(step: str, measured: list[Measured], bare: float) -> None:
-    seconds = statistics.median(each.seconds for each in measured)
-    cpu = statistics.median(each.cpu_seconds for each in measured)
-    peak = max(each.peak_mb for each in measured)
-    calls = f"squeue {measured[0].squeue_calls}, sacct {measured[0].sacct_calls}"
-    print(
-        f"  {step:<22} {seconds:7.2f} s, {cpu:.2f} s of CPU, {peak:.0f} MB, {calls}, "
-        f"{seconds / bare:.0f} times the listing"
+def describe(step: str, took: list[Took], bare: float, calls: list[str], files: int) -> Figure:
+    """Compare a step with a bare listing of the run's folder."""
+    return Figure(
+        name=step,
+        reference="bare listing",
+        ratio=statistics.median(each.seconds for each in took) / bare,
+        rounds=len(took),
+        details={
+            "seconds": statistics.median(each.seconds for each in took),
+            "reference seconds": bare,
+            "CPU seconds": statistics.median(each.cpu_seconds for each in took),
+            "peak MB": max(each.peak_mb for each in took),
+            "calls of squeue": calls.count("squeue") / len(took),
+            "calls of sacct": calls.count("sacct") / len(took),
+            "files": files,
+        },
     )
 
 
-def timed(arguments: tuple[str, ...], environment: dict[str, str], folder: Path) -> Measured:
-    calls = folder / "calls"
-    calls.write_text("")
-    start = time.perf_counter()
-    # `status` of a run that is not complete exits with 1 or 3; a traceback is 1 and shows itself.
-    child = subprocess.Popen(
-        [sys.executable, *arguments], env=environment, stdout=subprocess.DEVNULL
-    )
-    _, _, usage = os.wait4(child.pid, 0)
-    seconds = time.perf_counter() - start
-    called = calls.read_text().split()
-    return Measured(
-        seconds=seconds,
-        cpu_seconds=usage.ru_utime + usage.ru_stime,
-        peak_mb=usage.ru_maxrss / 1024,
-        squeue_calls=called.count("squeue"),
-        sacct_calls=called.count("sacct"),
-    )
+def timed(command: tuple[str, ...], folder: Path) -> Took:
+    """Run a command with the stand-ins for Slurm's programs."""
+    path = f"{folder / 'programs'}{os.pathsep}{os.environ['PATH']}"
+    # `status` of a run that is not complete exits with 1 or 3.
+    return run_child(command, {"PATH": path}, exit_codes=frozenset({0, 1, 3}))
 
 
 def bare_listing(folder: Path) -> tuple[int, float]:

@@ -1,6 +1,6 @@
 """Compare labeling through a service that fails now and then with a bare script that retries.
 
-    python benchmarks/retries.py [--posts 10000] [--rounds 3]
+    python -m benchmarks.retries [--posts 10000] [--rounds 3] [--results FILE.json]
 
 A server on loopback answers after 50 ms. 5 % of the requests get HTTP 500, and 2 % get a 429 that
 asks to wait for 1 s. The reference is requests and threads: each thread sends one post until it is
@@ -9,12 +9,8 @@ answered, again at once after a 500, and after a 429 when the time is over that 
 """
 
 import argparse
-import asyncio
 import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -23,63 +19,56 @@ from typing import Any
 
 import requests
 
+from benchmarks.chat_service import Behavior, serving
+from benchmarks.paired import Figure, in_turns, median_ratio, python, report, run_child
 from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.configured_classifier import check_classifier
 from pipeline.classifiers.frozen_classifier import create
 from pipeline.config.check import Problems
 from pipeline.model import Post
 
+ROOT = str(Path(__file__).resolve().parents[1])
 IN_FLIGHT = 32
 PROMPT = "Is the post civic?"
 TIMESTAMP = "2024-05-31-13:00:00"
-LATENCY_S = 0.05
-FAILURES_OF_100, THROTTLED_OF_100 = 5, 2
-ANSWER = json.dumps(
-    {
-        "object": "chat.completion",
-        "model": "bench",
-        "choices": [
-            {
-                "index": 0,
-                "finish_reason": "stop",
-                "message": {"role": "assistant", "content": '{"civic": true}'},
-            }
-        ],
-        "usage": {"prompt_tokens": 9, "completion_tokens": 5},
-    }
-).encode()
+BEHAVIOR = Behavior(latency_s=0.05, errors=5, throttled=2)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--posts", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--results", type=Path)
     options = parser.parse_args()
-    if options.serve:
-        asyncio.run(serve())
-        return
-    server = subprocess.Popen(
-        [sys.executable, __file__, "--serve"], stdout=subprocess.PIPE, text=True
-    )
-    assert server.stdout
-    base_url = f"http://127.0.0.1:{int(server.stdout.readline())}/v1"
-    try:
-        posts = [Post(f"at://{number}", f"post {number}") for number in range(options.posts)]
-        seconds: dict[str, list[float]] = {"bare script": [], "classifier": [], "whole run": []}
-        for _ in range(options.rounds):
-            seconds["bare script"].append(run_bare(base_url, posts))
-            seconds["classifier"].append(run_classifier(base_url, posts))
-            seconds["whole run"].append(run_program(base_url, posts))
-    finally:
-        server.kill()
-        server.wait()
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
-    for name, median in medians.items():
-        ratio = median / medians["bare script"]
-        print(
-            f"{name:14} {median:7.2f} s  {options.posts / median:6.0f} posts/s  ratio {ratio:.2f}"
+    posts = [Post(f"at://{number}", f"post {number}") for number in range(options.posts)]
+    with serving(BEHAVIOR) as url:
+        base_url = f"{url}/v1"
+        seconds = in_turns(
+            {
+                "bare script": lambda: run_bare(base_url, posts),
+                "classifier": lambda: run_classifier(base_url, posts),
+                "whole run": lambda: run_program(base_url, posts),
+            },
+            options.rounds,
         )
+    bare = seconds.pop("bare script")
+    figures = [
+        Figure(
+            name=f"{name}: seconds",
+            reference="bare script",
+            ratio=median_ratio(ours, bare),
+            rounds=options.rounds,
+            goal="1.2 or less",
+            details={
+                "seconds": statistics.median(ours),
+                "posts per second": options.posts / statistics.median(ours),
+                "reference seconds": statistics.median(bare),
+            },
+        )
+        for name, ours in seconds.items()
+    ]
+    faults = f"{BEHAVIOR.errors} % HTTP 500, {BEHAVIOR.throttled} % HTTP 429"
+    report(f"{options.posts:,} posts, {faults}", figures, options.results)
 
 
 def run_bare(base_url: str, posts: list[Post]) -> float:
@@ -155,55 +144,8 @@ def run_program(base_url: str, posts: list[Post]) -> float:
             "cluster": {"executor": "local"},
         }
         (folder / "run.yaml").write_text(json.dumps(config))
-        command = [sys.executable, "-m", "hpc.submit", "--config", "run.yaml", "--wait", "--json"]
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
-        began = time.perf_counter()
-        subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
-        return time.perf_counter() - began
-
-
-async def serve() -> None:
-    """Print the port, and answer until the process is killed."""
-    count = 0
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal count
-        while True:
-            try:
-                head = await reader.readuntil(b"\r\n\r\n")
-            except asyncio.IncompleteReadError:
-                writer.close()
-                return
-            length = next(
-                int(line.split(b":")[1])
-                for line in head.lower().split(b"\r\n")
-                if line.startswith(b"content-length")
-            )
-            await reader.readexactly(length)
-            count += 1
-            # Spread evenly, the same for both.
-            place = count * 37 % 100
-            await asyncio.sleep(LATENCY_S)
-            if place < FAILURES_OF_100:
-                writer.write(response(b"500 Internal Server Error", b"{}"))
-            elif place < FAILURES_OF_100 + THROTTLED_OF_100:
-                writer.write(response(b"429 Too Many Requests", b"{}", b"Retry-After: 1\r\n"))
-            else:
-                writer.write(response(b"200 OK", ANSWER))
-            await writer.drain()
-
-    server = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=1024)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
-
-
-def response(status: bytes, body: bytes, headers: bytes = b"") -> bytes:
-    return b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%b\r\n%b" % (
-        status,
-        len(body),
-        headers,
-        body,
-    )
+        command = python("-m", "hpc.submit", "--config", "run.yaml", "--wait", "--json")
+        return run_child(command, {"PYTHONPATH": ROOT}, folder=folder).seconds
 
 
 if __name__ == "__main__":

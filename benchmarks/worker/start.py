@@ -1,16 +1,19 @@
 """Measure what passes between a task's start and its first request."""
 
-import sys
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 
-from measure import alternate, ratio, run_child
-from service import serving, take_arrivals
-from tasks import label, llm, make_texts, perspective, plan
+from benchmarks.chat_service import serving, take_stats
+from benchmarks.paired import Figure, in_turns, median_ratio, python, run_child
+from benchmarks.worker.tasks import label, llm, make_texts, perspective, plan
+
+GOAL = "as near as imports allow"
 
 
-def measure(folder: Path, rounds: int, posts: int | None) -> dict[str, float]:
-    texts = make_texts(posts or 10)
+def measure(folder: Path, rounds: int, posts: int) -> list[Figure]:
+    """Return the figures of tasks with so many posts, which are few."""
+    texts = make_texts(posts)
     with serving() as url:
         quota = {"requests_per_minute": 6000, "quota_folder": str(folder / "quota")}
         runs = {
@@ -18,35 +21,32 @@ def measure(folder: Path, rounds: int, posts: int | None) -> dict[str, float]:
             "llm with a quota": plan(folder / "quota-llm", texts, llm(url, 8, **quota)),
             "perspective with a quota": plan(folder / "p", texts, perspective(url, **quota)),
         }
+        valence = plan(folder / "valence", texts, {"type": "valence"})
 
         def to_first_request(run: Path) -> Callable[[], float]:
             def act() -> float:
-                take_arrivals(url)
-                return -label(run).began + take_arrivals(url)[0]
+                take_stats(url)
+                return -label(run).began + take_stats(url).arrivals[0]
 
             return act
 
-        valence = plan(folder / "valence", texts, {"type": "valence"})
-        wall = alternate(
+        seconds = in_turns(
             {
-                "python": lambda: run_child([sys.executable, "-c", "pass"]).wall_s,
-                "valence, whole task": lambda: label(valence).wall_s,
-                **{name: to_first_request(run) for name, run in runs.items()},
+                "python": lambda: run_child(python("-c", "pass")).seconds,
+                **{f"{name}: to the first request": to_first_request(runs[name]) for name in runs},
+                "valence: a whole task": lambda: label(valence).seconds,
             },
             rounds,
         )
-        cpu = alternate(
-            {
-                "python": lambda: run_child([sys.executable, "-c", "pass"]).cpu_s,
-                "valence": lambda: label(valence).cpu_s,
-                "llm": lambda: label(runs["llm"]).cpu_s,
-            },
-            rounds,
+    reference = seconds.pop("python")
+    return [
+        Figure(
+            name=name,
+            reference="python -c pass",
+            ratio=median_ratio(ours, reference),
+            rounds=rounds,
+            goal=GOAL,
+            details={"seconds": statistics.median(ours)},
         )
-    figures = {"python -c pass, seconds": ratio(wall["python"], [1.0] * rounds)}
-    for name in ("valence", "llm"):
-        figures[f"{name}, whole task / python, CPU"] = ratio(cpu[name], cpu["python"])
-    for name in ("valence, whole task", *runs):
-        figures[f"{name} / python"] = ratio(wall[name], wall["python"])
-        figures[f"{name}, seconds"] = ratio(wall[name], [1.0] * rounds)
-    return figures
+        for name, ours in seconds.items()
+    ]

@@ -3,24 +3,14 @@
 import json
 import random
 import shutil
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from measure import Took, run_child
+from benchmarks.paired import Took, python, run_child
+from benchmarks.valence_run import PLAN
 
 ROOT = str(Path(__file__).resolve().parents[2])
-# Plans and creates a run, and submits nothing.
-_PLAN = """
-import sys
-from pathlib import Path
-from hpc.planning.create_run import create_run
-from hpc.planning.run_spec import Selection, validate
-from hpc.config import run_config
-config = run_config.load(Path(sys.argv[1]))
-create_run(validate(config), Selection(), (Path.cwd(),), "")
-"""
 _WORDS = """
 the a of and to in is it that this for not on with as was but they have be at we you can just about
 all people time day one what who how really very never always good bad great awful love hate happy
@@ -60,17 +50,16 @@ def plan(folder: Path, texts: list[str], classifier: Mapping[str, Any]) -> Path:
         "storage": {"run_root": str(folder / "runs"), "database": str(folder / "labels.duckdb")},
     }
     (folder / "run.yaml").write_text(json.dumps(config))
-    command = [sys.executable, "-c", _PLAN, str(folder / "run.yaml")]
-    run_child(command, {"PYTHONPATH": ROOT, **_KEY})
+    run_child(python("-c", PLAN, folder / "run.yaml", "new"), {"PYTHONPATH": ROOT, **_KEY})
     return next(path for path in (folder / "runs").iterdir() if (path / "manifest.json").exists())
 
 
 def label(run: Path) -> Took:
     """Label the run's shard, and forget that it is labeled."""
-    command = [sys.executable, "-m", "pipeline.worker", "--run-dir", str(run)]
-    command += ["--shard-index", "0", "--array-task-index", "0"]
-    command += ["--attempt", "1", "--parallel-tasks", "1"]
-    took = run_child(command, {"PYTHONPATH": ROOT, **_KEY})
+    shard = ("--shard-index", 0, "--array-task-index", 0, "--attempt", 1, "--parallel-tasks", 1)
+    took = run_child(
+        python("-m", "pipeline.worker", "--run-dir", run, *shard), {"PYTHONPATH": ROOT, **_KEY}
+    )
     outputs = list((run / "outputs").glob("*.parquet"))
     assert len(outputs) == 1, took.printed
     for name in ("outputs", "work", "logs", "notes"):

@@ -1,10 +1,10 @@
 """Compare a task that labels with VADER with a bare loop over the same texts."""
 
-import sys
+import statistics
 from pathlib import Path
 
-from measure import alternate, ratio, run_child
-from tasks import label, make_texts, plan
+from benchmarks.paired import Figure, in_turns, median_ratio, python, run_child
+from benchmarks.worker.tasks import label, make_texts, plan
 
 BARE = """
 import sys, time
@@ -18,20 +18,26 @@ print(time.process_time() - began)
 """
 
 
-def measure(folder: Path, rounds: int, posts: int | None) -> dict[str, float]:
-    posts = posts or 100_000
+def measure(folder: Path, rounds: int, posts: int) -> list[Figure]:
+    """Return the figures of a task with so many posts."""
     run = plan(folder / "run", make_texts(posts), {"type": "valence"})
-    shard = str(next((run / "shards").iterdir()))
-
-    def bare_process() -> float:
-        took = run_child([sys.executable, "-c", BARE, shard])
-        loops.append(float(took.printed))
-        return took.cpu_s
-
-    loops: list[float] = []
-    cpu = alternate({"bare": bare_process, "task": lambda: label(run).cpu_s}, rounds)
-    return {
-        "bare loop, posts per CPU second": ratio([posts] * rounds, loops),
-        "task / bare loop, rate": ratio(loops, cpu["task"]),
-        "task / bare process, rate": ratio(cpu["bare"], cpu["task"]),
+    shard = next((run / "shards").iterdir())
+    took = in_turns(
+        {"bare": lambda: run_child(python("-c", BARE, shard)), "task": lambda: label(run)}, rounds
+    )
+    task = [each.cpu_seconds for each in took["task"]]
+    references = {
+        "a bare loop": [float(each.printed) for each in took["bare"]],
+        "a bare process": [each.cpu_seconds for each in took["bare"]],
     }
+    return [
+        Figure(
+            name="valence: posts per CPU second",
+            reference=reference,
+            ratio=median_ratio(bare, task),
+            rounds=rounds,
+            goal="0.9 or more",
+            details={"posts": posts, "reference rate": posts / statistics.median(bare)},
+        )
+        for reference, bare in references.items()
+    ]

@@ -1,99 +1,212 @@
-"""The benchmarks run. A script that no test runs breaks unnoticed."""
+"""The benchmarks run. A script that no test runs breaks unnoticed.
 
+Their children run in this process where they can: a process of its own takes a second to start.
+"""
+
+import contextlib
+import importlib
+import io
 import json
-import math
 import os
-import subprocess
+import runpy
 import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from benchmarks import __main__ as every
+from benchmarks import audit, coverage, login_node, many_shards, paired, retries
+from benchmarks.paired import Took
+from benchmarks.worker import __main__ as worker
+from benchmarks.worker import start, tasks, valence, zero_latency
+from hpc.command_line import cli
+from pipeline.worker import process
+
+Figures = Callable[..., dict[str, dict[str, Any]]]
+
+
+def run_here(
+    command: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    *,
+    exit_codes: frozenset[int] = frozenset({0}),
+    folder: Path | None = None,
+) -> Took:
+    """Run a command of this interpreter in this process, as `run_child` does in one of its own."""
+    interpreter, *words = command
+    assert interpreter == sys.executable
+    printed, code = io.StringIO(), 0
+    with (
+        mock.patch.dict(os.environ, environment or {}),
+        contextlib.redirect_stdout(printed),
+        contextlib.redirect_stderr(printed),
+        contextlib.chdir(folder or Path.cwd()),
+    ):
+        try:
+            interpret(words)
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    assert code in exit_codes, printed.getvalue()
+    now = time.monotonic()  # of two calls, the later one seems to take longer
+    return Took(began=0.0, seconds=now, cpu_seconds=now, printed=printed.getvalue())
+
+
+def interpret(words: Sequence[str]) -> None:
+    """Do what `python WORDS` does."""
+    kind, *arguments = words
+    with mock.patch.object(sys, "argv", list(words)):
+        if kind == "-c":
+            sys.argv[:] = ["-c", *arguments[1:]]
+            exec(arguments[0], {"__name__": "__main__"})  # noqa: S102 - a script of the benchmarks
+        elif kind == "-m" and arguments[0] == "pipeline.worker":
+            # The process would end with its task.
+            with mock.patch.object(process, "run_process", process.run_task):
+                process.main(arguments[1:])
+        elif kind == "-m":
+            module, *rest = arguments
+            verb = importlib.import_module(
+                module if module.startswith("hpc.") else f"hpc.{rest[0]}"
+            )
+            cli.main(verb.VERB, rest if module.startswith("hpc.") else rest[1:])
+        else:
+            sys.argv[:] = list(words)
+            runpy.run_path(kind, run_name="__main__")
+
+
+@pytest.fixture
+def figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Figures:
+    """Return a function that runs a benchmark in this process, and returns its figures by name."""
+
+    def run(main: Callable[[], None], *arguments: object) -> dict[str, dict[str, Any]]:
+        results = tmp_path / "results.json"
+        words = ["benchmark", *map(str, arguments), "--rounds", "1", "--results", str(results)]
+        monkeypatch.setattr(sys, "argv", words)
+        main()
+        listed = json.loads(results.read_text())["figures"]
+        return {f"{figure['name']} x {figure['reference']}": figure for figure in listed}
+
+    for module in (paired, many_shards, retries, tasks, valence, zero_latency, start):
+        monkeypatch.setattr(module, "run_child", run_here)
+    return run
 
 
 @pytest.mark.parametrize("source", [(), ("--sqlite",)])
 def test_the_login_node_benchmark_measures_every_step(
-    source: tuple[str, ...], tmp_path: Path
+    source: tuple[str, ...], figures: Figures
 ) -> None:
-    results = tmp_path / "results.json"
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.login_node", "--posts", "400", "--shards", "4",
-         "--rounds", "1", "--results", results, *source],
-        capture_output=True, text=True, timeout=300, cwd=ROOT,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
-    figures = json.loads(results.read_text())["figures"]
-    assert [(figure["name"], figure["reference"]) for figure in figures] == [
-        ("plan", "bare COPY"),
-        ("gather", "bare INSERT"),
-        ("plan 1 % new posts", "first plan"),
+    assert list(figures(login_node.main, "--posts", 40, "--shards", 2, *source)) == [
+        "plan x bare COPY",
+        "gather x bare INSERT",
+        "plan 1 % new posts x first plan",
     ]
 
 
-def test_the_audit_benchmark_compares_the_audit_with_bare_joins(tmp_path: Path) -> None:
-    results = tmp_path / "results.json"
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.audit", "--shards", "4", "--published", "3",
-         "--attempts", "2", "--posts", "5", "--rounds", "1", "--results", results],
-        capture_output=True, text=True, timeout=300, cwd=ROOT,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
-    figures = json.loads(results.read_text())["figures"]
-    assert [(figure["name"], figure["reference"]) for figure in figures] == [
-        ("bare anti-joins", "bare start"),
-        ("audit", "bare anti-joins"),
+def test_the_audit_benchmark_compares_the_audit_with_bare_joins(figures: Figures) -> None:
+    options = ("--shards", 3, "--published", 2, "--attempts", 2, "--posts", 2)
+    assert list(figures(audit.main, *options)) == [
+        "bare anti-joins x bare start",
+        "audit x bare anti-joins",
     ]
 
 
-@pytest.mark.parametrize("executor", ["slurm", "local"])
-def test_the_benchmark_of_many_shards_asks_slurm_once_a_look(executor: str) -> None:
-    done = subprocess.run(
-        [sys.executable, ROOT / "benchmarks" / "many_shards.py", "--shards", "20", "--attempts",
-         "3", "--rounds", "1", "--executor", executor],
-        capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
-    calls = "squeue 1, sacct 1" if executor == "slurm" else "squeue 0, sacct 0"
-    looks = [line for line in done.stdout.splitlines() if line.startswith("  status")]
-    assert len(looks) == 3
-    assert [line for line in looks if calls not in line] == []
+@pytest.mark.parametrize(("executor", "calls"), [("slurm", 1), ("local", 0)])
+def test_the_benchmark_of_many_shards_asks_slurm_once_a_look(
+    executor: str, calls: int, figures: Figures
+) -> None:
+    options = ("--shards", 4, "--attempts", 2, "--executor", executor)
+    looks = [
+        (figure["details"]["calls of squeue"], figure["details"]["calls of sacct"])
+        for name, figure in figures(many_shards.main, *options).items()
+        if name.startswith("status")
+    ]
+    assert looks == [(calls, calls)] * 3
 
 
-def test_the_local_model_benchmark_measures_every_step() -> None:
+def test_the_worker_benchmark_measures_every_line(
+    figures: Figures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zero_latency, "IN_FLIGHT", (4,))
+    measured = figures(worker.main, "--posts", 4)
+    assert list(measured) == [
+        "valence: posts per CPU second x a bare loop",
+        "valence: posts per CPU second x a bare process",
+        "4 in flight: requests per CPU second x a pool of requests",
+        "4 in flight: requests per CPU second x a pool of urllib3",
+        "quota: requests a minute x the quota",
+        "llm: to the first request x python -c pass",
+        "llm with a quota: to the first request x python -c pass",
+        "perspective with a quota: to the first request x python -c pass",
+        "valence: a whole task x python -c pass",
+    ]
+    assert measured["quota: requests a minute x the quota"]["details"]["requests per post"] == 1
+
+
+def test_the_retries_benchmark_compares_a_task_and_a_whole_run_with_a_bare_script(
+    figures: Figures,
+) -> None:
+    assert list(figures(retries.main, "--posts", 20)) == [
+        "classifier: seconds x bare script",
+        "whole run: seconds x bare script",
+    ]
+
+
+def test_the_local_model_benchmark_measures_every_step(figures: Figures) -> None:
     if os.environ.get("CI") != "true":
         pytest.importorskip("torch")
-    done = subprocess.run(
-        [sys.executable, ROOT / "benchmarks" / "local_model.py", "--posts", "40", "--rounds", "1",
-         "--layers", "1", "--hidden", "64"],
-        capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    for step in ("bare forward", "ours", "pipeline", "ours / bare forward", "ours / pipeline"):
-        assert f"  {step}" in done.stdout
+    local_model = importlib.import_module("benchmarks.local_model")
+    options = ("--posts", 8, "--layers", 1, "--hidden", 64)
+    assert list(figures(local_model.main, *options)) == [
+        "posts per second x bare forward",
+        "posts per second x pipeline",
+    ]
 
 
-def test_the_worker_benchmark_measures_every_line(tmp_path: Path) -> None:
-    figures = tmp_path / "figures.json"
-    done = subprocess.run(
-        [sys.executable, ROOT / "benchmarks" / "worker", "--posts", "300", "--rounds", "1",
-         "--json", figures],
-        capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
-    lines = json.loads(figures.read_text())
-    assert list(lines) == ["valence", "requests", "quota", "start"]
-    assert lines["quota"]["requests / post"] == 1
-    # With so few posts, what is left of a task's CPU time without its start may be below zero.
-    assert all(math.isfinite(value) for line in lines.values() for value in line.values())
+def test_the_coverage_benchmark_simulates_every_design(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ("--studies", "3", "--resamples", "20", "--posts", "2000")
+    monkeypatch.setattr(sys, "argv", ["coverage", *options])
+    coverage.main()
+    printed = capsys.readouterr().out
+    assert printed.count("bias of the corrected share") == 6
+    assert printed.count("  prevalence ") == 6
 
 
-def test_the_coverage_benchmark_simulates_every_design() -> None:
-    done = subprocess.run(
-        [sys.executable, ROOT / "benchmarks" / "coverage.py", "--studies", "5", "--resamples",
-         "50", "--posts", "2000"],
-        capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("bias of the corrected share") == 6
-    assert done.stdout.count("  prevalence ") == 6
+def test_one_command_runs_what_is_named_and_writes_all_figures_to_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A benchmark that fails keeps none of the others from being run."""
+    asked: list[Sequence[str]] = []
+
+    def run(command: Sequence[str]) -> Took:
+        asked.append(command)
+        results = Path(command[command.index("--results") + 1])
+        if "benchmarks.audit" in command:
+            raise SystemExit("the audit failed")
+        results.write_text(json.dumps({"figures": [command[2]]}))
+        return Took(began=0.0, seconds=1.0, cpu_seconds=1.0)
+
+    monkeypatch.setattr(every, "run_child", run)
+    results = tmp_path / "all.json"
+    words = ["--only", "audit,worker,whole_job", "--snakemake", "sm", "--results", str(results)]
+    monkeypatch.setattr(sys, "argv", ["benchmarks", *words])
+    with pytest.raises(SystemExit) as end:
+        every.main()
+    document = json.loads(results.read_text())
+    assert (end.value.code, document["failed"]) == (1, ["audit"])
+    assert document["benchmarks"] == {
+        "worker": {"figures": ["benchmarks.worker"]},
+        "whole_job": {"figures": ["benchmarks.whole_job"]},
+    }
+    assert [("--snakemake" in command) for command in asked] == [False, False, True]
+
+
+@pytest.mark.parametrize("name", every.BENCHMARKS)
+def test_the_benchmark_exists(name: str) -> None:
+    module = every.BENCHMARKS[name].module or name
+    assert find_spec(f"benchmarks.{module}")

@@ -1,0 +1,46 @@
+"""This product: one command, which returns when the labels are in DuckDB."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.paired import python
+from benchmarks.whole_job.job import MEMORY_MB, MINUTES, Job
+from benchmarks.whole_job.scenarios import IN_FLIGHT
+from tests.slurm.private_cluster.cluster import ACCOUNT
+
+
+def do(job: Job) -> str:
+    """Label all posts; return the table that has them."""
+    config = job.folder / "run.yaml"
+    config.write_text(json.dumps(configuration(job)))
+    job.run(python("-m", "hpc.submit", "--config", config, "--wait", "--json"))
+    return "labels_bench"
+
+
+def configuration(job: Job) -> Mapping[str, Any]:
+    """Return the configuration: resources as for the bare script, and as many tasks at once."""
+    return {
+        "name": "bench",
+        "backlog": {"source": job.source.name},
+        "sharding": {"shards": job.scenario.shards},
+        "classifier": {
+            "type": "llm",
+            "base_url": f"{job.url}/v1",
+            "model": "bench",
+            "prompt": "prompt.txt",
+            "labels": [{"name": "civic", "type": "bool"}],
+            "structured_output": "none",
+            "max_in_flight": IN_FLIGHT,
+        },
+        "cluster": {
+            "executor": "slurm",
+            "account": ACCOUNT,
+            "time_min": MINUTES,
+            "mem_gb": MEMORY_MB / 1024,
+            "max_parallel": job.scenario.shards,
+            # This Slurm's accounting lags by some three seconds. The default suits a cluster.
+            "grace_seconds": 5,
+        },
+        "storage": {"database": job.database.name},
+    }
