@@ -35,10 +35,11 @@ def _report(done: CancelResult, printer: Printer) -> None:
     now = done.look
     verified = [shard for shard in now.observation.shards if shard.output.verified]
     published = sum(shard.posts for shard in verified)
+    rest = done.posts_kept - published
+    also = f", and {counted(rest, 'answer')} of shards that are not done" if rest else ""
     printer(
-        f"kept: {done.shards_done:,} of {counted(len(now.judgements), 'shard')} done "
-        f"({counted(published, 'post')}), "
-        f"{counted(done.posts_kept - published, 'post')} of shards that are not done"
+        f"kept: the outputs of {done.shards_done:,} of {counted(len(now.judgements), 'shard')} "
+        f"({counted(published, 'post')}){also}"
     )
     printer(_how_to_resume(now))
     if done.hidden_jobs:

@@ -36,7 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--config", type=Path, metavar="FILE", help="use this configuration's database"
     )
     where.add_argument(
-        "--database", type=Path, metavar="FILE", help="use this one (default: labels.duckdb)"
+        "--database", type=Path, metavar="FILE", help="use this database (default: labels.duckdb)"
     )
     parser.add_argument(
         "--map",
@@ -67,21 +67,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--bins",
         choices=("uniform", "quantile"),
         default="uniform",
-        help="bins of the calibration curve: of the same width (default), or with equal posts",
+        help="calibration bins of the same width (default), or with equal numbers of posts",
     )
     parser.add_argument(
         "--resamples",
         type=cli.at_least(1),
         default=1000,
         metavar="N",
-        help="bootstrap resamples (default: 1000)",
+        help="how many bootstrap resamples to draw (default: 1000)",
     )
     parser.add_argument(
         "--seed",
         type=cli.at_least(0),
         default=0,
         metavar="N",
-        help="seed of the bootstrap (default: 0)",
+        help="the seed of the bootstrap (default: 0)",
     )
 
 

@@ -21,8 +21,8 @@ _LEAST_OF_ID = 4
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `hpc logs`."""
     parser.usage = (
-        "hpc logs [-h] [--failed] [--lines N] [--run RUN] "
-        "[--config FILE | --run-root FOLDER] [--json] [--debug] [RUN] INDEX"
+        "hpc logs [-h] [--failed] [--lines N] [--run RUN]\n"
+        "                [--config FILE | --run-root FOLDER] [--json] [--debug] [RUN] INDEX"
     )
     parser.add_argument(
         "words", nargs="*", metavar="[RUN] INDEX",
@@ -32,7 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--failed",
         action="store_true",
-        help="the last attempt of every shard where it failed; identical failures are grouped",
+        help="show the last attempt of every shard where it failed, and identical failures once",
     )
     parser.add_argument(
         "--lines",

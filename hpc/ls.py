@@ -15,10 +15,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `hpc ls`."""
     parser.add_argument(
         "names", nargs="*", metavar="NAME", type=cli.not_empty,
-        help="only runs of this name, or whose ids begin with it (default: all)",
+        help="list only runs of this name, or whose ids begin with it (default: all)",
     )  # fmt: skip
     parser.add_argument(
-        "--all", action="store_true", help=f"all runs, not only the newest {MOST_ROWS}"
+        "--all", action="store_true", help=f"list all runs, not only the newest {MOST_ROWS}"
     )
     cli.root_arguments(parser)
 

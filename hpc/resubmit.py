@@ -32,14 +32,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="a.b=value",
         help="correct one key of the run, if it changes no label",
     )
-    parser.add_argument("--indices", help="these shards only, such as 3,7-9")
+    parser.add_argument("--indices", help="resubmit these shards only, such as 3,7-9")
     parser.add_argument(
         "--force",
         action="store_true",
-        help="also blocked shards that have ended, after waiting for late files",
+        help="also resubmit blocked shards that have ended, after waiting for late files",
     )
     parser.add_argument(
-        "--mem-gb", type=cli.above_zero, help="this much memory (GiB), whatever the remedy says"
+        "--mem-gb",
+        type=cli.above_zero,
+        help="request this much memory (GiB), in place of the remedy",
     )
     time = parser.add_mutually_exclusive_group()
     time.add_argument(
@@ -47,18 +49,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         dest="time_min",
         type=_slurm_time,
         metavar="TIME",
-        help="this time limit, such as 4:00:00, whatever the remedy says",
+        help="request this time limit, such as 4:00:00, in place of the remedy",
     )
     time.add_argument(
         "--time-min",
         type=cli.at_least(1),
         metavar="N",
-        help="this many minutes, whatever the remedy says",
+        help="request this many minutes, in place of the remedy",
     )
     parser.add_argument(
-        "--caretaker", action="store_true", help="add a Slurm job that supervises from here on"
+        "--caretaker", action="store_true", help="add a Slurm job that supervises from now on"
     )
-    parser.add_argument("--dry-run", action="store_true", help="say what would be submitted")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show what would be submitted, and submit nothing"
+    )
 
 
 def act(options: argparse.Namespace, printer: Printer) -> Outcome:

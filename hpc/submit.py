@@ -33,7 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     afterwards = parser.add_mutually_exclusive_group()
     afterwards.add_argument(
-        "--wait", action="store_true", help="then supervise the run until it ends"
+        "--wait", action="store_true", help="stay and supervise the run until it ends"
     )
     afterwards.add_argument(
         "--caretaker",
@@ -87,7 +87,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         dest="only_labelled_by",
         type=cli.not_empty,
         metavar="NAME",
-        help="label only posts that are labeled under NAME, whatever their age, so that compare "
+        help="label only posts that are labeled under NAME, of any age, so that compare "
         "has an overlap",
     )
     parser.add_argument(

@@ -24,9 +24,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `hpc supervise`."""
     cli.run_arguments(parser)
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--once", action="store_true", help="one round, for cron")
+    how.add_argument("--once", action="store_true", help="do one round and exit, for cron")
     how.add_argument(
-        "--caretaker", type=int, metavar="N", help="as the job that submit --caretaker submits"
+        "--caretaker",
+        type=int,
+        metavar="N",
+        help="used by the job that submit --caretaker submits, not by you",
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from hpc.checks.finding import Finding, Part, ok, warning
 from hpc.run.slurm_time import format_slurm_time
-from pipeline.text import counted, estimated_duration, format_duration
+from pipeline.text import counted, estimated_duration
 
 # The slowest of many shards, and what a task prepares.
 _SPARE = 1.2
@@ -50,9 +50,9 @@ def judge_time(times: ShardTimes, *, has_limits: bool) -> list[Finding]:
     taken = times.shard_min
     if not has_limits:
         return [ok(Part.TIME, f"{_shards(times)}; {_taken(times)}")]
-    whole = times.rounds * times.limit_min * _MINUTE
+    longest = format_slurm_time(times.rounds * times.limit_min)
     limit = format_slurm_time(times.limit_min)
-    plan = f"{_shards(times)}, {limit} each at most: {format_duration(whole)} in all at most"
+    plan = f"{_shards(times)}; the time limit is {limit} for each and {longest} for all"
     partition = times.partition_min
     allowed = f" (the partition allows {format_slurm_time(partition)})" if partition else ""
     if taken is None or taken * _SPARE <= times.limit_min:

@@ -202,7 +202,7 @@ def _verdict(audit: Audit) -> str:
 
 def _counts(audit: Audit, words: Mapping[Place, str]) -> list[str]:
     return [
-        f"{counted(audit.places[place], 'post')} {what}"
+        f"{counted(audit.places[place], 'post is', 'posts are')} {what}"
         for place, what in words.items()
         if audit.places[place]
     ]

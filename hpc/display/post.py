@@ -83,7 +83,7 @@ def _find_in_backlog(source: Source, uri: str) -> tuple[bool, str]:
     why = f" ({reason})" if reason else ""
     copies = f", {len(rows)} times" if len(rows) > 1 else ""
     return True, (
-        f"{one_line(uri)} is in {source}{copies}, preprocessed {timestamp}: {content}{why}"
+        f"{one_line(uri)} is in {source}{copies}, preprocessed at {timestamp}: {content}{why}"
     )
 
 

@@ -169,7 +169,7 @@ def _describe_copies(draft: RunDraft) -> list[str]:
         return []
     lines = [
         f"{counted(repeated.posts, 'post')} share {counted(repeated.texts, 'text')}: each text is "
-        f"asked about once, and {counted(repeated.copied, 'answer')} copied "
+        f"asked about once, and {counted(repeated.copied, 'answer is', 'answers are')} copied "
         "(backlog.ask_each_text_once)"
     ]
     if repeated.asked_again:

@@ -68,7 +68,7 @@ def _numbers(facts: SubjectFacts) -> Iterator[tuple[str, str]]:
     if counts.first_label:
         yield "Labeled", format_days(counts.first_label, counts.last_label)
     if counts.first_post:
-        yield "Posts are from", format_days(counts.first_post, counts.last_post)
+        yield "Times of the posts", format_days(counts.first_post, counts.last_post)
     yield "Runs", f"{len(facts.runs):,}"
     yield "Page made", format_time(facts.generated_at)
 

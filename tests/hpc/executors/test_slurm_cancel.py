@@ -170,7 +170,7 @@ def test_cancel_fails_and_names_the_tasks_that_have_not_ended(
         "canceled the caretaker's understudy (job 4713)\n"
         "canceled array job 4711: 1 running and 2 pending tasks\n"
         "task 4711_1 is still COMPLETING on n1; cancel again later\n"
-        "kept: 0 of 4 shards done (0 posts), 0 posts of shards that are not done\n"
+        "kept: the outputs of 0 of 4 shards (0 posts)\n"
         f"to resume: hpc supervise runs/{folder.name}\n"
     )
     document = json.loads(bench.hpc("cancel", "--json").stdout)

@@ -190,7 +190,7 @@ def test_the_report_names_the_day_and_the_next_command(unlabeled: GrowingBacklog
         "days with unlabeled posts:",
         "  2024-05-31  labeled 8, late 1",
         "",
-        "needs attention: 1 post late and in no run",
+        "needs attention: 1 post is late and in no run",
     ]
 
 

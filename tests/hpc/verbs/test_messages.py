@@ -189,7 +189,8 @@ def test_cancel_names_the_process_that_it_stops_and_submit_resumes_the_run(bench
         f"stopping pid {driver.pid} "
         f"({sys.executable} -m hpc.submit --config {bench.path})\n"
         "canceled on this machine: 2 running and 1 pending task\n"
-        f"kept: 0 of 3 shards done (0 posts), {kept} posts of shards that are not done\n"
+        f"kept: the outputs of 0 of 3 shards (0 posts), and {kept} answers of shards that are not "
+        "done\n"
         f"to resume: hpc resubmit runs/{run.name}\n"
     )
     assert exit_code(interrupted) == 130
@@ -208,7 +209,7 @@ def test_cancel_says_that_nothing_is_alive_and_what_comes_next(bench: Bench) -> 
     nothing = f"run {run.run_id} has no tasks on this machine; nothing to cancel\n"
     assert bench.hpc("cancel").stdout == (
         f"{nothing}"
-        "kept: 0 of 2 shards done (0 posts), 0 posts of shards that are not done\n"
+        "kept: the outputs of 0 of 2 shards (0 posts)\n"
         f"to resume: hpc supervise runs/{run.run_id}\n"
     )
     for shard in (0, 1):
@@ -216,7 +217,7 @@ def test_cancel_says_that_nothing_is_alive_and_what_comes_next(bench: Bench) -> 
     assert bench.hpc("gather").returncode == 0
     assert bench.hpc("cancel").stdout == (
         f"{nothing}"
-        "kept: 2 of 2 shards done (4 posts), 0 posts of shards that are not done\n"
+        "kept: the outputs of 2 of 2 shards (4 posts)\n"
         f"done: every post has a row in {bench.folder}/labels.duckdb\n"
     )
 
