@@ -18,13 +18,14 @@ from pipeline.sql import literal
 
 
 def inputs_without_output(runs: Sequence[Run]) -> list[str]:
-    """Return the files of the shards whose output is not published."""
-    return [
-        str(shard_path(run.folder, shard.index))
+    """Return the files of the shards whose output is not published, without those that are gone."""
+    paths = (
+        shard_path(run.folder, shard.index)
         for run in runs
         for shard, verdict in zip(run.manifest.shards, verify_outputs(run), strict=True)
         if not verdict.verified
-    ]
+    )
+    return [str(path) for path in paths if path.is_file()]
 
 
 def missing_span(

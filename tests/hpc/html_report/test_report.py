@@ -195,6 +195,8 @@ def test_an_incomplete_run_says_how_many_posts_are_missing_and_on_which_days(ben
     assert "5 of 10 posts have no published result" in text
     assert "These numbers are not final" in text
     assert "no random part" in subject["methods"]
+    (bench.runs()[0] / "shards" / "00001.parquet").unlink()
+    assert bench.document("report", "test")["subjects"][0]["open_periods"] == {}
 
 
 @pytest.mark.parametrize(
