@@ -1,5 +1,6 @@
 """The page on scale: other engines read the files of the labels as its examples do."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -29,9 +30,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     return made.bench
 
 
-def run_python(code: str, folder: Path) -> str:
+def run_python(code: str, folder: Path, python: str = sys.executable) -> str:
+    env = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False
+        [python, "-c", code], cwd=folder, env=env, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -45,3 +47,13 @@ def test_the_examples_for_polars_and_arrow_find_the_labels(project: Bench) -> No
     assert "positive" in polars
     assert "3" in polars
     assert arrow == "3\n"
+
+
+@pytest.mark.engines
+def test_the_example_for_ray_finds_the_labels(project: Bench) -> None:
+    engines = os.environ.get("HPC_TEST_OTHER_ENGINES")
+    if not engines:
+        pytest.skip("needs other engines: bash .ci/test-other-engines")
+    (code,) = (block.text for block in read(PAGE).blocks if block.title == "count_labels.py")
+    printed = run_python(code, project.folder, f"{engines}/bin/python")
+    assert printed.splitlines()[-1] == "[{'valence_label': 'positive', 'count()': 3}]"
