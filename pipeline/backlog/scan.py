@@ -77,10 +77,13 @@ class Scan:
         self._since = since
         self._names = 0
         self._attached: list[str] = []
-        self._sql = ""
         self._streams: list[SqlitePosts] = []
         self._readings: list[Reading] = []
         self._unread = 0
+        self._counted = 0
+        """The rows of readings that were counted as the relation was made."""
+        self._uncounted: list[str] = []
+        """SQL for the other readings."""
         self._files = {
             kind: FilePosts(
                 connection,
@@ -159,22 +162,19 @@ class Scan:
         """
         self._prepare_records()
         chosen = self._source.select(files)
-        self._unread = 0
+        self._unread = self._counted = 0
+        self._uncounted = []
         if not chosen:
-            self._sql = (
-                "SELECT '' AS uri, '' AS text, '' AS raw_timestamp, '' AS reason WHERE false"
-            )
-        elif SourceKind.SQLITE in self._source.kinds:
-            self._sql = " UNION ALL ".join(self._sqlite(file.path) for file in chosen)
-        else:
-            self._readings = [
-                self._duckdb(file.path) for file in chosen if file.kind is SourceKind.DUCKDB
-            ]
-            for kind, posts in self._files.items():
-                if some := [file for file in chosen if file.kind is kind]:
-                    self._readings += posts.readings(some)
-            self._sql = " UNION ALL ".join(map(self._select, self._readings))
-        return self._sql
+            return "SELECT '' AS uri, '' AS text, '' AS raw_timestamp, '' AS reason WHERE false"
+        if SourceKind.SQLITE in self._source.kinds:
+            return " UNION ALL ".join(self._sqlite(file.path) for file in chosen)
+        self._readings = [
+            self._duckdb(file.path) for file in chosen if file.kind is SourceKind.DUCKDB
+        ]
+        for kind, posts in self._files.items():
+            if some := [file for file in chosen if file.kind is kind]:
+                self._readings += posts.readings(some)
+        return " UNION ALL ".join(map(self._select, self._readings))
 
     def _prepare_records(self) -> None:
         """Prepare for records that are Python literals, which DuckDB cannot read itself."""
@@ -234,7 +234,12 @@ class Scan:
         """Return the number of rows of the relation; for SQLite only once it has been read."""
         if SourceKind.SQLITE in self._source.kinds:
             return sum(stream.rows_read for stream in self._streams)
-        return fetch_number(self._connection, f"SELECT count(*) FROM ({self._sql})")
+        if not self._uncounted:
+            return self._counted
+        rows = fetch_number(
+            self._connection, f"SELECT count(*) FROM ({' UNION ALL '.join(self._uncounted)})"
+        )
+        return rows + self._counted
 
     @property
     def unread(self) -> int:
@@ -242,17 +247,25 @@ class Scan:
         return self._unread
 
     def _select(self, reading: Reading) -> str:
-        if reading.files and reading.files[0].file.kind is not SourceKind.PARQUET:
+        is_table = not reading.files or reading.files[0].file.kind is SourceKind.PARQUET
+        recent = self._recent(reading.types) if is_table else ""
+        if not recent:
+            self._uncounted.append(reading.sql())
             return reading.sql()
-        recent = self._leave_out_older(
-            self._recent(reading.types),
-            lambda conditions, limit: fetch_number(
-                self._connection,
-                "SELECT count(*) FROM (SELECT 1 FROM "
-                f"{reading.table}{where_all(conditions)}{limit})",
-            ),
-        )
-        return reading.sql(recent) if recent else reading.sql()
+
+        def count(*more: str) -> int:
+            conditions = where_all([*reading.conditions, *more])
+            query = f"SELECT count(*) FROM {reading.table}{conditions}"
+            return fetch_number(self._connection, query)
+
+        rows = count()
+        older = count(f"NOT ({recent})") if rows > ROWS_TO_READ_ANYWAY else 0
+        if older <= ROWS_TO_READ_ANYWAY:
+            self._counted += rows
+            return reading.sql()
+        self._counted += rows - older
+        self._unread += older
+        return reading.sql(recent)
 
     def _own_condition(self) -> list[str]:
         return [self._source.backlog.where] if self._source.backlog.where else []
