@@ -4,13 +4,14 @@
                                       [--results FILE.json]
 
 A private Slurm is booted in a temporary folder, as the tests do, which needs root. Then, in turns,
-a run of all shards is submitted, and a bare array of as many tasks that do nothing. Each array is
-cancelled before the next round. Last, a small run goes through its whole life, and its files are
-counted as it ends, and after they are gathered and packed.
+a run of all shards is submitted, and a bare array of as many tasks that do nothing. They wait for
+a node that takes no jobs, and are cancelled before the next round. Last, a small run goes through
+its whole life, and its files are counted as it ends, and after they are gathered and packed.
 """
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -48,8 +49,12 @@ def main() -> None:
         folder = Path(name)
         with SlurmCluster(folder / "slurm", nodes=1, cpus=2) as cluster:
             env = {**os.environ, **environment(), **cluster.env}
+            node = f"nodename={cluster.node_names[0]}"
+            cluster.run("scontrol", "update", node, "state=drain", "reason=benchmark")
             submitting = Submitting(folder, cluster, env, options.shards)
             took = in_turns(submitting.works(), options.rounds)
+            submitting.cancel()
+            cluster.run("scontrol", "update", node, "state=resume")
             figure = compare("submit", "sbatch", took, "2 s more")
             report(f"{options.shards:,} shards of 10 posts", [figure], options.results)
             count_files(folder, env, options.finished)
@@ -80,8 +85,9 @@ class Submitting:
     def cancel(self) -> None:
         """End all jobs, and remove the runs: the next submit takes the same posts."""
         self.cluster.run("scancel", "--user=root")
-        for path in [*(self.folder / "runs").glob("2*"), *self.folder.glob("labels.duckdb*")]:
-            subprocess.run(["rm", "-r", str(path)], check=True)
+        shutil.rmtree(self.folder / "runs", ignore_errors=True)
+        for path in self.folder.glob("labels.duckdb*"):
+            path.unlink()
 
 
 def configure(folder: Path, name: str, shards: int) -> Path:
@@ -96,7 +102,6 @@ def configure(folder: Path, name: str, shards: int) -> Path:
 def count_files(folder: Path, env: dict[str, str], shards: int) -> None:
     """Print how many files a run has as its tasks end, and after they are gathered and packed."""
     config = configure(folder, "small", shards)
-    subprocess.run(["scancel", "--user=root"], env=env, check=True)
     submit = [sys.executable, "-m", "hpc.submit", "--config", str(config), "--wait"]
     subprocess.run(submit, env=env, check=True, stdout=subprocess.DEVNULL)
     run = find_runs.find(folder / "runs", "small")
