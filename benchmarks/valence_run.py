@@ -18,6 +18,8 @@ from pathlib import Path
 from hpc.planning.create_run import create_run
 from hpc.planning.run_spec import Selection, validate
 from hpc.config import run_config
+from pipeline.arrow.skip_pandas import skip_pandas
+skip_pandas()  # as the verbs do
 selection = Selection(backfill=sys.argv[2] == "backfill")
 create_run(validate(run_config.load(Path(sys.argv[1]))), selection, (Path.cwd(),), "")
 """

@@ -52,6 +52,7 @@ VERB = Verb(
     arguments=arguments,
     act=act,
     if_interrupted="no run was created",
+    classifies=True,
 )
 
 if __name__ == "__main__":

@@ -78,6 +78,7 @@ VERB = Verb(
     arguments=arguments,
     act=act,
     if_interrupted="nothing was saved",
+    classifies=True,
 )
 
 if __name__ == "__main__":

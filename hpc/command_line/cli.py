@@ -20,6 +20,7 @@ import pipeline
 from hpc.command_line import quiet_interruption
 from hpc.run.exit_codes import FAILED, WRONG
 from pipeline import terminal
+from pipeline.arrow.skip_pandas import skip_pandas
 from pipeline.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -110,6 +111,8 @@ def main(verb: "Verb", arguments: Sequence[str] | None = None) -> NoReturn:
         arguments: what follows the verb; by default, the process's own arguments.
     """
     _collect_rarely()
+    if not verb.classifies:
+        skip_pandas()
     words = sys.argv[1:] if arguments is None else arguments
     _exit_with(lambda: verb.run(_parse(verb, words)))
 

@@ -41,6 +41,8 @@ class Verb:
     """Does the work. Returns the exit code, and the document that --json prints."""
     if_interrupted: str
     """What Ctrl-C leaves behind where the work itself does not say it, and how to continue."""
+    classifies: bool = False
+    """Whether it runs a classifier in this process, which may use pandas."""
 
     def run(self, options: argparse.Namespace) -> int:
         """Do the work, print what it says, and return the exit code."""

@@ -1,4 +1,4 @@
-"""Keep PyArrow from importing pandas, which takes a task longer than all its other imports.
+"""Keep PyArrow from importing pandas, which takes longer than all other imports of a process.
 
 `pyarrow.array` asks whether its argument is a pandas object. It imports pandas for that wherever
 pandas is installed, even if nothing in the process has ever heard of pandas (PyArrow 15 to 25,
@@ -9,8 +9,6 @@ import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-
-import pyarrow as pa
 
 _PANDAS = "pandas"
 
@@ -30,13 +28,14 @@ def skip_pandas() -> None:
     """Let PyArrow conclude that there is no pandas, unless it is imported already.
 
     Everybody else can import pandas afterward. PyArrow itself then looks for it again where it is
-    needed, as in `Table.to_pandas`.
+    needed, as in `Table.to_pandas`. Without PyArrow, nothing is done.
     """
-    if _PANDAS in sys.modules:
+    pyarrow = sys.modules.get("pyarrow")
+    if pyarrow is None or _PANDAS in sys.modules:
         return
     finder = _NoPandas()
     sys.meta_path.insert(0, finder)
     try:
-        pa.array(())
+        pyarrow.array(())
     finally:
         sys.meta_path.remove(finder)

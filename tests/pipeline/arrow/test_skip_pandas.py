@@ -40,3 +40,16 @@ def test_pandas_that_is_imported_already_stays_known_to_pyarrow() -> None:
         "print(pa.array(pd.Series([1.0, None])).to_pylist())"
     )
     assert printed(code) == "[1.0, None]\n"
+
+
+def test_a_verb_imports_no_pandas_unless_it_runs_a_classifier() -> None:
+    verb = (
+        "import pyarrow as pa; from hpc.command_line import cli; "
+        "from hpc.command_line.verb import Verb; "
+        "act = lambda options, printer: (0, {'pandas': bool(pa.array([1])) and "
+        "'pandas' in __import__('sys').modules}); "
+        "cli.main(Verb(name='ls', example='', arguments=lambda parser: None, act=act, "
+        "if_interrupted='', classifies=%s), ['--json'])"
+    )
+    assert printed(verb % False) == '{"pandas": false}\n'
+    assert printed(verb % True) == '{"pandas": true}\n'
