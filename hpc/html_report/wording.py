@@ -31,6 +31,12 @@ def format_period(start: date, period: Period) -> str:
     return start.isoformat()[: _LENGTHS[period]]
 
 
+def in_period(start: date, period: Period) -> str:
+    """Return when something was, such as `on 2024-05-31` or `in 2024-05`."""
+    preposition = {Period.DAY: "on", Period.WEEK: "in the week of"}.get(period, "in")
+    return f"{preposition} {format_period(start, period)}"
+
+
 def format_share(part: float, whole: float) -> str:
     """Return a share in percent, or a dash where there is no whole."""
     return f"{part / whole:.1%}" if whole else "–"

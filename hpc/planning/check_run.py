@@ -40,7 +40,7 @@ from pipeline.service.address import host_of, is_loopback, port_of
 from pipeline.text import counted
 
 _INVALID = "correct the file; hpc schema lists every key. The other checks need a valid one"
-_WRONG = "correct the section classifier; whatever needs no classifier is checked below"
+_WRONG = "correct the section classifier; the checks that need no classifier follow"
 _NOT_SENT = warning(
     Part.REQUEST, "not sent, because the section classifier has an error", "correct that first"
 )

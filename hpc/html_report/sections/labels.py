@@ -18,6 +18,7 @@ from hpc.html_report.wording import (
     format_interval,
     format_period,
     format_value,
+    in_period,
     shortened,
 )
 from pipeline.text import counted, listed
@@ -246,8 +247,7 @@ def _describe_course(courses: Sequence[Course], facts: SubjectFacts, height: str
         first, last = closed[0], closed[-1]
         name = f" of {shortened(courses[0].name)}" if courses[0].name else ""
         sentences.append(
-            f"The {height}{name} was {format_value(first.value)} in "
-            f"{format_period(first.start, period)} and {format_value(last.value)} in "
-            f"{format_period(last.start, period)}."
+            f"The {height}{name} was {format_value(first.value)} {in_period(first.start, period)} "
+            f"and {format_value(last.value)} {in_period(last.start, period)}."
         )
     return " ".join(sentences)
