@@ -1,5 +1,6 @@
 """Another engine labels a run that `submit --plan-only` made, and `adopt` takes its answers."""
 
+import errno
 import hashlib
 import json
 from pathlib import Path
@@ -157,6 +158,23 @@ def test_answers_that_come_late_replace_only_the_reason_for_missing_ones(
     assert len(kept) == len(done["shards_published"])
     again = bench.document("adopt", late, run, "--missing", "not_labeled")
     assert (again["reasons_replaced"], again["shards_published"]) == (0, [])
+
+
+def test_a_late_adoption_that_dies_is_continued_by_the_same_command(
+    bench: Bench, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    rows = label(run)
+    write_lines(run / "answers" / "a.jsonl", rows[:25])
+    bench.document("adopt", run / "answers", "--missing", "not_labeled")
+    late = write_lines(bench.folder / "late.jsonl", rows[25:])
+    with monkeypatch.context() as patch:
+        patch.setattr("hpc.adoption.shard_answers.output.publish", die)
+        assert bench.hpc("adopt", late, run, "--missing", "not_labeled").returncode == 1
+    assert bench.hpc("adopt", late, run, "--missing", "not_labeled").returncode == 0
+    assert rows_of(bench) == {row["uri"]: {**row, "reason": None} for row in rows}
 
 
 def test_posts_that_are_not_sent_keep_their_reason(bench: Bench) -> None:
