@@ -31,6 +31,7 @@ def command_lines(world: World) -> dict[str, tuple[str, ...]]:
         "status": ("status",),
         "status old": ("status", world.old),
         "status newer": ("status", world.newer),
+        "status handed": ("status", world.handed),
         "logs old": ("logs", world.old, "0-2"),
         "logs newer": ("logs", world.newer, "0-2"),
         "audit": ("audit", *CONFIG),
@@ -40,6 +41,7 @@ def command_lines(world: World) -> dict[str, tuple[str, ...]]:
         "resubmit --dry-run": ("resubmit", world.newer, "--dry-run"),
         "gather old": ("gather", world.old),
         "gather newer": ("gather", world.newer),
+        "adopt handed": ("adopt", f"runs/{world.handed}/answers"),
         "gather --rebuild": ("gather", "--rebuild", world.old),
         "cancel newer": ("cancel", world.newer),
         "resubmit newer": ("resubmit", world.newer),
@@ -51,17 +53,17 @@ def command_lines(world: World) -> dict[str, tuple[str, ...]]:
 
 # These start nothing and change no output.
 LOOKING = (
-    "status", "status old", "status newer", "logs old", "logs newer", "audit", "report old",
-    "report newer",
+    "status", "status old", "status newer", "status handed", "logs old", "logs newer", "audit",
+    "report old", "report newer",
 )  # fmt: skip
 PREPARING = ("submit --dry-run", "resubmit --dry-run")
 ACTING = (
-    "gather old", "gather newer", "gather --rebuild", "cancel newer", "resubmit newer",
-    "supervise old", "supervise newer", "submit",
+    "gather old", "gather newer", "gather --rebuild", "adopt handed", "cancel newer",
+    "resubmit newer", "supervise old", "supervise newer", "submit",
 )  # fmt: skip
 VERBS = (*LOOKING, *PREPARING, *ACTING)
 # In the undamaged world, all others end with 0: shards of the interrupted run have failed.
-NOT_DONE = {"status": 1, "status newer": 1, "audit": 1}
+NOT_DONE = {"status": 1, "status newer": 1, "status handed": 1, "adopt handed": 3, "audit": 1}
 
 
 def digest(path: Path) -> str:
@@ -134,8 +136,9 @@ class Attack:
             yield f"its exit code is {ended.code}, and it does not name the file"
 
     def _names_of(self, path: Path) -> list[str]:
-        runs = path.relative_to(self.world.folder).parts[1:2] or (self.world.old, self.world.newer)
-        return [path.name, *(name for name in runs if name in (self.world.old, self.world.newer))]
+        all_runs = (self.world.old, self.world.newer, self.world.handed)
+        runs = path.relative_to(self.world.folder).parts[1:2] or all_runs
+        return [path.name, *(name for name in runs if name in all_runs)]
 
     def problems(self) -> list[str]:
         """Return what was lost, or was paid for twice, so far."""

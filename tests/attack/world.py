@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from tests.attack import paid_classifier
 from tests.attack.faults import Faults
+from tests.hpc.adoption import engine
 from tests.hpc.cli_bench import Bench, ended
 from tests.hpc.processes import tasks_of
 from tests.pipeline import run_builders
@@ -75,7 +76,8 @@ class World:
 
     `old` is complete and gathered, one of its shards after a failure. `newer` was interrupted for
     the second time: shard 0 is published and not gathered, shard 1 has answers of two attempts,
-    shard 2 was never started. Three more posts belong to no run.
+    shard 2 was never started. Three more posts belong to no run. `handed` is labeled by another
+    engine under a name of its own: shard 0 is published, and shard 1 has one answer of three.
     """
 
     def __init__(self, folder: Path, faults: Faults) -> None:
@@ -86,7 +88,7 @@ class World:
         self.folder.mkdir()
         self.bench = Bench(self.folder)
         self._build()
-        self.old, self.newer = (path.name for path in self.bench.runs())
+        self.old, self.newer, self.handed = (path.name for path in self.bench.runs())
         self.paid_before = paid_classifier.paid(self.folder)
         self.folder.rename(self._template)
         self.restore()
@@ -118,7 +120,22 @@ class World:
         self._stop_at(OLD + 5)
         self._interrupt("resubmit", "--indices", "1", "--set", "retry.max_attempts=5")
         (self.folder / paid_classifier.STOP_AT).unlink()
+        self._hand_over()
         self.bench.backlog(run_builders.posts(OLD + NEWER + NEW))
+
+    def _hand_over(self) -> None:
+        """Plan a run for another engine, and adopt some of its answers."""
+        own = self.bench.path.read_text()
+        self.bench.config(
+            name="handed",
+            classifier=engine.EXTERNAL,
+            sharding={"rows_per_shard": POSTS_IN_SHARD, "shards": None},
+        )
+        run = engine.hand_over(self.bench, "--limit", 2 * POSTS_IN_SHARD)
+        rows = engine.label(run)[: POSTS_IN_SHARD + 1]
+        engine.write_lines(run / "answers" / "a.jsonl", rows)
+        self.bench.document("adopt", run / "answers", code=3)
+        self.bench.path.write_text(own)
 
     def _stop_at(self, number: int) -> None:
         (self.folder / paid_classifier.STOP_AT).write_text(run_builders.uri(number))
@@ -153,7 +170,10 @@ class World:
     def kind(self, path: Path) -> str:
         """Return a file's path in the runs, such as newer/outputs/00000.parquet."""
         name = str(path.relative_to(self.folder)).removeprefix("runs/")
-        return name.replace(self.old, "old").replace(self.newer, "newer")
+        runs = {self.old: "old", self.newer: "newer", self.handed: "handed"}
+        for run_id, run in runs.items():
+            name = name.replace(run_id, run)
+        return name
 
     def kinds(self) -> dict[str, Path]:
         """Return a file of each kind, so that a new kind is attacked without being listed."""
