@@ -55,18 +55,11 @@ static int raw_open(const char *path, int flags) {
     return (int)syscall(SYS_openat, AT_FDCWD, path, flags | O_CLOEXEC, 0644);
 }
 
-__attribute__((constructor)) static void load_table(void) {
-    const char *name = getenv("FAULT_TABLE");
-    if (name == NULL)
-        return;
-    int descriptor = raw_open("/proc/self/cmdline", O_RDONLY);
-    ssize_t length = syscall(SYS_read, descriptor, command_line, sizeof command_line - 1);
-    syscall(SYS_close, descriptor);
-    for (ssize_t at = 0; at + 1 < length; at++)
-        if (command_line[at] == '\0')
-            command_line[at] = ' ';
+/* Obey a table from now on, as the process that this command line started. */
+void use_fault_table(const char *name, const char *command) {
+    snprintf(command_line, sizeof command_line, "%s", command);
     snprintf(log_path, sizeof log_path, "%s.log", name);
-    descriptor = raw_open(name, O_RDWR);
+    int descriptor = raw_open(name, O_RDWR);
     if (descriptor < 0) {
         static const char complaint[] = "fault_injector: cannot open FAULT_TABLE\n";
         syscall(SYS_write, 2, complaint, sizeof complaint - 1);
@@ -75,6 +68,20 @@ __attribute__((constructor)) static void load_table(void) {
     table = (struct rule *)syscall(SYS_mmap, NULL, RULES * sizeof(struct rule),
                                    PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
     syscall(SYS_close, descriptor);
+}
+
+__attribute__((constructor)) static void load_table(void) {
+    const char *name = getenv("FAULT_TABLE");
+    if (name == NULL)
+        return;
+    static char words[sizeof command_line];
+    int descriptor = raw_open("/proc/self/cmdline", O_RDONLY);
+    ssize_t length = syscall(SYS_read, descriptor, words, sizeof words - 1);
+    syscall(SYS_close, descriptor);
+    for (ssize_t at = 0; at + 1 < length; at++)
+        if (words[at] == '\0')
+            words[at] = ' ';
+    use_fault_table(name, words);
 }
 
 static void write_log(const char *operation, int error, const char *path) {

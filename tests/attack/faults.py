@@ -8,6 +8,10 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.hpc.cli_bench import Bench
+from tests.hpc.forked_verbs import ForkedVerbs
+from tests.hpc.in_process import Done
+
 SOURCE = Path(__file__).with_name("fault_injector.c")
 OPERATIONS = frozenset({
     "close", "link", "list", "lock", "map", "mkdir", "open", "read", "rename", "stat", "sync",
@@ -72,8 +76,10 @@ class Fault:
 class Faults:
     """The faults of one test. Processes that have `environment()` obey them at once."""
 
-    def __init__(self, library: Path, folder: Path) -> None:
+    def __init__(self, library: Path, folder: Path, verbs: ForkedVerbs | None = None) -> None:
         self._library = library
+        self._verbs = verbs
+        self._folder = folder
         self._path = folder / "fault-table"
         self._path.write_bytes(bytes(RULES * _RULE.size))
         with self._path.open("r+b") as file:
@@ -133,6 +139,15 @@ class Faults:
             filter(None, (os.environ.get("LD_PRELOAD"), str(self._library)))
         )
         return {"LD_PRELOAD": preloaded, "FAULT_TABLE": str(self._path)}
+
+    def hpc(self, bench: Bench, verb: str, *arguments: object) -> Done:
+        """Run a verb to its end in a process under the faults, and so are its tasks."""
+        assert self._verbs, "this is about a server of its own"
+        words = [verb, *map(str, arguments)]
+        out, err = self._folder / "stdout", self._folder / "stderr"
+        env = {**bench.env, **self.environment()}
+        code = self._verbs.run(words, out, err, folder=bench.folder, env=env)
+        return Done(words, code, out.read_text(), err.read_text())
 
     @property
     def _log(self) -> Path:

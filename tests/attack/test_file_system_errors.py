@@ -11,7 +11,7 @@ from tests.attack.attack import ACTING, VERBS, Attack
 from tests.attack.examples import some_attacks
 from tests.attack.world import World
 
-VERB, TASK, ANY = "*verb_server*", "*pipeline.worker*", "*"
+VERB, TASK, ANY = "hpc *", "*pipeline.worker*", "*"
 LASTING = 0
 
 READING = {

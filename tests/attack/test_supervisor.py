@@ -9,7 +9,7 @@ import pytest
 from hpc.run.exit_codes import FAILED
 from hpc.run.model import Run
 from tests.attack.faults import Faults
-from tests.hpc.cli_bench import Bench, ended, valence_run
+from tests.hpc.cli_bench import Bench, valence_run
 from tests.hpc.in_process import Done
 from tests.pipeline import run_builders
 
@@ -38,7 +38,7 @@ def run(tmp_path: Path) -> Run:
 
 
 def supervise(bench: Bench, run: Run, faults: Faults) -> Done:
-    return ended(bench.start("supervise", run.folder, env=faults.environment()))
+    return faults.hpc(bench, "supervise", run.folder)
 
 
 @pytest.mark.parametrize(("operation", "pattern", "error"), PASSING)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.attack.faults import Faults
-from tests.hpc.cli_bench import Bench, ended
+from tests.hpc.cli_bench import Bench
 
 WORDS = "*/logs/0001/00001.last-words.json"
 
@@ -28,7 +28,7 @@ def bench(tmp_path: Path) -> Bench:
 
 def shard(bench: Bench, faults: Faults) -> tuple[int, dict[str, Any]]:
     """The exit code of status, and what it says about the second shard."""
-    done = ended(bench.start("status", "--json", env=faults.environment()))
+    done = faults.hpc(bench, "status", "--json")
     assert "Traceback" not in done.stderr
     return done.returncode, json.loads(done.stdout)["shards"][1]
 
@@ -54,7 +54,7 @@ def test_a_shard_is_judged_once_they_can_be_read(
     assert (code, seen["state"], seen["cause"]) == (1, state, None)
     assert str(bench.runs()[0] / "logs/0001/00001.last-words.json") in seen["message"]
     for verb in (("resubmit", "--force"), ("supervise", "--once")):
-        done = ended(bench.start(*verb, env=faults.environment()))
+        done = faults.hpc(bench, *verb)
         assert (done.returncode, "Traceback" in done.stderr) == (1, False)
     faults.clear()
     assert bench.states()[1] == ("blocked", "refused", 1)

@@ -25,8 +25,7 @@ def call(bench: Bench, faults: Faults, *words: object) -> int:
     """Return the exit code of a verb, as a process under faults that printed no traceback."""
     verb, *arguments = words
     # Long enough for the retries on a slow machine.
-    process = bench.start(str(verb), *arguments, env=faults.environment())
-    return exit_code(ended(process))
+    return exit_code(faults.hpc(bench, str(verb), *arguments))
 
 
 def outputs(bench: Bench) -> dict[str, bytes]:

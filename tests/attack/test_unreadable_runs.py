@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.attack.faults import Faults
-from tests.hpc.cli_bench import Bench, ended
+from tests.hpc.cli_bench import Bench
 from tests.pipeline.run_builders import posts
 
 ERRORS = [errno.EIO, errno.ESTALE, errno.EACCES, errno.ENOMEM, errno.EMFILE]
@@ -28,7 +28,7 @@ def bench(tmp_path: Path) -> Bench:
 
 def call(bench: Bench, faults: Faults, verb: str, *arguments: object) -> tuple[int, str, str]:
     """Return exit code and output of a verb under faults; it prints no traceback."""
-    done = ended(bench.start(verb, *arguments, env=faults.environment()))
+    done = faults.hpc(bench, verb, *arguments)
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout, done.stderr
 

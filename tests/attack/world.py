@@ -1,15 +1,10 @@
 """A project with a complete run, an interrupted run and new posts, which can be put back."""
 
-import json
 import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
-import threading
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,9 +12,10 @@ from tests.attack import paid_classifier
 from tests.attack.faults import Faults
 from tests.hpc.adoption import engine
 from tests.hpc.cli_bench import Bench, ended
+from tests.hpc.forked_verbs import ForkedVerbs
 from tests.hpc.processes import tasks_of
 from tests.pipeline import run_builders
-from tests.waiting import PATIENCE_S, wait_until
+from tests.waiting import wait_until
 
 POSTS_IN_SHARD = 3
 OLD, NEWER, NEW = 9, 9, 3  # posts of the complete run, of the interrupted one, and of none
@@ -37,38 +33,6 @@ class Ended(NamedTuple):
     @property
     def said(self) -> str:
         return self.out + self.err
-
-
-class VerbServer:
-    """Runs verbs in a folder, each in a process of its own (tests.attack.verb_server)."""
-
-    def __init__(self, folder: Path, streams: Path, env: Mapping[str, str]) -> None:
-        self._folder = folder
-        self._out, self._err = streams / "stdout", streams / "stderr"
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.attack.verb_server"],
-            cwd=folder,
-            env=dict(env),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, verb: str, *arguments: str) -> Ended:
-        """Run a verb to its end, or kill it where it hangs."""
-        assert self._process.stdin and self._process.stdout
-        order = [verb, arguments, str(self._out), str(self._err)]
-        print(json.dumps(order), file=self._process.stdin, flush=True)
-        process = int(self._process.stdout.readline())
-        patience = threading.Timer(PATIENCE_S, os.killpg, (process, signal.SIGKILL))
-        patience.start()
-        code = int(self._process.stdout.readline())
-        patience.cancel()
-        hung = code == -signal.SIGKILL
-        return Ended(verb, None if hung else code, self._out.read_text(), self._err.read_text())
-
-    def close(self) -> None:
-        self._process.communicate()
 
 
 class World:
@@ -92,7 +56,8 @@ class World:
         self.paid_before = paid_classifier.paid(self.folder)
         self.folder.rename(self._template)
         self.restore()
-        self._server = VerbServer(self.folder, folder, {**self.bench.env, **faults.environment()})
+        self._streams = folder / "stdout", folder / "stderr"
+        self._verbs = ForkedVerbs(self.folder, {**self.bench.env, **faults.environment()})
 
     def _build(self) -> None:
         with (self.bench.site / "scripted-1.dist-info" / "entry_points.txt").open("a") as entries:
@@ -180,7 +145,10 @@ class World:
         return {re.sub(r"[0-9a-f]{4,}", "N", self.kind(path)): path for path in self.files()}
 
     def hpc(self, verb: str, *arguments: str) -> Ended:
-        return self._server.run(verb, *arguments)
+        out, err = self._streams
+        code = self._verbs.run([verb, *arguments], out, err)
+        hung = code == -signal.SIGKILL
+        return Ended(verb, None if hung else code, out.read_text(), err.read_text())
 
     def kill_tasks(self) -> None:
         """Kill the tasks that a killed verb has left behind."""
@@ -192,4 +160,4 @@ class World:
         return paid_classifier.paid(self.folder) - self.paid_before
 
     def close(self) -> None:
-        self._server.close()
+        self._verbs.close()
