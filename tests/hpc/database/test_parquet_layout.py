@@ -5,6 +5,7 @@ What a gather does to the rows is tested for both layouts elsewhere. This is abo
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -261,8 +262,9 @@ def test_what_a_killed_gather_left_is_deleted_and_nothing_else(tmp_path: Path) -
     assert sorted(path.name for path in folder.iterdir()) == sorted([Path(file).name, "_SUCCESS"])
 
 
-# Between the last `show` and the first `remove` is the commit.
+# What is done to files and to their register, and the commit.
 STEPS = ("write", "forget", "show", "remove")
+COMMIT = "commit"
 
 
 class Killed(BaseException):
@@ -289,6 +291,15 @@ class Fate:
 
         return act
 
+    def transaction(self, usual: Callable[..., Any]) -> Callable[..., Any]:
+        @contextmanager
+        def block(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+            with usual(connection):
+                yield
+                self.step(COMMIT)
+
+        return block
+
 
 def killed_gathers(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Gather a run again and again, each time killed one step later, until it is not killed."""
@@ -297,6 +308,7 @@ def killed_gathers(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         with monkeypatch.context() as patch:
             for name in STEPS:
                 patch.setattr(Parts, name, fate.around(name, getattr(Parts, name)))
+            patch.setattr(duckdb_file, "transaction", fate.transaction(duckdb_file.transaction))
             try:
                 gather(run)
             except Killed:
@@ -322,7 +334,7 @@ def test_a_gather_that_is_killed_at_any_step_leaves_each_shard_whole(
             assert len({uri for uri, *_ in rows}) == len(rows) == 6
             if rows != states[-1]:
                 states.append(rows)
-        assert seen == set(STEPS)
+        assert seen == {*STEPS, COMMIT}
         last = query(tmp_path, ROWS)
         states += [last] if last != states[-1] else []
         gather(run)
