@@ -15,11 +15,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import duckdb
 
-from benchmarks.paired import Work, compare, in_turns, python, report
+from benchmarks.paired import Took, compare, in_turns, python, report, run_child
 from hpc.runs import find_runs
 from tests.slurm.private_cluster.cluster import ACCOUNT, SlurmCluster
 from tests.slurm.private_cluster.programs import environment
@@ -52,7 +53,7 @@ def main() -> None:
             node = f"nodename={cluster.node_names[0]}"
             cluster.run("scontrol", "update", node, "state=drain", "reason=benchmark")
             submitting = Submitting(folder, cluster, env, options.shards)
-            took = in_turns(submitting.works(), options.rounds)
+            took = in_turns(submitting.contestants(), options.rounds)
             submitting.cancel()
             cluster.run("scontrol", "update", node, "state=resume")
             figure = compare("submit", "sbatch", took, "2 s more")
@@ -70,17 +71,21 @@ class Submitting:
         self.folder, self.cluster, self.env, self.shards = folder, cluster, env, shards
         self.config = configure(folder, "large", shards)
 
-    def works(self) -> list[Work]:
+    def contestants(self) -> dict[str, Callable[[], Took]]:
         """Return both ways of submitting."""
         bare = (
             "sbatch", f"--account={ACCOUNT}", "--time=5", "--mem=400", "--output=/dev/null",
             f"--array=0-{self.shards - 1}%4", "--wrap=true",
         )  # fmt: skip
         ours = python("-m", "hpc.submit", "--config", self.config)
-        return [
-            Work(name="sbatch", command=bare, prepare=self.cancel, environment=self.env),
-            Work(name="submit", command=ours, prepare=self.cancel, environment=self.env),
-        ]
+        return {"sbatch": self._after_cancel(bare), "submit": self._after_cancel(ours)}
+
+    def _after_cancel(self, command: Sequence[str]) -> Callable[[], Took]:
+        def act() -> Took:
+            self.cancel()
+            return run_child(command, self.env)
+
+        return act
 
     def cancel(self) -> None:
         """End all jobs, and remove the runs: the next submit takes the same posts."""
