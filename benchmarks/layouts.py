@@ -24,7 +24,7 @@ from pathlib import Path
 import duckdb
 import msgspec
 
-from benchmarks.paired import Took, Work, python, run
+from benchmarks.paired import Took, child, python
 from benchmarks.valence_run import PLAN, publish
 from hpc.run.exit_codes import UNDER_WAY
 from hpc.runs import find_runs
@@ -116,8 +116,8 @@ def measure(folder: Path, posts: int, shard: int, rounds: int) -> list[Measured]
     for _ in range(rounds):
         for layout in LAYOUTS:
             config = choose(folder, shard, layout)
-            for work in works(folder, config):
-                took.setdefault((layout, work.name), []).append(run(work))
+            for name, command in commands(folder, config).items():
+                took.setdefault((layout, name), []).append(command())
             stored[layout] = stored_files(folder)
     return [
         Measured(
@@ -134,24 +134,22 @@ def measure(folder: Path, posts: int, shard: int, rounds: int) -> list[Measured]
     ]
 
 
-def works(folder: Path, config: Path) -> list[Work]:
-    """Return the commands, of which the first makes a new database."""
+def commands(folder: Path, config: Path) -> dict[str, Callable[[], Took]]:
+    """Return the commands by name. The first one makes a new database."""
     export = ("export", "bench", "--to", folder / "out.parquet", "--force", "--config", config)
-    return [
-        Work(
-            name="gather",
-            command=python("-m", "hpc", "gather", "--run-root", folder / "runs"),
+    return {
+        "gather": child(
+            *python("-m", "hpc", "gather", "--run-root", folder / "runs"),
             prepare=lambda: remove_labels(folder),
         ),
-        Work(name="audit", command=python("-m", "hpc", "audit", "--config", config)),
+        "audit": child(*python("-m", "hpc", "audit", "--config", config)),
         # Nothing is left to submit, which planning finds out by an anti-join.
-        Work(
-            name="plan the next run",
-            command=python("-m", "hpc", "submit", "--config", config, "--dry-run", "--backfill"),
+        "plan the next run": child(
+            *python("-m", "hpc", "submit", "--config", config, "--dry-run", "--backfill"),
             exit_codes=frozenset({0, UNDER_WAY}),
         ),
-        Work(name="export", command=python("-m", "hpc", *export)),
-    ]
+        "export": child(*python("-m", "hpc", *export)),
+    }
 
 
 def remove_labels(folder: Path) -> None:

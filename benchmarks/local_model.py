@@ -27,7 +27,6 @@ import platform
 import random
 import statistics
 import string
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -238,4 +237,4 @@ def machine(device: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -34,9 +34,10 @@ from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.frozen_classifier import create
 from pipeline.errors import Cause
 from pipeline.model import REASON, SHARD_SCHEMA, JsonObject, Shard, output_schema
-from pipeline.run_files import heartbeat, last_words, manifest, output
+from pipeline.run_files import heartbeat, last_words, manifest
 from pipeline.run_files.last_words import LastWords
 from pipeline.run_files.manifest import Manifest
+from pipeline.run_files.responses import PUBLICATION
 
 POSTS = 10  # of a shard; what is measured does not depend on it
 ARRAY_SIZE = 1001  # Slurm's default
@@ -343,7 +344,7 @@ def publish(run: Run, index: int, attempt: int) -> None:
     ]
     footer = {
         **run.manifest.receipt(index).metadata(),
-        output.PUBLICATION: f"{index:032x}",
+        PUBLICATION: f"{index:032x}",
         "hpc.attempt": str(attempt),
     }
     table = pa.table(columns, schema=schema).replace_schema_metadata(footer)

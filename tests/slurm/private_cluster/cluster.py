@@ -60,10 +60,10 @@ class SlurmCluster:
         beside: "SlurmCluster | None" = None,
     ) -> None:
         self.folder = folder
-        neighbor = beside._layout if beside else None  # another one of this class
+        neighbor: conf.Layout | None = beside._layout if beside else None
         self._reserved = reserve_ports(2 + nodes)
         ports = [bound.getsockname()[1] for bound in self._reserved]
-        self._layout = conf.Layout(
+        self._layout: conf.Layout = conf.Layout(
             folder=folder,
             sockets=pathlib.Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp")),
             ctld_port=ports[0],

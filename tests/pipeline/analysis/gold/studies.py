@@ -84,7 +84,7 @@ def draw(
 
 def true_measures(people: Population) -> dict[str, float]:
     """The measures in the whole population."""
-    table = np.bincount(people.places, people.copies, minlength=4).reshape(2, 2)
+    table = np.bincount(people.places, people.copies, minlength=4).reshape(2, 2).astype(float)
     measures = classification.measures_of(table, LABELS, 1)
     return {
         **{name: float(measure(table)) for name, measure in measures.items()},
