@@ -21,7 +21,7 @@ from benchmarks import many_shards
 from benchmarks.paired import child, compare, in_turns, python, report
 from benchmarks.valence_run import PLAN, publish
 from hpc.run.exit_codes import FAILED
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from hpc.runs import find_runs
 from pipeline.run_files import manifest
 

@@ -24,7 +24,7 @@ import duckdb
 
 from benchmarks.paired import Figure, Took, child, compare, in_turns, python, report
 from benchmarks.valence_run import PLAN, publish
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from hpc.runs import find_runs
 
 CONFIG = """\

@@ -27,7 +27,8 @@ import pyarrow.parquet as pq
 
 from benchmarks.paired import Figure, Took, python, report, run_child
 from hpc.run import run_folder
-from hpc.run.model import ArrayPlan, Run, Submission
+from hpc.run.model.arrays import ArrayPlan, Submission
+from hpc.run.model.run import Run
 from hpc.run.submissions import write_submission
 from pipeline import __version__
 from pipeline.classifiers.base import TaskShare

@@ -5,7 +5,7 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.frozen_classifier import create
 from pipeline.run_files import manifest, output

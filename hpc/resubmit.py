@@ -15,8 +15,8 @@ from hpc.display.next_step import command, describe_next_step
 from hpc.display.run_summary import show_status
 from hpc.overview import other_runs
 from hpc.run.array_indices import parse_indices
-from hpc.run.model import Run
-from hpc.run.slurm_time import parse_slurm_time
+from hpc.run.cluster.slurm_time import parse_slurm_time
+from hpc.run.model.run import Run
 from hpc.runs import find_runs
 from pipeline.archive import is_archived
 from pipeline.errors import InputError

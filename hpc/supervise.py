@@ -16,7 +16,7 @@ from hpc.executors.factory import executor_of
 from hpc.overview import other_runs
 from hpc.planning import late_posts
 from hpc.reconcile import caretaker
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from hpc.run.run_state import RunStatus
 
 

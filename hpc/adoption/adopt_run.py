@@ -23,7 +23,7 @@ from hpc.adoption.stage_answers import StagedFiles, stage_answers
 from hpc.locks import run_lock
 from hpc.locks.locked_run import LockedRun
 from hpc.reconcile.trust import check_run
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from hpc.run.outputs import verify_outputs
 from pipeline import __version__, ownership
 from pipeline.backlog import select

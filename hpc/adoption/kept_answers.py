@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline.model import Column
 from pipeline.run_files.checkpoints.checkpoint import Checkpoint
 from pipeline.run_files.manifest import work_path

@@ -13,7 +13,7 @@ import pyarrow as pa
 from hpc.adoption import adoption_record
 from hpc.adoption.answer_files import AnswerFile
 from hpc.adoption.stage_answers import ANSWERS
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline.backlog.unsent import too_short_sql
 from pipeline.classifiers.external import ExternalLabel
 from pipeline.errors import InputError, RunError

@@ -79,8 +79,8 @@ if TYPE_CHECKING:
     from hpc.efficiency.run_efficiency import RunEfficiency as RunEfficiency
     from hpc.planning.run_spec import Canary as Canary
     from hpc.planning.run_spec import Selection as Selection
-    from hpc.run.model import Run as Run
-    from hpc.run.model import State as State
+    from hpc.run.model.run import Run as Run
+    from hpc.run.model.shards import State as State
     from hpc.run.run_state import RunState as RunState
     from pipeline.errors import BusyError as BusyError
     from pipeline.errors import Cause as Cause
@@ -121,7 +121,8 @@ _HOMES = {
     "hpc.display.attempts": ("AttemptLog",),
     "hpc.efficiency.run_efficiency": ("RunEfficiency",),
     "hpc.planning.run_spec": ("Canary", "Selection"),
-    "hpc.run.model": ("Run", "State"),
+    "hpc.run.model.run": ("Run",),
+    "hpc.run.model.shards": ("State",),
     "hpc.run.run_state": ("RunState",),
     "pipeline.errors": ("BusyError", "Cause", "InputError", "Interruption", "RunError"),
     "pipeline.sampling.allocate": ("Allocation",),

@@ -18,7 +18,7 @@ from hpc.executors.factory import executor_of
 from hpc.locks.locked_run import hold_run
 from hpc.reconcile.gather import gather_run
 from hpc.run.exit_codes import FAILED, UNDER_WAY
-from hpc.run.model import Run, Say
+from hpc.run.model.run import Run, Say
 from pipeline.database.duckdb_file import HeldDatabaseError
 from pipeline.run_files import manifest
 

@@ -19,7 +19,7 @@ from hpc.display.html.render import to_html
 from hpc.display.system_error import describe_error
 from hpc.executors.factory import executor_of, shared_executors
 from hpc.run.exit_codes import FAILED
-from hpc.run.model import Run, Say
+from hpc.run.model.run import Run, Say
 from hpc.run.run_folder import load
 from hpc.runs import find_runs
 from hpc.runs.left_out import report_left_out

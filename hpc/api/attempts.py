@@ -14,7 +14,8 @@ from hpc.display.html.render import to_html
 from hpc.executors.factory import executor_of
 from hpc.reconcile.look import look
 from hpc.run.array_indices import format_indices
-from hpc.run.model import Run, Say, State
+from hpc.run.model.run import Run, Say
+from hpc.run.model.shards import State
 from pipeline.errors import Cause, InputError
 
 LINES = 20

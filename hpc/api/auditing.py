@@ -22,7 +22,7 @@ from hpc.executors.factory import executor_of
 from hpc.reconcile.audit_files import GatheredShards, collect_files, examine_with, list_inputs
 from hpc.reconcile.look import look
 from hpc.run.exit_codes import FAILED, UNDER_WAY
-from hpc.run.model import Run, Say
+from hpc.run.model.run import Run, Say
 from hpc.run.run_state import RunStatus
 from hpc.runs import find_runs
 from hpc.runs.unusable_runs import UnusableRun

@@ -11,7 +11,8 @@ from hpc.executors.factory import executor_of
 from hpc.planning.handed_over.take_back import take_back
 from hpc.reconcile.look import look
 from hpc.run.exit_codes import FAILED
-from hpc.run.model import Run, Say, State
+from hpc.run.model.run import Run, Say
+from hpc.run.model.shards import State
 from hpc.run.run_state import RunStatus
 
 

@@ -15,7 +15,7 @@ from hpc.display.blocks import Block, Line
 from hpc.display.html.render import to_html
 from hpc.planning.check_run import CheckRequest, check_run
 from hpc.run.exit_codes import FAILED, WRONG
-from hpc.run.model import Say
+from hpc.run.model.run import Say
 from pipeline.messages.options import PATIENCE
 
 PATIENCE_S = 300.0

@@ -22,7 +22,7 @@ from hpc.executors.factory import executor_of
 from hpc.labels.label_place import LabelPlace, find_place
 from hpc.reconcile.gather import gather_run
 from hpc.run.exit_codes import FAILED
-from hpc.run.model import Run, Say
+from hpc.run.model.run import Run, Say
 from pipeline.analysis.coder_agreement import CoderAgreement
 from pipeline.database.duckdb_file import HeldDatabaseError
 from pipeline.errors import InputError

@@ -18,7 +18,7 @@ from hpc.display.blocks import Block
 from hpc.display.comparison.agreement import NamesReport, describe_names
 from hpc.display.comparison.gold import GoldReport, ModelReport, describe_gold
 from hpc.display.html.render import to_html
-from hpc.run.model import Say
+from hpc.run.model.run import Say
 from pipeline.analysis.options import Bins, BootstrapDraws, CompareOptions
 from pipeline.analysis.results import Comparison
 from pipeline.errors import InputError

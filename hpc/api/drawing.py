@@ -29,7 +29,7 @@ from hpc.database.published_labels import published_labels
 from hpc.display.screen import Screen
 from hpc.labels.label_place import LabelPlace, find_place
 from hpc.run.exit_codes import FAILED
-from hpc.run.model import Say
+from hpc.run.model.run import Say
 from pipeline.backlog import select
 from pipeline.database import duckdb_file
 from pipeline.errors import InputError

@@ -16,7 +16,8 @@ from hpc.reconcile.gather import gather_run
 from hpc.reconcile.rebuild import rebuild as rebuild_database
 from hpc.reconcile.trust import describe_older_run
 from hpc.run.exit_codes import FAILED
-from hpc.run.model import Run, Say, State
+from hpc.run.model.run import Run, Say
+from hpc.run.model.shards import State
 from hpc.run.run_state import EXIT_CODE, RunStatus
 from hpc.runs.left_out import report_left_out
 

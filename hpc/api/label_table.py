@@ -29,7 +29,7 @@ from hpc.database.published_labels import published_labels
 from hpc.display.screen import Screen
 from hpc.labels.label_place import LabelPlace, find_place
 from hpc.run.exit_codes import FAILED
-from hpc.run.model import Run, Say
+from hpc.run.model.run import Run, Say
 from pipeline.backlog.sources import Source, find_source
 from pipeline.database import duckdb_file, export_labels, mapped_labels
 from pipeline.database.duckdb_file import SHORT_PATIENCE

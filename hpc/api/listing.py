@@ -14,7 +14,7 @@ from hpc.display.html.render import to_html
 from hpc.overview.describe import describe_older, describe_rows
 from hpc.overview.list_runs import list_folders, list_runs
 from hpc.overview.run_row import RunRow, is_meant
-from hpc.run.model import Say
+from hpc.run.model.run import Say
 from pipeline.errors import InputError
 
 

@@ -20,7 +20,7 @@ from hpc.html_report.render import render
 from hpc.html_report.subjects import Chosen, choose_subjects
 from hpc.labels.label_place import find_place
 from hpc.run.exit_codes import FAILED
-from hpc.run.model import Say
+from hpc.run.model.run import Say
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

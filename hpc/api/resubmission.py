@@ -29,11 +29,12 @@ from hpc.reconcile.amend import amend
 from hpc.reconcile.check_resources import check_resources
 from hpc.reconcile.preflight import reject_labeled_elsewhere
 from hpc.run.array_plan import plan_arrays
-from hpc.run.model import ResourceRequest, Run, Say, ShardGroup
+from hpc.run.cluster.resource_requests import apply_request, first_request
+from hpc.run.cluster.slurm_time import parse_slurm_time
+from hpc.run.model.arrays import ResourceRequest, ShardGroup
+from hpc.run.model.run import Run, Say
 from hpc.run.plan import reaches_tasks
-from hpc.run.resource_requests import apply_request, first_request
 from hpc.run.run_state import RunStatus
-from hpc.run.slurm_time import parse_slurm_time
 from hpc.run.submissions import plan_intents
 from pipeline.errors import InputError
 from pipeline.messages.options import INDICES, MEMORY, TIME

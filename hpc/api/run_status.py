@@ -21,7 +21,8 @@ from hpc.executors.factory import executor_of
 from hpc.planning import late_posts
 from hpc.planning.late_posts import LatePosts
 from hpc.reconcile.look import look
-from hpc.run.model import Run, Say, State
+from hpc.run.model.run import Run, Say
+from hpc.run.model.shards import State
 from hpc.run.run_folder import load
 from hpc.run.run_state import RunState, RunStatus, posts_done
 from hpc.runs import find_runs

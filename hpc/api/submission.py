@@ -22,7 +22,7 @@ from hpc.planning.preview_run import RunPreview, preview_run
 from hpc.planning.run_spec import RunSpec, Selection, validate
 from hpc.planning.submit_request import SubmitRequest
 from hpc.planning.submit_run import submit_run
-from hpc.run.model import Run, Say
+from hpc.run.model.run import Run, Say
 from hpc.run.run_state import RunStatus
 from hpc.run.submissions import read_submissions
 from hpc.runs.left_out import report_left_out

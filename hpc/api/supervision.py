@@ -17,7 +17,7 @@ from hpc.locks.locked_run import hold_run
 from hpc.reconcile.look import look
 from hpc.reconcile.loop import supervise
 from hpc.reconcile.polling.look_pace import LookPace
-from hpc.run.model import Run, Say
+from hpc.run.model.run import Run, Say
 from hpc.run.run_folder import load
 from hpc.run.run_state import RunStatus
 from hpc.run.run_view import RunView, Sight, never_early

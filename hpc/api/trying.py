@@ -17,7 +17,7 @@ from hpc.api.call.surroundings import library_call
 from hpc.display.blocks import Block
 from hpc.display.html.render import to_html
 from hpc.run.exit_codes import FAILED, INTERRUPTED
-from hpc.run.model import Say
+from hpc.run.model.run import Say
 from hpc.trial.agreement import Agreement, measure_agreement
 from hpc.trial.attempt import Attempt, label_posts
 from hpc.trial.candidates import Candidate, find_posts_source, load_candidates, one_database

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from hpc.checks.finding import Finding, Part, error, ok, warning
 from hpc.executors.base import Executor, ExecutorError, ResourceCheck
 from hpc.executors.node_jobs import SubmissionTest
-from hpc.run.model import Limits, Run, Submission, SubmitLimit
+from hpc.run.cluster.resources import Cluster
+from hpc.run.model.arrays import Limits, Submission, SubmitLimit
+from hpc.run.model.run import Run
 from hpc.run.plan import count_waves, tightest
-from hpc.run.resources import Cluster
 from pipeline.text import counted
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from hpc.run.model import Say
+from hpc.run.model.run import Say
 from pipeline.errors import RunError
 
 

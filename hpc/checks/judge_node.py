@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hpc.checks.finding import Finding, Part, error, ok, warning
 from hpc.executors.node_jobs import NO_FOLDER, NodeJobState
-from hpc.run.model import Phase
+from hpc.run.model.attempts import Phase
 from pipeline.messages.options import PATIENCE
 from pipeline.run_files.node_report import NodeReport
 from pipeline.text import format_duration

@@ -15,8 +15,9 @@ from pathlib import Path
 from hpc.checks.judge_node import NodeOutcome
 from hpc.executors.base import ExecutorError
 from hpc.executors.node_jobs import LOG, NodeJob, NodeJobs, NodeJobState
-from hpc.run.model import Phase, Say
-from hpc.run.resources import Cluster
+from hpc.run.cluster.resources import Cluster
+from hpc.run.model.attempts import Phase
+from hpc.run.model.run import Say
 from pipeline import files
 from pipeline.errors import InputError, UnreadableError
 from pipeline.file_locks import take_lock

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from hpc.checks.finding import Finding, Part, ok, warning
-from hpc.run.slurm_time import format_slurm_time
+from hpc.run.cluster.slurm_time import format_slurm_time
 from pipeline.text import counted, estimated_duration
 
 # The slowest of many shards, and what a task prepares.

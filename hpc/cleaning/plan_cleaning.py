@@ -16,7 +16,7 @@ from hpc.cleaning.write_archive import FolderContent, list_content
 from hpc.database.gather_outputs import find_not_gathered
 from hpc.executors.base import Executor, ExecutorError
 from hpc.locks.run_lock import is_locked
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from hpc.run.outputs import verify_outputs
 from pipeline.archive import archive_path, is_archived
 from pipeline.database import duckdb_file, history

@@ -25,9 +25,10 @@ from hpc.locks import run_lock
 from hpc.planning.create_run import next_stamp
 from hpc.planning.provenance import git_commit
 from hpc.reconcile.trust import check_root
-from hpc.run import resources, run_folder
-from hpc.run.model import Run
-from hpc.run.resources import ClusterSection, ExecutorName
+from hpc.run import run_folder
+from hpc.run.cluster import resources
+from hpc.run.cluster.resources import ClusterSection, ExecutorName
+from hpc.run.model.run import Run
 from hpc.run.retry_policy import RetryPolicy
 from hpc.run.run_folder import PLANNING
 from hpc.runs import find_runs

@@ -19,7 +19,7 @@ from hpc.display.console import Printer
 from hpc.display.system_error import describe_error
 from hpc.executors.waits import waits_shown_by
 from hpc.run.exit_codes import FAILED, INTERRUPTED, WRONG
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from hpc.runs.left_out import report_left_out as report_left_out
 from pipeline import ownership
 from pipeline.errors import InputError, Interruption, RunError

@@ -17,7 +17,7 @@ from hpc.display.comparison.gold import GoldReport, ModelReport, describe_gold
 from hpc.display.screen import Screen
 from hpc.figures.plan import of_gold
 from hpc.run.exit_codes import FAILED
-from hpc.run.model import Say
+from hpc.run.model.run import Say
 from hpc.runs.unusable_runs import UnusableRun
 from pipeline.analysis.gold.results import Caution, GoldComparison, NotJudged, Warned
 from pipeline.analysis.gold.sample_design import (

@@ -25,9 +25,9 @@ from hpc.config.settings import (
     retry_settings,
     storage_settings,
 )
-from hpc.run import resources
-from hpc.run.model import Run
-from hpc.run.resources import Cluster, ClusterSection, ExecutorName
+from hpc.run.cluster import resources
+from hpc.run.cluster.resources import Cluster, ClusterSection, ExecutorName
+from hpc.run.model.run import Run
 from hpc.run.retry_policy import RetryPolicy
 from pipeline.classifiers import frozen_classifier, registry
 from pipeline.classifiers.options import Options

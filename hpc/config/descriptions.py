@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from hpc.config.run_config import ConfigurationFile
-from hpc.run.resources import ClusterTemplate
+from hpc.run.cluster.resources import ClusterTemplate
 from pipeline.classifiers import registry
 from pipeline.classifiers.options import Options
 from pipeline.config.keys import keys_of

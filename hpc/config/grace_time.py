@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from hpc.run.resources import LONGEST_GRACE_S
+from hpc.run.cluster.resources import LONGEST_GRACE_S
 
 # Slurm's accounting hears of an end some seconds after the controller does, and of a step that ran
 # out of memory as well: a remedy that is chosen before that may be the wrong one.

@@ -9,8 +9,8 @@ from msgspec import Meta
 
 from hpc.config.grace_time import MOUNTS, default_grace_seconds
 from hpc.config.storage_paths import check_storage
-from hpc.run import resources
-from hpc.run.resources import Cluster, ClusterSection
+from hpc.run.cluster import resources
+from hpc.run.cluster.resources import Cluster, ClusterSection
 from hpc.run.retry_policy import RetryPolicy
 from pipeline.classifiers.configured_classifier import ConfiguredClassifier, check_classifier
 from pipeline.config import yaml_file

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from msgspec import json
 
-from hpc.run.resources import Cluster
+from hpc.run.cluster.resources import Cluster
 from hpc.run.retry_policy import RetryPolicy
 from pipeline.classifiers.options import Options
 from pipeline.config.keys import fields_to_json

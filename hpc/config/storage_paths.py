@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from hpc.run.resources import ExecutorName
+from hpc.run.cluster.resources import ExecutorName
 from pipeline.config.check import Problems
 from pipeline.config.sections import PARQUET, Storage
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpc.config.corrections import recorded_backlog
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline.backlog import own_files
 from pipeline.backlog.file_formats import FileFormat
 from pipeline.backlog.own_files import LABEL_COLUMNS

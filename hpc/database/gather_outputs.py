@@ -18,7 +18,8 @@ from hpc.database.load_samples import load_samples
 from hpc.database.output_batches import Batch, Output, batches
 from hpc.database.run_database import database_of
 from hpc.run import run_folder
-from hpc.run.model import Judgement, Observation, Run, State
+from hpc.run.model.run import Run
+from hpc.run.model.shards import Judgement, Observation, State
 from hpc.run.run_state import RunState
 from hpc.runs import find_runs
 from hpc.runs.unusable_runs import find_unusable

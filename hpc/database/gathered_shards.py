@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from hpc.run.model import Observation, Run
+from hpc.run.model.run import Run
+from hpc.run.model.shards import Observation
 from pipeline.database import duckdb_file, history
 
 

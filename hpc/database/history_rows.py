@@ -5,7 +5,9 @@ from datetime import datetime
 from typing import Any
 
 from hpc.run.causes import why_ended
-from hpc.run.model import Attempt, Judgement, Observation, Phase, Run, State
+from hpc.run.model.attempts import Attempt, Phase
+from hpc.run.model.run import Run
+from hpc.run.model.shards import Judgement, Observation, State
 from hpc.run.run_state import run_state
 from pipeline.database.history import GatheredShard
 from pipeline.errors import Cause

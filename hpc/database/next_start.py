@@ -5,7 +5,7 @@ from datetime import datetime
 
 import duckdb
 
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline.database import history
 from pipeline.database.watermark import read_watermark
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 
 from hpc.database.gather_outputs import find_not_gathered, gather_into_copy
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from hpc.run.outputs import verify_outputs
 from pipeline.config.session_limits import SessionLimits
 from pipeline.database import duckdb_file, history

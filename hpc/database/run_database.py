@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from hpc.run import run_folder
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline.database import duckdb_file
 from pipeline.errors import InputError
 from pipeline.messages.options import DATABASE

@@ -11,7 +11,8 @@ from hpc.display.status_table import TONES
 from hpc.efficiency.sampled_memory import sampled_peak_mb
 from hpc.executors.base import Executor
 from hpc.run.array_indices import format_indices
-from hpc.run.model import Attempt, Judgement, Phase, ShardFacts, State
+from hpc.run.model.attempts import Attempt, Phase
+from hpc.run.model.shards import Judgement, ShardFacts, State
 from hpc.run.run_state import RunStatus
 from hpc.traces.task_log import TaskLog, log_of, server_log_of, traceback_of
 from pipeline.errors import Cause

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 
 from hpc.display.next_step import command
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline.errors import Interruption
 
 

@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 
 from hpc.display.label_counts import describe_no_label
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from hpc.run.next_step import NextStep, next_command, next_step
 from hpc.run.run_state import RunStatus
 from pipeline.run_files.manifest import ANSWERS

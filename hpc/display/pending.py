@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from hpc.run.model import Observation
+from hpc.run.model.shards import Observation
 from hpc.run.run_state import pending_records
 
 MOST_REASONS = 4

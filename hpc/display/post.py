@@ -8,7 +8,8 @@ import duckdb
 
 from hpc.config.run_config import Config
 from hpc.run.causes import why_ended
-from hpc.run.model import Attempt, Phase, Run
+from hpc.run.model.attempts import Attempt, Phase
+from hpc.run.model.run import Run
 from hpc.run.run_state import RunStatus
 from pipeline.backlog.scan import Scan
 from pipeline.backlog.sources import Source

@@ -4,7 +4,7 @@ from collections import Counter
 
 from hpc.display.label_counts import describe_labeled
 from hpc.display.pending import describe_pending
-from hpc.run.model import State
+from hpc.run.model.shards import State
 from hpc.run.run_state import RunStatus
 from pipeline.text import counted
 

@@ -16,7 +16,8 @@ from hpc.display.live.tasks import running_tasks, task_document
 from hpc.display.pending import describe_pending
 from hpc.display.usage import Usage, describe_usage, usage_of
 from hpc.run.array_indices import format_indices
-from hpc.run.model import Judgement, Observation, Run, ShardFacts, State
+from hpc.run.model.run import Run
+from hpc.run.model.shards import Judgement, Observation, ShardFacts, State
 from hpc.run.run_state import LabelCounts, RunState, RunStatus, posts_done
 from pipeline.text import counted
 from pipeline.usage import cost_options

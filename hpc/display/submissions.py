@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from hpc.run.array_indices import format_indices
-from hpc.run.model import ArrayPlan, Judgement, Submission, SubmitLimit
+from hpc.run.model.arrays import ArrayPlan, Submission, SubmitLimit
+from hpc.run.model.shards import Judgement
 from pipeline.text import counted
 
 

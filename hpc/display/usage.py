@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hpc.run.model import ShardFacts
+from hpc.run.model.shards import ShardFacts
 from pipeline.classifiers.moderation.categories import REQUESTS
 from pipeline.text import counted
 from pipeline.usage import CACHED, COMPLETION, PROMPT, Price

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from hpc.efficiency.attempt_use import AttemptUse
 from hpc.efficiency.measure import Efficiency, busy_cpus
 from hpc.efficiency.sampled_memory import LEAST_SAMPLED_S
-from hpc.run.resources import Resources
-from hpc.run.slurm_time import format_slurm_time
+from hpc.run.cluster.resources import Resources
+from hpc.run.cluster.slurm_time import format_slurm_time
 from pipeline.errors import Cause
 from pipeline.text import counted, format_memory
 

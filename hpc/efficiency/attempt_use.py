@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from hpc.efficiency.sampled_memory import is_short, sampled_peak_mb
 from hpc.run.causes import cause_of
-from hpc.run.model import Attempt, Observation, Phase, Run, ShardFacts
+from hpc.run.model.attempts import Attempt, Phase
+from hpc.run.model.run import Run
+from hpc.run.model.shards import Observation, ShardFacts
 from pipeline.errors import Cause
 
 _MB_PER_GB = 1024

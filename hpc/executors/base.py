@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Protocol
 
 from hpc.executors.node_jobs import NodeJobs, SubmissionTest
-from hpc.run.model import Attempt, Limits, Records, Run, Say, Submission, SubmitLimit
-from hpc.run.resources import Cluster, ExecutorName, Resources
+from hpc.run.cluster.resources import Cluster, ExecutorName, Resources
+from hpc.run.model.arrays import Limits, Submission, SubmitLimit
+from hpc.run.model.attempts import Attempt, Records
+from hpc.run.model.run import Run, Say
 from pipeline.errors import RunError
 
 

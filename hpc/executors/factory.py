@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol, cast
 
 from hpc.executors.base import Executor
-from hpc.run.model import Run, Submission
-from hpc.run.resources import Cluster, ExecutorName
+from hpc.run.cluster.resources import Cluster, ExecutorName
+from hpc.run.model.arrays import Submission
+from hpc.run.model.run import Run
 
 _DOORS: Mapping[ExecutorName, str] = {
     ExecutorName.SLURM: "hpc.executors.slurm.door",

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from hpc.run.model import Phase
-from hpc.run.resources import Resources
+from hpc.run.cluster.resources import Resources
+from hpc.run.model.attempts import Phase
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from hpc.html_report.facts import LabelingSetup, LongText
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline.classifiers import frozen_classifier, registry
 from pipeline.config.keys import keys_of
 from pipeline.errors import InputError

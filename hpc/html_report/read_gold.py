@@ -7,7 +7,7 @@ from hpc.comparison.request import Request
 from hpc.display.comparison.gold import GoldReport
 from hpc.html_report.labeling_setup import without_paths
 from hpc.labels.label_place import LabelPlace
-from hpc.run.model import Say
+from hpc.run.model.run import Say
 from pipeline.analysis.options import BootstrapDraws, CompareOptions
 from pipeline.errors import BusyError, InputError, RunError
 from pipeline.messages.options import GOLD, MAPS

@@ -11,7 +11,7 @@ import duckdb
 
 from hpc.html_report.facts import Period
 from hpc.html_report.labels_view import POST_TIME
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from hpc.run.outputs import verify_outputs
 from pipeline.run_files.manifest import shard_path
 from pipeline.sql import literal

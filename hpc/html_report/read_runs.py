@@ -16,7 +16,8 @@ from hpc.database.history_rows import attempt_rows
 from hpc.executors.factory import executor_of
 from hpc.html_report.facts import AttemptFacts, Outcome, Quota, RunFacts
 from hpc.reconcile.look import look
-from hpc.run.model import Run, TaskRecord
+from hpc.run.model.attempts import TaskRecord
+from hpc.run.model.run import Run
 from hpc.run.outputs import verify_outputs
 from hpc.run.run_folder import run_at
 from hpc.run.run_state import RunState, RunStatus

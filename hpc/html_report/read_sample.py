@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from hpc.html_report.facts import SampleFacts
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline.errors import DamagedError, InputError, UnreadableError
 from pipeline.late_imports import arrow_compute as pc
 from pipeline.run_files import sample_file

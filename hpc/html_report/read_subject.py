@@ -26,7 +26,7 @@ from hpc.html_report.read_runs import read_runs
 from hpc.html_report.read_sample import read_sample
 from hpc.html_report.read_speed import read_costs, read_speeds
 from hpc.html_report.subjects import Chosen
-from hpc.run.model import Run, Say
+from hpc.run.model.run import Run, Say
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

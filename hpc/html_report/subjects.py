@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hpc.labels.label_place import LabelPlace, find_place
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from hpc.runs import find_runs
 from pipeline.errors import InputError
 from pipeline.text import did_you_mean

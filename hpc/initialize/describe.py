@@ -9,7 +9,7 @@ from hpc.display.blocks import Block, Line, Tone
 from hpc.initialize.files.names import configuration_name, prompt_name
 from hpc.initialize.models import is_known_guard
 from hpc.initialize.project import Project
-from hpc.run.resources import ExecutorName
+from hpc.run.cluster.resources import ExecutorName
 from pipeline.service.address import is_loopback
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hpc.executors.slurm.survey.facts import ClusterSurvey, PartitionFacts
-from hpc.run.slurm_time import format_slurm_time
+from hpc.run.cluster.slurm_time import format_slurm_time
 from pipeline.text import counted
 
 _SERVICE = "a task waits for a service most of the time"

@@ -14,7 +14,7 @@ from hpc.coding.coding_record import CodingDescription
 from hpc.coding.draw_sample import label_columns
 from hpc.database.published_labels import published_labels
 from hpc.labels.label_place import LabelPlace
-from hpc.run.model import Say
+from hpc.run.model.run import Say
 from pipeline.backlog import select
 from pipeline.backlog.sources import Source
 from pipeline.database import coding_frame, duckdb_file, sample_rows

@@ -9,7 +9,7 @@ from hpc.config import run_config
 from hpc.database.published_labels import DatabaseContent, read_content
 from hpc.reconcile.trust import check_run
 from hpc.run import run_folder
-from hpc.run.model import Run, Say
+from hpc.run.model.run import Run, Say
 from hpc.runs import find_runs
 from hpc.runs.unusable_runs import UnusableRun, find_unusable
 from pipeline.config.session_limits import LOGIN_NODE, SessionLimits

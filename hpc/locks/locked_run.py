@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hpc.locks.run_lock import lock_run
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from hpc.run.run_folder import reload
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hpc.locks import lock_owner
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline import limits
 from pipeline.errors import BusyError, RunError
 from pipeline.file_system import describe_file_system

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from hpc.notifications.notice import Notice
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from hpc.run.run_state import RunStatus
 from pipeline.config.notify_settings import Event
 

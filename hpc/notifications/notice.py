@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from hpc.run.model import Judgement, Phase, Run, ShardFacts, State
+from hpc.run.model.attempts import Phase
+from hpc.run.model.run import Run
+from hpc.run.model.shards import Judgement, ShardFacts, State
 from hpc.run.next_step import next_command
 from hpc.run.run_state import RunState, RunStatus
 from hpc.run.selection import find_rejection

@@ -16,7 +16,7 @@ from hpc.notifications.notice import (
     throttled_notice,
     throttling_now,
 )
-from hpc.run.model import Run, Say
+from hpc.run.model.run import Run, Say
 from hpc.run.run_state import RunStatus
 from hpc.run.submissions import read_submissions
 from pipeline.config.notify_settings import Event

@@ -13,7 +13,8 @@ from hpc.executors.factory import shared_executors
 from hpc.overview.known_runs import Stamp, read_known_runs, stamp_of, write_known_runs
 from hpc.overview.run_row import Kind, RunRow
 from hpc.reconcile.look import look
-from hpc.run.model import Run, Submission
+from hpc.run.model.arrays import Submission
+from hpc.run.model.run import Run
 from hpc.run.outputs import verify_outputs
 from hpc.run.run_folder import SET_ASIDE, load
 from hpc.run.run_state import RunState

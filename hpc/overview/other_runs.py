@@ -12,7 +12,7 @@ from pathlib import Path
 from hpc.executors.factory import shared_executors
 from hpc.overview.known_runs import read_known_runs, stamp_of
 from hpc.reconcile.look import look
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from hpc.run.outputs import verify_outputs
 from hpc.run.run_folder import load
 from hpc.run.run_state import RunState, RunStatus

@@ -40,7 +40,7 @@ from hpc.planning.stage_sample import (
     stage_new,
     write_sample,
 )
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from hpc.run.run_folder import PLANNING, typed_run
 from hpc.runs.find_runs import all_runs
 from pipeline import __version__, files

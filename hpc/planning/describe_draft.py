@@ -13,7 +13,7 @@ from hpc.planning.measured.duration import Workload, estimate_minutes
 from hpc.planning.measured.pace import RunPace
 from hpc.planning.run_spec import RunSpec, Selection
 from hpc.run.array_plan import plan_arrays
-from hpc.run.model import ResourceRequest, ShardGroup, SubmitLimit
+from hpc.run.model.arrays import ResourceRequest, ShardGroup, SubmitLimit
 from hpc.run.plan import tightest, usable_room
 from pipeline.backlog.left_out import describe_left_out
 from pipeline.backlog.select import FIRST_CREDIBLE_YEAR, BacklogCounts

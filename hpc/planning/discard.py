@@ -17,7 +17,8 @@ from hpc.planning.run_spec import RunSpec
 from hpc.reconcile.look import look
 from hpc.run import run_folder
 from hpc.run.judge import rest_of_grace
-from hpc.run.model import Run, Say, State
+from hpc.run.model.run import Run, Say
+from hpc.run.model.shards import State
 from hpc.run.run_state import RunStatus
 from hpc.run.selection import find_rejection
 from hpc.runs import find_runs

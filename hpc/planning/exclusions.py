@@ -12,7 +12,7 @@ from hpc.database.next_start import gathered_shards, read_start
 from hpc.planning import waiting_posts
 from hpc.planning.fingerprint import reject_other_fingerprint
 from hpc.planning.run_spec import RunSpec, Selection
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from hpc.runs import find_runs
 from pipeline.backlog import select
 from pipeline.database import choose_posts, duckdb_file, history, label_tables, supersede

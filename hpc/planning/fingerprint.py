@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline.classifiers import frozen_classifier
 from pipeline.database.history import LabeledRun
 from pipeline.errors import InputError

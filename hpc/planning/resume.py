@@ -16,7 +16,7 @@ from hpc.reconcile.preflight import check_before_submission
 from hpc.reconcile.submit import report_waiting, resume_submissions, submit_shards
 from hpc.reconcile.unrecorded import cancel_unrecorded
 from hpc.run import outputs
-from hpc.run.model import Run, Say
+from hpc.run.model.run import Run, Say
 from hpc.run.plan import ShardSelection
 from hpc.run.run_state import RunState, RunStatus
 from hpc.run.selection import find_rejection, planned_shards, planned_to_submit

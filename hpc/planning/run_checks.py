@@ -30,9 +30,10 @@ from hpc.planning.run_spec import RunSpec, Selection
 from hpc.planning.service_end import describe_end, until_end
 from hpc.reconcile.preflight import find_python_problem
 from hpc.run.array_plan import plan_arrays
-from hpc.run.model import Run, Say, ShardGroup, Submission
+from hpc.run.cluster.resource_requests import first_request
+from hpc.run.model.arrays import ShardGroup, Submission
+from hpc.run.model.run import Run, Say
 from hpc.run.plan import count_waves
-from hpc.run.resource_requests import first_request
 from hpc.run.submissions import plan_intents
 
 

@@ -11,8 +11,8 @@ from hpc.config.run_config import Config
 from hpc.executors.base import ExecutorError
 from hpc.executors.factory import apply_shell, create_executor
 from hpc.planning.fingerprint import LabelSpec, differing_keys
-from hpc.run.model import Run
-from hpc.run.resources import Cluster, ExecutorName
+from hpc.run.cluster.resources import Cluster, ExecutorName
+from hpc.run.model.run import Run
 from hpc.run.retry_policy import RetryPolicy
 from pipeline.classifiers import frozen_classifier
 from pipeline.config.check import Problem, Problems

@@ -9,7 +9,7 @@ from hpc.planning.create_run import RunDraft
 from hpc.planning.describe_draft import describe_draft
 from hpc.planning.run_spec import RunSpec, Selection
 from hpc.planning.service_end import describe_end, until_end
-from hpc.run.model import Say
+from hpc.run.model.run import Say
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

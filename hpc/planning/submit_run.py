@@ -47,7 +47,7 @@ from hpc.reconcile.submit import SubmittedWave, report_waiting, submit_shards
 from hpc.reconcile.trust import check_root
 from hpc.reconcile.unrecorded import UnrecordedError
 from hpc.run.exit_codes import FAILED, UNDER_WAY
-from hpc.run.model import Run, Say
+from hpc.run.model.run import Run, Say
 from hpc.run.plan import ShardSelection
 from hpc.run.run_state import EXIT_CODE, RunState, RunStatus
 from hpc.run.selection import planned_shards

@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from hpc.display.next_step import command
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline.errors import DamagedError, RunError, UnreadableError
 from pipeline.run_files import output, read_parquet
 from pipeline.run_files.manifest import shard_path

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from hpc.run.run_folder import typed_run
 from hpc.run.submissions import read_submissions
 from pipeline import __version__

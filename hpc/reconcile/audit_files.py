@@ -10,7 +10,8 @@ import pyarrow as pa
 from hpc.executors.factory import executor_of
 from hpc.reconcile.look import look
 from hpc.run import outputs
-from hpc.run.model import Run, State
+from hpc.run.model.run import Run
+from hpc.run.model.shards import State
 from hpc.run.run_state import RunStatus
 from hpc.runs.unusable_runs import UnusableRun
 from pipeline.database.backlog_audit import Files

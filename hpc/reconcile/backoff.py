@@ -7,7 +7,7 @@ import duckdb
 
 from hpc.display.next_step import command
 from hpc.display.system_error import describe_briefly, describe_error
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from hpc.run.run_view import RunView
 from pipeline.errors import BusyError, RunError, UnreadableError
 from pipeline.text import counted, format_duration

@@ -20,7 +20,7 @@ from hpc.executors.base import (
 from hpc.locks.locked_run import hold_run
 from hpc.reconcile.look import look
 from hpc.reconcile.loop import supervise
-from hpc.run.model import Run, Say
+from hpc.run.model.run import Run, Say
 from hpc.run.run_state import RunStatus
 from hpc.run.run_view import RunView
 from hpc.run.selection import jobs_to_wait_for

@@ -1,8 +1,8 @@
 """Check what tasks and caretakers request against the cluster, before anything is submitted."""
 
 from hpc.executors.base import Executor, ExecutorError
-from hpc.run.model import Say
-from hpc.run.resources import Cluster, Resources
+from hpc.run.cluster.resources import Cluster, Resources
+from hpc.run.model.run import Say
 from pipeline.config.check import Problems
 
 

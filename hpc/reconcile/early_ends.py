@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from hpc.run.causes import task_name
-from hpc.run.model import Attempt, EarlyEnd, Phase, ShardFacts
+from hpc.run.model.attempts import Attempt, EarlyEnd, Phase
+from hpc.run.model.shards import ShardFacts
 from pipeline.errors import Cause
 
 # Of one look, because each costs a file that is opened. More would not tell a person more.

@@ -11,7 +11,7 @@ from hpc.locks.run_lock import lock_run
 from hpc.reconcile.look import look
 from hpc.reconcile.pack import pack_and_report
 from hpc.reconcile.trust import check_run
-from hpc.run.model import Run, Say
+from hpc.run.model.run import Run, Say
 from hpc.run.run_state import RunStatus
 from pipeline.database.duckdb_file import Patience
 from pipeline.errors import RunError

@@ -10,7 +10,8 @@ from hpc.database.gather_outputs import Gathered
 from hpc.executors.base import Executor
 from hpc.reconcile.gather import gather_and_report
 from hpc.reconcile.pack import SHARDS_AT_ONCE, pack_gathered
-from hpc.run.model import Say, State
+from hpc.run.model.run import Say
+from hpc.run.model.shards import State
 from hpc.run.run_state import RunStatus
 from hpc.run.run_view import RunView
 from pipeline.database.duckdb_file import HOW_TO_CLOSE, HeldDatabaseError, Patience

@@ -7,7 +7,7 @@ from datetime import timedelta
 from hpc.executors.base import Executor
 from hpc.reconcile.observe import observe
 from hpc.run.judge import judge_all
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from hpc.run.run_state import RunStatus
 from hpc.run.run_view import RunView, Sight
 from pipeline.errors import InputError, RunError

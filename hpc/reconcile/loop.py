@@ -30,7 +30,8 @@ from hpc.reconcile.trust import check_run, describe_older_run
 from hpc.reconcile.unrecorded import cancel_unrecorded
 from hpc.run import submissions
 from hpc.run.array_plan import alive_tasks
-from hpc.run.model import Phase, Run
+from hpc.run.model.attempts import Phase
+from hpc.run.model.run import Run
 from hpc.run.plan import is_worth_submitting, room_for, tightest
 from hpc.run.run_state import RunState, RunStatus
 from hpc.run.run_view import RunView, Sight

@@ -11,16 +11,10 @@ from datetime import UTC, datetime, timedelta
 from hpc.executors.base import Executor, TaskQuery
 from hpc.reconcile.early_ends import has_early_ends, mark_early_ends
 from hpc.reconcile.log_end import read_log_end
-from hpc.run.model import (
-    Attempt,
-    Observation,
-    Phase,
-    Run,
-    ShardFacts,
-    Submission,
-    TaskRecord,
-    UnreadableFile,
-)
+from hpc.run.model.arrays import Submission
+from hpc.run.model.attempts import Attempt, Phase, TaskRecord, UnreadableFile
+from hpc.run.model.run import Run
+from hpc.run.model.shards import Observation, ShardFacts
 from hpc.run.outputs import OutputFolder
 from hpc.run.remedies import needs_limits
 from hpc.run.submissions import describe_lost_records, has_returned, read_submissions

@@ -17,7 +17,10 @@ import msgspec
 from hpc.database.gathered_shards import read_gathered_shards
 from hpc.executors.base import Executor
 from hpc.run.causes import task_name
-from hpc.run.model import Attempt, LogExcerpts, Run, Say, ShardFacts, Submission
+from hpc.run.model.arrays import Submission
+from hpc.run.model.attempts import Attempt, LogExcerpts
+from hpc.run.model.run import Run, Say
+from hpc.run.model.shards import ShardFacts
 from hpc.run.run_state import RunStatus
 from hpc.run.submissions import has_returned, read_submissions
 from hpc.traces.file_cache import delete_caches

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hpc.display.next_step import command
 from hpc.reconcile.trust import check_run
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline.classifiers import frozen_classifier
 from pipeline.config.check import Problems
 from pipeline.errors import InputError

@@ -13,7 +13,7 @@ from hpc.locks import run_lock
 from hpc.reconcile.look import look
 from hpc.reconcile.trust import check_run
 from hpc.run import run_folder
-from hpc.run.model import Run, Say
+from hpc.run.model.run import Run, Say
 from hpc.runs import find_runs
 from pipeline import archive
 from pipeline.database import duckdb_file

@@ -24,7 +24,10 @@ from hpc.reconcile.submit import (
 from hpc.reconcile.unrecorded import cancel_unrecorded
 from hpc.run.array_plan import next_number
 from hpc.run.exit_codes import FAILED, UNDER_WAY
-from hpc.run.model import Phase, ResourceRequest, Run, Say, State, Submission, Wait
+from hpc.run.model.arrays import ResourceRequest, Submission
+from hpc.run.model.attempts import Phase
+from hpc.run.model.run import Run, Say, Wait
+from hpc.run.model.shards import State
 from hpc.run.plan import ShardSelection
 from hpc.run.run_state import RunStatus
 from hpc.run.selection import find_rejection, resubmittable, unsettled_shards

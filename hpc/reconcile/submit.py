@@ -28,7 +28,9 @@ from hpc.reconcile.preflight import check_before_submission
 from hpc.reconcile.unrecorded import check_unrecorded
 from hpc.run.array_plan import next_number
 from hpc.run.causes import why_ended
-from hpc.run.model import ArrayPlan, Observation, Run, Say, Submission
+from hpc.run.model.arrays import ArrayPlan, Submission
+from hpc.run.model.run import Run, Say
+from hpc.run.model.shards import Observation
 from hpc.run.plan import ShardSelection, plan, tightest
 from hpc.run.run_state import RunStatus
 from hpc.run.submissions import (

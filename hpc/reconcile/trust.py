@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hpc.display.next_step import command
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from hpc.run.submissions import record_path
 from pipeline.errors import InputError
 from pipeline.ownership import Writers, describe_mode, other_writers

@@ -14,7 +14,8 @@ from hpc.executors.base import (
 )
 from hpc.locks import run_lock
 from hpc.run.judge import is_fresh
-from hpc.run.model import Run, Say, Submission
+from hpc.run.model.arrays import Submission
+from hpc.run.model.run import Run, Say
 from hpc.run.submissions import find_traces, record_path
 from pipeline.errors import InputError, RunError
 from pipeline.ownership import user_name

@@ -5,15 +5,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from hpc.run.model import (
-    ArrayPlan,
-    Judgement,
-    Observation,
-    Phase,
-    ShardGroup,
-    State,
-    Submission,
-)
+from hpc.run.model.arrays import ArrayPlan, ShardGroup, Submission
+from hpc.run.model.attempts import Phase
+from hpc.run.model.shards import Judgement, Observation, State
 
 # Held tasks are left out: they run when a person releases them, and nothing should wait for that.
 _MAYBE_ALIVE = frozenset({Phase.ACTIVE, Phase.WAITING, Phase.UNKNOWN})

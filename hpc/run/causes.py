@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from hpc.run.model import Attempt
+from hpc.run.model.attempts import Attempt
 from pipeline.errors import Cause
 
 

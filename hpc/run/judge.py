@@ -9,15 +9,8 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from hpc.run.causes import Remedy, cause_of, remedy, task_name, why_ended
-from hpc.run.model import (
-    Attempt,
-    Judgement,
-    Observation,
-    Phase,
-    ShardFacts,
-    State,
-    UnreadableFile,
-)
+from hpc.run.model.attempts import Attempt, Phase, UnreadableFile
+from hpc.run.model.shards import Judgement, Observation, ShardFacts, State
 from hpc.run.retry_policy import RetryPolicy
 from pipeline.errors import Cause
 from pipeline.run_files.heartbeat import Heartbeat

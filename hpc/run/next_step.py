@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hpc.run.model import State
+from hpc.run.model.shards import State
 from hpc.run.run_state import RunState, RunStatus
 from hpc.run.selection import find_rejection
 from pipeline.errors import Cause

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline import files
 from pipeline.archive import archive_path, is_archived
 from pipeline.errors import InputError

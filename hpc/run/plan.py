@@ -9,18 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from hpc.run.array_plan import Capacity, alive_tasks, capacity, next_number, plan_arrays
-from hpc.run.model import (
-    ArrayPlan,
-    Limits,
-    Observation,
-    Phase,
-    ResourceRequest,
-    Run,
-    ShardFacts,
-    SubmitLimit,
-)
+from hpc.run.cluster.resource_requests import first_request
+from hpc.run.model.arrays import ArrayPlan, Limits, ResourceRequest, SubmitLimit
+from hpc.run.model.attempts import Phase
+from hpc.run.model.run import Run
+from hpc.run.model.shards import Observation, ShardFacts
 from hpc.run.remedies import Base, group_by_remedy
-from hpc.run.resource_requests import first_request
 from hpc.run.run_state import RunStatus
 from hpc.run.selection import jobs_to_wait_for
 

@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from hpc.run.causes import Remedy, cause_of, remedy
-from hpc.run.model import Attempt, Limits, ResourceRequest, ShardFacts, ShardGroup
+from hpc.run.model.arrays import Limits, ResourceRequest, ShardGroup
+from hpc.run.model.attempts import Attempt
+from hpc.run.model.shards import ShardFacts
 from hpc.run.retry_policy import RetryPolicy
 
 _NEEDS_LIMITS = frozenset({Remedy.MORE_MEMORY, Remedy.MORE_TIME})

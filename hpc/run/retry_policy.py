@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 from msgspec.structs import force_setattr
 
-from hpc.run.slurm_time import MAX_TIME_IN_NOTATION, minutes_of
+from hpc.run.cluster.slurm_time import MAX_TIME_IN_NOTATION, minutes_of
 from pipeline.config.keys import (
     Count,
     Duration,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from hpc.run.model import Run
-from hpc.run.resources import Cluster
+from hpc.run.cluster.resources import Cluster
+from hpc.run.model.run import Run
 from hpc.run.retry_policy import RetryPolicy
 from pipeline.config.check import Problems, check_record
 from pipeline.config.notify_settings import NotifySettings

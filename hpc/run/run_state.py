@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from hpc.run.exit_codes import FAILED, UNDER_WAY
-from hpc.run.model import Judgement, Observation, Phase, Run, ShardFacts, State, TaskRecord
+from hpc.run.model.attempts import Phase, TaskRecord
+from hpc.run.model.run import Run
+from hpc.run.model.shards import Judgement, Observation, ShardFacts, State
 from pipeline.run_files.heartbeat import Heartbeat
 
 

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 from hpc.run.causes import why_ended
 from hpc.run.judge import rest_of_grace
-from hpc.run.model import Attempt, Judgement, Observation, Phase, State
+from hpc.run.model.attempts import Attempt, Phase
+from hpc.run.model.shards import Judgement, Observation, State
 from hpc.run.run_state import RunStatus
 from pipeline.errors import Cause
 from pipeline.messages.options import FORCE

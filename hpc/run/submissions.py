@@ -16,7 +16,8 @@ from pathlib import Path
 from hpc.naming.job_names import earlier_prefix, new_prefix, parse_job_name
 from hpc.run import run_folder
 from hpc.run.array_indices import format_indices, parse_indices
-from hpc.run.model import ArrayPlan, ResourceRequest, Run, Submission
+from hpc.run.model.arrays import ArrayPlan, ResourceRequest, Submission
+from hpc.run.model.run import Run
 from pipeline import files, limits
 from pipeline.archive import archive_path, size_of
 from pipeline.config.check import Problems, check_record

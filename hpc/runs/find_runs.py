@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from hpc.naming.resolve import resolve
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from hpc.run.run_folder import copied_run, load, read_run_id
 from hpc.runs.unusable_runs import UnusableRun, find_unusable, list_folders
 from pipeline.errors import InputError, RunError

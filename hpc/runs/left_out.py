@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hpc.run.model import Say
+from hpc.run.model.run import Say
 from hpc.runs.find_runs import find_copies
 from hpc.runs.unusable_runs import find_unusable
 

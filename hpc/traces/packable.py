@@ -3,7 +3,8 @@
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 
-from hpc.run.model import Attempt, Judgement, Observation, Phase, State
+from hpc.run.model.attempts import Attempt, Phase
+from hpc.run.model.shards import Judgement, Observation, State
 
 
 def packable_shards(

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from hpc.run.model import LogExcerpt, LogExcerpts, Submission, TaskRecord
+from hpc.run.model.arrays import Submission
+from hpc.run.model.attempts import LogExcerpt, LogExcerpts, TaskRecord
 from pipeline import archive, files, limits
 from pipeline.errors import DamagedError
 from pipeline.run_files.last_words import LastWords

@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from hpc.run.model import LogExcerpt
+from hpc.run.model.attempts import LogExcerpt
 from hpc.traces.packed_tasks import packed_log_path
 from pipeline import files, limits
 

@@ -8,7 +8,8 @@ from typing import TypeVar
 
 import msgspec
 
-from hpc.run.model import Run, UnreadableFile
+from hpc.run.model.attempts import UnreadableFile
+from hpc.run.model.run import Run
 from hpc.traces.file_cache import CacheFile, FileCache, Stamp
 from hpc.traces.log_folder import LogFolder, list_log_folder
 from hpc.traces.packed_tasks import (

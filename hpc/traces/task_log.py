@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpc.run.model import Attempt, LogExcerpt, Run
+from hpc.run.model.attempts import Attempt, LogExcerpt
+from hpc.run.model.run import Run
 from hpc.traces.packed_tasks import packed_log_path, read_excerpt
 from pipeline.run_files import last_words
 from pipeline.run_files.manifest import server_log_path

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hpc.run.exit_codes import FAILED
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from tests.attack.faults import Faults
 from tests.hpc.cli_bench import Bench, valence_run
 from tests.hpc.in_process import Done

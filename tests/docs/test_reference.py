@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from hpc.config.run_config import ConfigurationFile
 from hpc.display.backlog_audit import NOTES
 from hpc.run.causes import REMEDY
-from hpc.run.model import State
+from hpc.run.model.shards import State
 from hpc.run.run_state import EXIT_CODE
 from pipeline.classifiers import registry
 from pipeline.classifiers.perspective.columns import ATTRIBUTES

@@ -15,7 +15,7 @@ import yaml
 from hpc.executors.local.executor import LocalExecutor
 from hpc.reconcile.look import look
 from hpc.run import run_folder
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from hpc.runs import find_runs
 from tests.hpc.in_process import Done, call_verb
 from tests.pipeline import run_builders, scripted_classifier

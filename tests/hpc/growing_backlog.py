@@ -17,7 +17,7 @@ from hpc.planning.create_run import RunDraft
 from hpc.planning.run_spec import Selection, validate
 from hpc.reconcile.look import look
 from hpc.run import run_folder
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from hpc.runs import find_runs
 from pipeline.classifiers.base import Classifier, TaskShare
 from pipeline.classifiers.options import Options

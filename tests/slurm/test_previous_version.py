@@ -13,8 +13,8 @@ from submitit.core.utils import DelayedSubmission, JobPaths
 
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.submitit_executor import WaitingArrayExecutor
-from hpc.run.model import ArrayPlan, Submission
-from hpc.run.resources import Resources
+from hpc.run.cluster.resources import Resources
+from hpc.run.model.arrays import ArrayPlan, Submission
 from hpc.run.submissions import work_order
 from pipeline.run_files import output
 from pipeline.run_files.manifest import log_path

@@ -13,8 +13,8 @@ import pytest
 
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.submitit_executor import WaitingArrayExecutor
-from hpc.run.model import ArrayPlan, Submission
-from hpc.run.resources import Resources
+from hpc.run.cluster.resources import Resources
+from hpc.run.model.arrays import ArrayPlan, Submission
 from pipeline.run_files import last_words, output
 from pipeline.run_files.manifest import log_path, work_path
 from tests.pipeline import run_builders, scripted_classifier, task_processes

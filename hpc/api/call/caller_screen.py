@@ -7,7 +7,7 @@ from hpc.display.blocks import Block
 from hpc.display.live.plain_lines import PlainLines
 from hpc.display.screen import Screen
 from hpc.display.terminal.render import plain_text
-from hpc.run.model import Say
+from hpc.run.model.run import Say
 from hpc.run.run_view import RunView
 from pipeline.progress import NO_PROGRESS, Measure, Step
 from pipeline.terminal import clean

@@ -8,7 +8,7 @@ import msgspec
 
 from hpc.api.call.argument_types import checked
 from hpc.api.call.place import HERE, Place
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from hpc.run.run_folder import reload
 from hpc.runs import find_runs
 from pipeline import ownership

@@ -12,7 +12,7 @@ from hpc.api.label_table import LabelFinder, names_of
 from hpc.database.export_target import check_not_posts, check_target
 from hpc.labels.hand_over import HandedOver, HandOverRequest, Purpose, describe, hand_over
 from hpc.run.exit_codes import FAILED
-from hpc.run.model import Say
+from hpc.run.model.run import Say
 from pipeline.database import export_labels
 from pipeline.errors import InputError
 from pipeline.messages.options import GOLD, PURPOSE

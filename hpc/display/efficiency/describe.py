@@ -9,7 +9,7 @@ from hpc.efficiency.advice import Line as AdviceLine
 from hpc.efficiency.measure import Efficiency, Hours, Spread
 from hpc.efficiency.run_efficiency import RunEfficiency
 from hpc.efficiency.sampled_memory import SOURCE
-from hpc.run.slurm_time import format_slurm_time
+from hpc.run.cluster.slurm_time import format_slurm_time
 from pipeline.errors import Cause
 from pipeline.text import counted, format_memory
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from hpc.display.live.remaining import own_heartbeat
 from hpc.run.causes import cause_of
-from hpc.run.model import Attempt, Judgement, Phase, ShardFacts, State
+from hpc.run.model.attempts import Attempt, Phase
+from hpc.run.model.shards import Judgement, ShardFacts, State
 from hpc.run.run_state import RunStatus
 from pipeline.errors import Cause
 from pipeline.service.activity import RequestFault

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from hpc.display.progress_line import describe_progress
-from hpc.run.model import Say
+from hpc.run.model.run import Say
 from hpc.run.run_state import RunState
 from hpc.run.run_view import Sight, never_early, sleep_until_due
 from pipeline.progress import NO_PROGRESS, Measure, Step

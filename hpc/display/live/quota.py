@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from hpc.display.live.remaining import own_heartbeat
-from hpc.run.model import State
+from hpc.run.model.shards import State
 from hpc.run.run_state import RunStatus
 from pipeline.text import counted
 from pipeline.usage import cost_options

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from hpc.run.model import Judgement, ShardFacts, State
+from hpc.run.model.shards import Judgement, ShardFacts, State
 from hpc.run.run_state import RunStatus, posts_done
 from pipeline.run_files.heartbeat import Heartbeat
 from pipeline.text import MINUTE, estimated_duration

@@ -19,7 +19,7 @@ from hpc.display.status_table import (
     describe_messages,
     describe_progress_so_far,
 )
-from hpc.run.model import State
+from hpc.run.model.shards import State
 from hpc.run.run_state import RunStatus, posts_done
 from hpc.run.run_view import Sight
 from pipeline.text import format_duration

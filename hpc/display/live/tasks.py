@@ -8,7 +8,7 @@ from typing import TypedDict
 
 from hpc.display.blocks import Table, Tone
 from hpc.display.live.remaining import own_heartbeat
-from hpc.run.model import Judgement, ShardFacts, State
+from hpc.run.model.shards import Judgement, ShardFacts, State
 from hpc.run.run_state import RunStatus, posts_done
 from pipeline.text import format_duration, format_memory
 

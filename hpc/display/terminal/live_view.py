@@ -13,7 +13,7 @@ from hpc.display.terminal.area import Area
 from hpc.display.terminal.bars import DELAY_S, BarStep, bar_step
 from hpc.display.terminal.clock import local_now
 from hpc.display.terminal.render import fit_screen, render_lines
-from hpc.run.model import Say
+from hpc.run.model.run import Say
 from hpc.run.run_view import Sight, never_early, sleep_until_due
 from pipeline.progress import Measure, Step
 from pipeline.text import format_duration

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from hpc.executors.base import Executor
 from hpc.executors.local.executor import LocalExecutor
-from hpc.run.model import Submission
-from hpc.run.resources import Cluster
+from hpc.run.cluster.resources import Cluster
+from hpc.run.model.arrays import Submission
 
 
 def create(cluster: Cluster, *, patience_s: float | None) -> Executor:

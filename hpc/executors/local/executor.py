@@ -19,8 +19,10 @@ from hpc.executors.local.task_record import read_records, record_path
 from hpc.executors.node_jobs import NodeJobs, SubmissionTest
 from hpc.executors.waits import awaited
 from hpc.locks import run_lock
-from hpc.run.model import Attempt, Limits, Phase, Run, Say, Submission, SubmitLimit
-from hpc.run.resources import Cluster, ExecutorName, Resources
+from hpc.run.cluster.resources import Cluster, ExecutorName, Resources
+from hpc.run.model.arrays import Limits, Submission, SubmitLimit
+from hpc.run.model.attempts import Attempt, Phase
+from hpc.run.model.run import Run, Say
 from hpc.run.submissions import read_submissions, write_submission
 from hpc.traces.packed_tasks import packed_shards, read_packed_tasks, without_packed
 from pipeline.backlog import shards

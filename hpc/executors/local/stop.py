@@ -6,7 +6,7 @@ from pathlib import Path
 from hpc.executors.local.tasks import KILL_WAIT_S
 from hpc.locks import lock_owner, run_lock
 from hpc.locks.lock_owner import LockOwner
-from hpc.run.model import Run, Say
+from hpc.run.model.run import Run, Say
 from pipeline.errors import RunError
 
 # A stopped task may take until SIGKILL, and its parent as long again.

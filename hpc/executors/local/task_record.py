@@ -13,7 +13,9 @@ from pathlib import Path
 
 import msgspec
 
-from hpc.run.model import Phase, Records, Run, Submission, TaskRecord
+from hpc.run.model.arrays import Submission
+from hpc.run.model.attempts import Phase, Records, TaskRecord
+from hpc.run.model.run import Run
 from hpc.traces.file_cache import CacheFile, FileCache, Stamp, stamp_of
 from pipeline import files
 from pipeline.config.keys import Section

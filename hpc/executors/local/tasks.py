@@ -16,7 +16,8 @@ from pathlib import Path
 
 from hpc.executors.local import task_record
 from hpc.locks import run_lock
-from hpc.run.model import Run, Say, Submission
+from hpc.run.model.arrays import Submission
+from hpc.run.model.run import Run, Say
 from hpc.run.submissions import work_order
 from pipeline import files
 from pipeline.errors import UnreadableError

@@ -18,7 +18,9 @@ from hpc.executors.slurm.commands import SlurmError
 from hpc.executors.slurm.parse import Record
 from hpc.locks import run_lock
 from hpc.run import submissions
-from hpc.run.model import Phase, Run, Say, Submission, TaskRecord
+from hpc.run.model.arrays import Submission
+from hpc.run.model.attempts import Phase, TaskRecord
+from hpc.run.model.run import Run, Say
 from pipeline.errors import BusyError
 from pipeline.text import counted
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from hpc.executors.base import CaretakerRole
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.setup_lines import guard_setup
-from hpc.run.model import Run
-from hpc.run.resources import megabytes
+from hpc.run.cluster.resources import megabytes
+from hpc.run.model.run import Run
 from hpc.run.submissions import job_prefix, job_prefixes
 from pipeline import files
 from pipeline.run_files.manifest import log_path

@@ -14,7 +14,7 @@ from hpc.executors.slurm.controller_settings import ControllerSettings, parse_co
 from hpc.executors.slurm.limits import submit_limits
 from hpc.executors.slurm.limits.partitions import SINFO_FORMAT, Partition, parse_partitions
 from hpc.run.array_indices import TaskId
-from hpc.run.model import Phase, TaskRecord
+from hpc.run.model.attempts import Phase, TaskRecord
 from pipeline.errors import RunError
 from pipeline.ownership import user_name
 

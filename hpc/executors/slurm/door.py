@@ -7,8 +7,8 @@ from hpc.executors.slurm import environment
 from hpc.executors.slurm.client import PATIENCE_S, Slurm
 from hpc.executors.slurm.executor import SlurmExecutor
 from hpc.executors.slurm.shared_answers import SharedAnswers
-from hpc.run.model import Submission
-from hpc.run.resources import Cluster
+from hpc.run.cluster.resources import Cluster
+from hpc.run.model.arrays import Submission
 
 
 def create(cluster: Cluster, *, patience_s: float | None) -> Executor:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from hpc.run.resources import Cluster, Resources
-from hpc.run.sbatch_options import names_one_cluster
+from hpc.run.cluster.resources import Cluster, Resources
+from hpc.run.cluster.sbatch_options import names_one_cluster
 from pipeline.errors import InputError
 
 # Variables of these programs: sbatch, srun, salloc, squeue, sinfo, sacct, scancel, scontrol.

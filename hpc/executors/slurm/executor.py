@@ -27,8 +27,10 @@ from hpc.executors.slurm.limits.read_submit_limits import read_submit_limits
 from hpc.executors.slurm.query import query_tasks
 from hpc.executors.slurm.unrecorded import find_unrecorded
 from hpc.executors.slurm.upstream import check_upstream
-from hpc.run.model import Attempt, Limits, Phase, Records, Run, Say, Submission, SubmitLimit
-from hpc.run.resources import Cluster, ExecutorName, Resources
+from hpc.run.cluster.resources import Cluster, ExecutorName, Resources
+from hpc.run.model.arrays import Limits, Submission, SubmitLimit
+from hpc.run.model.attempts import Attempt, Phase, Records
+from hpc.run.model.run import Run, Say
 from hpc.run.submissions import job_prefixes, read_submissions
 from pipeline import files, limits
 from pipeline.ownership import user_name

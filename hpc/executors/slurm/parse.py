@@ -9,7 +9,7 @@ from typing import Protocol
 from hpc.executors.slurm.reasons import advice
 from hpc.executors.slurm.states import meaning
 from hpc.run.array_indices import TaskId, parse_task_id
-from hpc.run.model import Phase, TaskRecord
+from hpc.run.model.attempts import Phase, TaskRecord
 from pipeline.errors import Cause
 
 SACCT_FORMAT = (

@@ -10,7 +10,8 @@ from dataclasses import replace
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.commands import SlurmError
 from hpc.executors.slurm.parse import Record, newer
-from hpc.run.model import Phase, Records, Submission, TaskRecord
+from hpc.run.model.arrays import Submission
+from hpc.run.model.attempts import Phase, Records, TaskRecord
 from pipeline.errors import Cause
 
 _REQUEUED = (Cause.NODE, Cause.PREEMPTED)

@@ -11,7 +11,8 @@ from typing import TypeVar
 from hpc.executors.slurm.client import BEFORE, Prefix, QueryResult, Slurm
 from hpc.executors.slurm.commands import SlurmError
 from hpc.run.array_indices import TaskId
-from hpc.run.model import Submission, TaskRecord
+from hpc.run.model.arrays import Submission
+from hpc.run.model.attempts import TaskRecord
 
 T = TypeVar("T")
 # Linux lets one argument have 128 KiB, and a name has up to 100 bytes.

@@ -21,8 +21,9 @@ from hpc.executors.slurm.client import ReleaseRefusedError, Slurm
 from hpc.executors.slurm.unrecorded import find_unrecorded
 from hpc.executors.slurm.upstream import check_upstream
 from hpc.locks import run_lock
-from hpc.run.model import Run, Submission
-from hpc.run.resource_requests import apply_request
+from hpc.run.cluster.resource_requests import apply_request
+from hpc.run.model.arrays import Submission
+from hpc.run.model.run import Run
 from hpc.run.submissions import find_job_of_logs, withdraw_submission, write_submission
 from pipeline.run_files.manifest import log_path
 

@@ -15,8 +15,8 @@ import submitit
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.setup_lines import guard_setup
 from hpc.run.array_indices import format_indices
-from hpc.run.model import Submission
-from hpc.run.resources import Resources, SbatchValue, megabytes
+from hpc.run.cluster.resources import Resources, SbatchValue, megabytes
+from hpc.run.model.arrays import Submission
 from pipeline import files
 from pipeline.run_files import array_orders, last_words
 from pipeline.run_files.array_orders import ArrayOrders

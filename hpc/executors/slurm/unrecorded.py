@@ -15,7 +15,9 @@ from hpc.executors.slurm.commands import SlurmError
 from hpc.naming.job_names import parse_job_name
 from hpc.naming.run_ids import parse_run_id
 from hpc.run.array_indices import TaskId
-from hpc.run.model import Phase, Run, Submission, TaskRecord
+from hpc.run.model.arrays import Submission
+from hpc.run.model.attempts import Phase, TaskRecord
+from hpc.run.model.run import Run
 from hpc.run.submissions import job_prefixes
 from pipeline.run_files import manifest
 

@@ -14,7 +14,7 @@ from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.commands import SlurmError
 from hpc.executors.slurm.parse import Record
 from hpc.run.array_indices import TaskId
-from hpc.run.model import Phase, TaskRecord
+from hpc.run.model.attempts import Phase, TaskRecord
 from pipeline.messages.options import AFTER
 
 # How far back a job that others are to wait for may have been submitted.

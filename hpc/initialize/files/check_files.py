@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hpc.config.run_config import ConfigurationFile
 from hpc.initialize.files.names import TEMPLATE
 from hpc.initialize.files.plan_files import PlannedFile
-from hpc.run.resources import ClusterTemplate
+from hpc.run.cluster.resources import ClusterTemplate
 from pipeline.classifiers.configured_classifier import check_classifier
 from pipeline.config import strict_yaml
 from pipeline.config.check import Problems, check

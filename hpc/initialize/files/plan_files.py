@@ -16,7 +16,7 @@ from hpc.initialize.files.names import (
     prompt_name,
 )
 from hpc.initialize.questions.interview import Answers
-from hpc.run.resources import ClusterSection, ClusterTemplate, ExecutorName
+from hpc.run.cluster.resources import ClusterSection, ClusterTemplate, ExecutorName
 from pipeline.classifiers.options import Options
 from pipeline.config.keys import keys_of, section_in
 from pipeline.config.sections import StorageSection

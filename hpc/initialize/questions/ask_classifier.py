@@ -21,7 +21,7 @@ from hpc.initialize.questions.ask_server import ask_address, ask_model, ask_serv
 from hpc.initialize.questions.classifier_interview import ClassifierInterview
 from hpc.initialize.questions.question import Answerer, InvalidAnswer, Option, Question
 from hpc.initialize.site import Site
-from hpc.run.model import Say
+from hpc.run.model.run import Say
 from pipeline.classifiers import registry
 from pipeline.classifiers.perspective.options import API_KEY_ENV
 from pipeline.errors import InputError

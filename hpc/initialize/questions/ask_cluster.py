@@ -26,8 +26,8 @@ from hpc.initialize.propose_setup import propose_setup
 from hpc.initialize.questions import checks
 from hpc.initialize.questions.question import Answerer, InvalidAnswer, Option, Question
 from hpc.initialize.site import Site
-from hpc.run.model import Say
-from hpc.run.resources import ExecutorName
+from hpc.run.cluster.resources import ExecutorName
+from hpc.run.model.run import Say
 from pipeline.text import did_you_mean
 
 _MEGABYTES = 1024

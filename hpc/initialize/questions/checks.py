@@ -3,7 +3,7 @@
 import math
 
 from hpc.initialize.questions.question import InvalidAnswer
-from hpc.run.slurm_time import format_slurm_time, parse_slurm_time
+from hpc.run.cluster.slurm_time import format_slurm_time, parse_slurm_time
 
 
 def whole_number(answer: str) -> str:

@@ -7,7 +7,7 @@ from hpc.initialize.questions.ask_key import KeyPlace, ask_key
 from hpc.initialize.questions.checks import whole_number
 from hpc.initialize.questions.question import Answerer, Question
 from hpc.initialize.site import Site
-from hpc.run.model import Say
+from hpc.run.model.run import Say
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,8 +16,8 @@ from hpc.initialize.questions.ask_cluster import ask_executor, ask_resources
 from hpc.initialize.questions.ask_source import SourceAnswers, ask_source
 from hpc.initialize.questions.question import Answerer, InvalidAnswer, Question
 from hpc.initialize.site import Site
-from hpc.run.model import Say
-from hpc.run.resources import ExecutorName
+from hpc.run.cluster.resources import ExecutorName
+from hpc.run.model.run import Say
 from pipeline.text import listed
 
 _WITH_PROMPT = "llm"

@@ -1,7 +1,7 @@
 """Answer questions by options and proposals, and name all that are missing at once."""
 
 from hpc.initialize.questions.question import InvalidAnswer, Question
-from hpc.run.model import Say
+from hpc.run.model.run import Say
 from pipeline.errors import InputError
 
 

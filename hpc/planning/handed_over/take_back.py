@@ -5,7 +5,7 @@ from hpc.display.next_step import command
 from hpc.locks import run_lock
 from hpc.locks.locked_run import hold_run
 from hpc.run import run_folder
-from hpc.run.model import Run, Say
+from hpc.run.model.run import Run, Say
 from hpc.run.outputs import verify_outputs
 from pipeline.errors import RunError
 from pipeline.run_files.checkpoints import parts

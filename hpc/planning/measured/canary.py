@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from hpc.planning.measured.pace import RunPace
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from hpc.run.run_state import RunState
 from pipeline.model import UNSENT
 

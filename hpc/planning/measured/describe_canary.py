@@ -15,7 +15,7 @@ from hpc.planning.measured.duration import estimate_minutes
 from hpc.planning.measured.pace import RunPace
 from hpc.planning.measured.shard_size import ShardSize
 from hpc.planning.run_spec import Canary, RunSpec
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline.text import counted, estimated_duration, format_duration, format_memory
 
 _VERDICTS = {

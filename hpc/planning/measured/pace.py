@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline.run_files.pace import Pace
 
 

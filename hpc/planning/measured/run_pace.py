@@ -6,7 +6,7 @@ whose tasks did the same kind of work on the same kind of node.
 
 from hpc.planning.measured.pace import RunPace, combine
 from hpc.planning.run_spec import RunSpec
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from hpc.runs import find_runs
 from pipeline.run_files import output
 from pipeline.run_files.pace import Pace

@@ -28,7 +28,7 @@ from hpc.planning.submit_run import SubmitResult, submit_run
 from hpc.reconcile.look import look
 from hpc.reconcile.loop import supervise
 from hpc.run.exit_codes import FAILED
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from hpc.run.run_state import RunState, RunStatus
 from pipeline.usage import cost_options
 

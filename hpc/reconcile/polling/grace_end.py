@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from hpc.run.judge import rest_of_grace
-from hpc.run.model import State
+from hpc.run.model.shards import State
 from hpc.run.run_state import RunStatus
 
 

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable
 
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline.run_files.manifest import output_name
 
 CHECK_S = 1.0

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from hpc.reconcile.polling.grace_end import until_grace_ends_s
 from hpc.reconcile.polling.look_pace import LookPace
 from hpc.reconcile.polling.output_watch import OutputWatch
-from hpc.run.model import Phase, Run
+from hpc.run.model.attempts import Phase
+from hpc.run.model.run import Run
 from hpc.run.run_state import RunStatus
 from hpc.run.run_view import RunView
 

@@ -18,8 +18,8 @@ from hpc.checks.space import SeenDisk, estimate_need, judge_disk, judge_inodes
 from hpc.checks.time_limit import ShardTimes, judge_time
 from hpc.executors.base import ResourceCheck
 from hpc.executors.node_jobs import NO_FOLDER, NodeJobState, SubmissionTest
-from hpc.run.model import Phase
-from hpc.run.resources import Cluster, ExecutorName, Resources
+from hpc.run.cluster.resources import Cluster, ExecutorName, Resources
+from hpc.run.model.attempts import Phase
 from pipeline.classifiers.one_answer import OneAnswer
 from pipeline.config.check import Problem
 from pipeline.errors import Cause

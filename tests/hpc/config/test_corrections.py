@@ -10,8 +10,8 @@ from hpc.config.corrections import corrections_by_key
 from hpc.config.run_config import ConfigurationFile
 from hpc.reconcile.amend import amend
 from hpc.run import run_folder
-from hpc.run.model import Run
-from hpc.run.resources import CaretakerResources, Resources, resolve, section_of
+from hpc.run.cluster.resources import CaretakerResources, Resources, resolve, section_of
+from hpc.run.model.run import Run
 from pipeline.classifiers import registry
 from pipeline.config.check import Problems, check
 from pipeline.config.keys import Section, keys_of, section_in

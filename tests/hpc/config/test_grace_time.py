@@ -11,7 +11,7 @@ from hpc.config.grace_time import (
     default_grace_seconds,
     file_system_of,
 )
-from hpc.run.resources import LONGEST_GRACE_S
+from hpc.run.cluster.resources import LONGEST_GRACE_S
 
 # Lines of real machines: proc(5) has the fields.
 MOUNTINFO = r"""

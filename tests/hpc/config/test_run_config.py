@@ -8,7 +8,7 @@ import pytest
 
 from hpc.config import run_config
 from hpc.config.run_config import Config
-from hpc.run.resources import ExecutorName
+from hpc.run.cluster.resources import ExecutorName
 from pipeline.config.sections import (
     Backlog,
     CheckpointSettings,

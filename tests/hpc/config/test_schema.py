@@ -10,7 +10,7 @@ import yaml
 
 from hpc.config import descriptions
 from hpc.config.run_config import ConfigurationFile
-from hpc.run.resources import ClusterTemplate
+from hpc.run.cluster.resources import ClusterTemplate
 from pipeline.classifiers import registry
 from pipeline.config.keys import Section, keys_of, section_in
 

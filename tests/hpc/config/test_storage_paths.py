@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hpc.config.storage_paths import check_storage
-from hpc.run.resources import ExecutorName
+from hpc.run.cluster.resources import ExecutorName
 from pipeline.config.check import Problems
 from pipeline.config.sections import DUCKDB, PARQUET, Storage
 

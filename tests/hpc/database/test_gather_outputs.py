@@ -15,7 +15,7 @@ from hpc.database import gather_outputs, output_batches
 from hpc.database.gather_outputs import Gathered
 from hpc.executors.local.executor import LocalExecutor
 from hpc.reconcile.look import look
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline.database.duckdb_file import HeldDatabaseError
 from pipeline.errors import RunError
 from pipeline.model import Answer

@@ -9,7 +9,7 @@ import pytest
 
 from hpc.reconcile.rebuild import rebuild
 from hpc.run import run_folder
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline.errors import RunError
 from pipeline.run_files import manifest, sample_file
 from pipeline.run_files.sample_file import SCHEMA, Sample, Stratum

@@ -21,7 +21,7 @@ from hpc.executors.local.executor import LocalExecutor
 from hpc.reconcile.look import look
 from hpc.reconcile.rebuild import rebuild
 from hpc.run import run_folder
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline.config.sections import DUCKDB, PARQUET
 from pipeline.database import duckdb_file, label_tables, mapped_labels
 from pipeline.database.stores import parquet_folder

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hpc.database import published_labels
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline.database import duckdb_file
 from pipeline.database.duckdb_file import Patience
 from pipeline.run_files.manifest import output_path

@@ -10,7 +10,8 @@ from hpc.display.terminal.render import plain_text
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.executor import SlurmExecutor
 from hpc.run import run_folder
-from hpc.run.model import Attempt, Judgement, Observation, Phase, ShardFacts, State, TaskRecord
+from hpc.run.model.attempts import Attempt, Phase, TaskRecord
+from hpc.run.model.shards import Judgement, Observation, ShardFacts, State
 from hpc.run.run_state import RunStatus
 from pipeline import files
 from pipeline.errors import Cause

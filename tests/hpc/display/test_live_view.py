@@ -17,7 +17,8 @@ from hpc.display.terminal.area import Area
 from hpc.display.terminal.bars import BarStep
 from hpc.display.terminal.live_view import LiveView
 from hpc.display.terminal.render import create_console
-from hpc.run.model import Run, State
+from hpc.run.model.run import Run
+from hpc.run.model.shards import State
 from hpc.run.run_view import Sight
 from tests.hpc.display.tiny_terminal import TinyTerminal
 from tests.hpc.display.watched_runs import (

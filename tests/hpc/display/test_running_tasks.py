@@ -14,7 +14,9 @@ from hpc.display.live.remaining import describe_to_go
 from hpc.display.live.stacked_bar import divide
 from hpc.display.live.tasks import Urgency, most_urgent_first, running_tasks
 from hpc.display.status_table import describe_activity, document
-from hpc.run.model import Attempt, Judgement, Phase, Run, ShardFacts, State, TaskRecord
+from hpc.run.model.attempts import Attempt, Phase, TaskRecord
+from hpc.run.model.run import Run
+from hpc.run.model.shards import Judgement, ShardFacts, State
 from pipeline.errors import Cause
 from pipeline.run_files.last_words import LastWords
 from pipeline.run_files.output import Verdict

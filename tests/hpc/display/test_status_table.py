@@ -12,7 +12,9 @@ from msgspec import structs
 from hpc.display import status_table
 from hpc.display.terminal.render import plain_text
 from hpc.run import run_folder
-from hpc.run.model import Attempt, Judgement, Observation, Phase, Run, ShardFacts, State, TaskRecord
+from hpc.run.model.attempts import Attempt, Phase, TaskRecord
+from hpc.run.model.run import Run
+from hpc.run.model.shards import Judgement, Observation, ShardFacts, State
 from hpc.run.next_step import NextStep, next_command, next_step
 from hpc.run.run_state import EXIT_CODE, RunState, RunStatus, run_state
 from pipeline.errors import Cause

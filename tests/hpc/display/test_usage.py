@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpc.display.usage import Usage, describe_usage, usage_of
-from hpc.run.model import ShardFacts
+from hpc.run.model.shards import ShardFacts
 from pipeline.run_files.heartbeat import Heartbeat
 from pipeline.run_files.output import Verdict
 from pipeline.usage import Price

@@ -8,17 +8,10 @@ from pathlib import Path
 from msgspec import structs
 
 from hpc.run import run_folder
-from hpc.run.model import (
-    Attempt,
-    Judgement,
-    Observation,
-    Phase,
-    ResourceRequest,
-    Run,
-    ShardFacts,
-    State,
-    TaskRecord,
-)
+from hpc.run.model.arrays import ResourceRequest
+from hpc.run.model.attempts import Attempt, Phase, TaskRecord
+from hpc.run.model.run import Run
+from hpc.run.model.shards import Judgement, Observation, ShardFacts, State
 from hpc.run.run_state import RunStatus
 from pipeline.run_files.heartbeat import Heartbeat
 from pipeline.run_files.output import Verdict

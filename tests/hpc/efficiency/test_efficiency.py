@@ -30,8 +30,8 @@ from hpc.efficiency.attempt_use import AttemptUse
 from hpc.efficiency.measure import Efficiency, Hours, measure
 from hpc.efficiency.run_efficiency import RunEfficiency
 from hpc.efficiency.sampled_memory import sampled_peak_mb
-from hpc.run.resources import Resources
-from hpc.run.slurm_time import parse_slurm_time
+from hpc.run.cluster.resources import Resources
+from hpc.run.cluster.slurm_time import parse_slurm_time
 from pipeline.errors import Cause
 
 HOUR = 3600

@@ -12,7 +12,7 @@ from hpc.executors.slurm.environment import (
     sbatch_environment,
     shell_defaults,
 )
-from hpc.run.resources import CaretakerResources, ClusterSection, ExecutorName, resolve
+from hpc.run.cluster.resources import CaretakerResources, ClusterSection, ExecutorName, resolve
 from pipeline.errors import InputError
 
 PROGRAMS = ("SLURM", "SBATCH", "SRUN", "SALLOC", "SQUEUE", "SINFO", "SACCT", "SCANCEL", "SCONTROL")

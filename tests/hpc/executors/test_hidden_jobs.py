@@ -11,7 +11,8 @@ from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.commands import SlurmError
 from hpc.executors.slurm.executor import SlurmExecutor
 from hpc.run import run_folder, submissions
-from hpc.run.model import ArrayPlan, Run
+from hpc.run.model.arrays import ArrayPlan
+from hpc.run.model.run import Run
 from tests.pipeline import run_builders
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

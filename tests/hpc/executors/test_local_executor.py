@@ -13,7 +13,9 @@ from hpc.executors.local import task_record, tasks
 from hpc.executors.local.executor import LocalExecutor
 from hpc.executors.local.task_record import read_records
 from hpc.locks import run_lock
-from hpc.run.model import Phase, Run, Submission, TaskRecord
+from hpc.run.model.arrays import Submission
+from hpc.run.model.attempts import Phase, TaskRecord
+from hpc.run.model.run import Run
 from hpc.run.submissions import plan_intents
 from pipeline.errors import Cause, InputError
 from pipeline.model import WorkOrder

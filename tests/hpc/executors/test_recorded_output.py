@@ -7,7 +7,7 @@ import pytest
 
 from hpc.executors.slurm.parse import Record, parse_sacct, parse_squeue
 from hpc.run.array_indices import TaskId, format_indices
-from hpc.run.model import Phase
+from hpc.run.model.attempts import Phase
 
 RECORDED = Path(__file__).parents[2] / "data" / "sacct"
 SACCT = sorted(path.name for path in RECORDED.glob("*.sacct.txt"))

@@ -18,7 +18,9 @@ from hpc.locks import run_lock
 from hpc.naming.job_names import new_prefix
 from hpc.run import run_folder, submissions
 from hpc.run.array_indices import TaskId
-from hpc.run.model import ArrayPlan, Phase, Run, TaskRecord
+from hpc.run.model.arrays import ArrayPlan
+from hpc.run.model.attempts import Phase, TaskRecord
+from hpc.run.model.run import Run
 from pipeline.model import JsonObject
 from tests.hpc.cli_bench import LOCAL, Bench
 from tests.pipeline import run_builders

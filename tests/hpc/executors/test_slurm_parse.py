@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hpc.executors.slurm.parse import parse_sacct, parse_squeue, parse_squeue_names
 from hpc.run.array_indices import TaskId
-from hpc.run.model import Phase, TaskRecord
+from hpc.run.model.attempts import Phase, TaskRecord
 from pipeline.errors import Cause
 
 ROW = "4001_5|FAILED|1:0|2026-11-24T21:00:00|2026-11-24T21:01:00|2026-11-24T21:02:03|63||n1|4G"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hpc.executors.slurm.states import MEANING, SlurmState, meaning
 from hpc.run.causes import REMEDY
-from hpc.run.model import Phase
+from hpc.run.model.attempts import Phase
 from pipeline.errors import Cause
 
 ENDED = {

@@ -22,7 +22,7 @@ from hpc.executors.slurm.limits.submit_limits import (
     parse_qos,
     parse_usage,
 )
-from hpc.run.model import SubmitLimit
+from hpc.run.model.arrays import SubmitLimit
 
 RECORDED = Path(__file__).parents[2] / "data" / "assoc_mgr"
 KIM = Owner(user="kim", uid=1001, account="lab", partition="normal", qos=None)

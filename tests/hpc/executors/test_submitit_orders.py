@@ -11,8 +11,8 @@ import pytest
 
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.submitit_executor import WaitingArrayExecutor
-from hpc.run.model import ArrayPlan, Submission
-from hpc.run.resources import Resources
+from hpc.run.cluster.resources import Resources
+from hpc.run.model.arrays import ArrayPlan, Submission
 from hpc.run.submissions import work_order
 from pipeline.errors import InputError
 from pipeline.run_files import array_orders, last_words

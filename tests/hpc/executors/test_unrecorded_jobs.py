@@ -14,7 +14,9 @@ from hpc.executors.slurm.unrecorded import find_unrecorded
 from hpc.naming.job_names import earlier_prefix, new_prefix
 from hpc.run import run_folder, submissions
 from hpc.run.array_indices import TaskId
-from hpc.run.model import ArrayPlan, Run, Submission, TaskRecord
+from hpc.run.model.arrays import ArrayPlan, Submission
+from hpc.run.model.attempts import TaskRecord
+from hpc.run.model.run import Run
 from tests.pipeline import run_builders
 
 RUN = run_builders.RUN_ID

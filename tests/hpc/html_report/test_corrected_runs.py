@@ -8,7 +8,8 @@ from hpc.efficiency.attempt_use import requested_cpus
 from hpc.html_report.facts import Quota
 from hpc.html_report.read_runs import read_runs
 from hpc.run import run_folder, submissions
-from hpc.run.model import ArrayPlan, Run
+from hpc.run.model.arrays import ArrayPlan
+from hpc.run.model.run import Run
 from pipeline.run_files import amendments, manifest
 from pipeline.run_files.amendments import Amendment, Change
 from tests.pipeline import run_builders

@@ -7,7 +7,7 @@ import pytest
 
 from hpc.config.run_config import ConfigurationFile
 from hpc.initialize.files.commented_keys import commented_keys
-from hpc.run.resources import ClusterTemplate
+from hpc.run.cluster.resources import ClusterTemplate
 from pipeline.classifiers import registry
 from pipeline.config import strict_yaml
 from pipeline.config.check import Problems, check

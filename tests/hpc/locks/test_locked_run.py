@@ -13,7 +13,7 @@ from hpc.locks.locked_run import LockedRun, hold_run
 from hpc.locks.run_lock import lock_run
 from hpc.planning import resume
 from hpc.run import run_folder
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline.errors import RunError
 from tests.hpc.cli_bench import Bench, exit_code, once
 

@@ -12,7 +12,7 @@ import pytest
 
 from hpc.locks import run_lock
 from hpc.run import run_folder
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline.errors import BusyError, RunError
 from tests.pipeline import run_builders
 

@@ -9,16 +9,10 @@ import pytest
 from hpc.notifications.notice import Throttling, ending_notice, throttled_notice, throttling_now
 from hpc.notifications.notifier import Notifier
 from hpc.run.judge import judge_all
-from hpc.run.model import (
-    ArrayPlan,
-    Attempt,
-    Observation,
-    Phase,
-    Run,
-    ShardFacts,
-    Submission,
-    TaskRecord,
-)
+from hpc.run.model.arrays import ArrayPlan, Submission
+from hpc.run.model.attempts import Attempt, Phase, TaskRecord
+from hpc.run.model.run import Run
+from hpc.run.model.shards import Observation, ShardFacts
 from hpc.run.retry_policy import RetryPolicy
 from hpc.run.run_state import RunStatus
 from pipeline.config.notify_settings import Event, NotifySettings

@@ -16,7 +16,8 @@ from hpc.overview import known_runs, list_runs, other_runs
 from hpc.overview.run_row import is_meant
 from hpc.run import run_folder, submissions
 from hpc.run.array_indices import TaskId
-from hpc.run.model import ArrayPlan, Phase, TaskRecord
+from hpc.run.model.arrays import ArrayPlan
+from hpc.run.model.attempts import Phase, TaskRecord
 from tests.hpc.cli_bench import Bench
 from tests.hpc.snapshot import Snapshot
 from tests.pipeline import run_builders

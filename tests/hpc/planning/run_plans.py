@@ -9,7 +9,7 @@ from hpc.planning import create_run
 from hpc.planning.create_run import RunDraft
 from hpc.planning.run_spec import RunSpec, Selection, validate
 from hpc.reconcile.look import look
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from tests.hpc.cli_bench import Bench
 from tests.pipeline import run_builders
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline.backlog.select import OddTimes
 from tests.hpc.growing_backlog import HOUR, GrowingBacklog, post
 from tests.hpc.planning.run_plans import uris_of

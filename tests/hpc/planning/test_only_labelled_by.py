@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline.backlog.select import BacklogCounts
 from pipeline.database import duckdb_file, label_tables
 from pipeline.errors import InputError

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hpc.database.gather_outputs import forget_run
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline.backlog.select import BacklogCounts
 from pipeline.errors import DamagedError, InputError
 from pipeline.model import Answer

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline.errors import RunError
 from pipeline.run_files.manifest import output_path, shard_path
 from tests.hpc.growing_backlog import GrowingBacklog, post

@@ -18,7 +18,7 @@ from hpc.database import gather_outputs
 from hpc.executors.local.executor import LocalExecutor
 from hpc.reconcile.audit_files import collect_files, examine_with
 from hpc.reconcile.look import look
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline.database import duckdb_file, history
 from pipeline.database.compare_outputs import Compared, LabelRows, ShardFile, compare_outputs
 from pipeline.database.output_proofs import OutputProof

@@ -17,7 +17,9 @@ from hpc.executors.local.executor import LocalExecutor
 from hpc.locks import run_lock
 from hpc.reconcile.backoff import MOST_FAILED_ROUNDS
 from hpc.reconcile.loop import supervise
-from hpc.run.model import ArrayPlan, Phase, Run, Submission, TaskRecord
+from hpc.run.model.arrays import ArrayPlan, Submission
+from hpc.run.model.attempts import Phase, TaskRecord
+from hpc.run.model.run import Run
 from hpc.run.run_state import RunState, RunStatus
 from hpc.run.submissions import write_submission
 from pipeline.errors import BusyError, Cause, InputError, RunError, UnreadableError

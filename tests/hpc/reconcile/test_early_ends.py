@@ -13,7 +13,8 @@ from hpc.executors.slurm.states import MEANING, SlurmState
 from hpc.reconcile.early_ends import MOST_LOGS, PATIENCE, mark_early_ends
 from hpc.reconcile.log_end import read_log_end
 from hpc.run.causes import cause_of
-from hpc.run.model import Attempt, Phase, ShardFacts, TaskRecord
+from hpc.run.model.attempts import Attempt, Phase, TaskRecord
+from hpc.run.model.shards import ShardFacts
 from hpc.traces.task_log import TaskLog
 from pipeline.errors import Cause
 from pipeline.run_files.last_words import LastWords

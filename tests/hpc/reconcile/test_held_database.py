@@ -10,7 +10,7 @@ from hpc.executors.local.executor import LocalExecutor
 from hpc.locks import run_lock
 from hpc.reconcile import gather as gathering
 from hpc.reconcile import gather_rounds, loop
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline.database import duckdb_file
 from pipeline.database.duckdb_file import HeldDatabaseError
 from tests.hpc.cli_bench import Bench, ended, outcome

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from hpc.traces.task_files import TaskFiles
 from pipeline.classifiers.valence import Valence
 from pipeline.model import Answer

@@ -14,7 +14,9 @@ from hpc.locks import run_lock
 from hpc.reconcile.look import look
 from hpc.reconcile.resubmit import Request, preview, resubmit
 from hpc.run import run_folder
-from hpc.run.model import ArrayPlan, ResourceRequest, Run, State, Submission
+from hpc.run.model.arrays import ArrayPlan, ResourceRequest, Submission
+from hpc.run.model.run import Run
+from hpc.run.model.shards import State
 from hpc.run.submissions import write_submission
 from hpc.traces.file_cache import CacheFile
 from pipeline.errors import Cause

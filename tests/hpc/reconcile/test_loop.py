@@ -16,8 +16,10 @@ from hpc.locks import run_lock
 from hpc.reconcile.gather import gather_and_report
 from hpc.reconcile.look import look
 from hpc.reconcile.loop import supervise
-from hpc.run.model import ArrayPlan, Phase, Run, Submission, SubmitLimit, TaskRecord
-from hpc.run.resources import Cluster
+from hpc.run.cluster.resources import Cluster
+from hpc.run.model.arrays import ArrayPlan, Submission, SubmitLimit
+from hpc.run.model.attempts import Phase, TaskRecord
+from hpc.run.model.run import Run
 from hpc.run.run_state import RunState
 from hpc.run.submissions import write_submission
 from pipeline.errors import Cause, InputError

@@ -25,7 +25,9 @@ from hpc.locks import run_lock
 from hpc.reconcile.look import look
 from hpc.reconcile.pack import pack_gathered
 from hpc.run import run_folder
-from hpc.run.model import ArrayPlan, Run, State, Submission
+from hpc.run.model.arrays import ArrayPlan, Submission
+from hpc.run.model.run import Run
+from hpc.run.model.shards import State
 from hpc.run.run_state import RunStatus
 from hpc.run.submissions import write_submission
 from hpc.traces.packed_tasks import FILE_NAME, packed_log_path

@@ -17,7 +17,7 @@ from hpc.display.gathered import describe_left_out
 from hpc.executors.local.executor import LocalExecutor
 from hpc.reconcile.look import look
 from hpc.reconcile.rebuild import rebuild
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline.errors import InputError, RunError, UnreadableError
 from pipeline.run_files.manifest import output_path
 from tests.hpc.cli_bench import valence_run

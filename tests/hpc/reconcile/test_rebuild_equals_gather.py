@@ -18,7 +18,7 @@ from hpc.executors.local.executor import LocalExecutor
 from hpc.reconcile.look import look
 from hpc.reconcile.rebuild import rebuild
 from hpc.run import run_folder
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline.config.sections import DUCKDB, LAYOUTS, PARQUET
 from pipeline.database.supersede import OTHER_CONFIG, UNLABELABLE
 from pipeline.model import Answer

@@ -12,7 +12,7 @@ from hpc.executors.slurm.executor import SlurmExecutor
 from hpc.reconcile.observe import observe
 from hpc.run import run_folder, submissions
 from hpc.run.judge import judge_all
-from hpc.run.model import ArrayPlan, Submission
+from hpc.run.model.arrays import ArrayPlan, Submission
 from hpc.run.retry_policy import RetryPolicy
 from tests.pipeline import run_builders
 

@@ -14,7 +14,8 @@ from hpc.locks import run_lock
 from hpc.reconcile.resubmit import Outcome, Request, preview, resubmit
 from hpc.run import run_folder
 from hpc.run.exit_codes import FAILED, UNDER_WAY
-from hpc.run.model import ArrayPlan, ResourceRequest, Run, Submission, Wait
+from hpc.run.model.arrays import ArrayPlan, ResourceRequest, Submission
+from hpc.run.model.run import Run, Wait
 from hpc.run.submissions import write_submission
 from pipeline.errors import RunError
 from tests.pipeline import run_builders

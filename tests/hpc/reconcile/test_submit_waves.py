@@ -16,9 +16,10 @@ from hpc.reconcile.look import look
 from hpc.reconcile.room import RoomAtSlurm
 from hpc.reconcile.submit import SubmittedWave, submit_shards
 from hpc.run import run_folder
-from hpc.run.model import ArrayPlan, Run, Submission, SubmitLimit
+from hpc.run.cluster.resources import Cluster
+from hpc.run.model.arrays import ArrayPlan, Submission, SubmitLimit
+from hpc.run.model.run import Run
 from hpc.run.plan import ShardSelection
-from hpc.run.resources import Cluster
 from hpc.run.submissions import read_submissions, withdraw_submission
 from tests.pipeline import run_builders
 

@@ -15,7 +15,7 @@ from hpc.reconcile.gather import gather_run
 from hpc.reconcile.preflight import check_before_submission
 from hpc.reconcile.rebuild import rebuild
 from hpc.reconcile.trust import check_root, check_run, describe_older_run
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline.errors import InputError, RunError
 from pipeline.ownership import close_to_group, other_writers, private_files
 from tests.hpc.cli_bench import valence_run

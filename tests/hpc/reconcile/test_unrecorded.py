@@ -15,7 +15,8 @@ from hpc.reconcile.look import look
 from hpc.reconcile.submit import submit_shards
 from hpc.reconcile.unrecorded import UnrecordedError
 from hpc.run import run_folder
-from hpc.run.model import ArrayPlan, Run, Submission
+from hpc.run.model.arrays import ArrayPlan, Submission
+from hpc.run.model.run import Run
 from hpc.run.plan import ShardSelection
 from hpc.run.submissions import plan_intents, read_submissions, write_submission
 from pipeline.run_files import heartbeat

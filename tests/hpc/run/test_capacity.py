@@ -11,17 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpc.run.array_plan import Capacity, alive_tasks, capacity
-from hpc.run.model import (  # fmt: skip
-    ArrayPlan,
-    Attempt,
-    Judgement,
-    Observation,
-    Phase,
-    ShardFacts,
-    State,
-    Submission,
-    TaskRecord,
-)
+from hpc.run.model.arrays import ArrayPlan, Submission
+from hpc.run.model.attempts import Attempt, Phase, TaskRecord
+from hpc.run.model.shards import Judgement, Observation, ShardFacts, State
 from pipeline.errors import Cause
 from pipeline.run_files.output import Verdict
 from tests.hpc.run.test_plan import arrays

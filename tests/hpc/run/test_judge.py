@@ -12,16 +12,8 @@ from hypothesis import strategies as st
 from hpc.executors.slurm.states import MEANING, SlurmState
 from hpc.run.causes import REMEDY, Remedy, why_ended
 from hpc.run.judge import counted_attempts, judge, judge_all, rest_of_grace
-from hpc.run.model import (
-    Attempt,
-    Judgement,
-    Observation,
-    Phase,
-    ShardFacts,
-    State,
-    TaskRecord,
-    UnreadableFile,
-)
+from hpc.run.model.attempts import Attempt, Phase, TaskRecord, UnreadableFile
+from hpc.run.model.shards import Judgement, Observation, ShardFacts, State
 from hpc.run.retry_policy import RetryPolicy
 from hpc.run.selection import resubmittable
 from pipeline.errors import Cause

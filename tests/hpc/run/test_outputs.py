@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hpc.run import outputs, run_folder
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline.model import Answer, Column
 from pipeline.run_files import output
 from pipeline.run_files.manifest import output_path

@@ -12,19 +12,9 @@ from hypothesis import strategies as st
 
 from hpc.run import run_folder
 from hpc.run.array_plan import plan_arrays
-from hpc.run.model import (
-    ArrayPlan,
-    Attempt,
-    EarlyEnd,
-    Judgement,
-    Observation,
-    Phase,
-    ResourceRequest,
-    ShardFacts,
-    ShardGroup,
-    State,
-    TaskRecord,
-)
+from hpc.run.model.arrays import ArrayPlan, ResourceRequest, ShardGroup
+from hpc.run.model.attempts import Attempt, EarlyEnd, Phase, TaskRecord
+from hpc.run.model.shards import Judgement, Observation, ShardFacts, State
 from hpc.run.plan import reaches_tasks
 from hpc.run.run_state import RunStatus
 from hpc.run.selection import (

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from hpc.run import run_folder, submissions
-from hpc.run.model import Run
-from hpc.run.resources import Cluster, ExecutorName, Resources
+from hpc.run.cluster.resources import Cluster, ExecutorName, Resources
+from hpc.run.model.run import Run
 from hpc.run.retry_policy import RetryPolicy
 from pipeline.classifiers import frozen_classifier
 from pipeline.classifiers.base import TaskShare

@@ -11,17 +11,9 @@ from hypothesis import strategies as st
 from hpc.display.submissions import describe_retries
 from hpc.executors.slurm.limits.partitions import limits_of, parse_partitions
 from hpc.run.causes import REMEDY, Remedy, why_ended
-from hpc.run.model import (
-    ArrayPlan,
-    Attempt,
-    EarlyEnd,
-    Judgement,
-    Limits,
-    ResourceRequest,
-    ShardFacts,
-    ShardGroup,
-    State,
-)
+from hpc.run.model.arrays import ArrayPlan, Limits, ResourceRequest, ShardGroup
+from hpc.run.model.attempts import Attempt, EarlyEnd
+from hpc.run.model.shards import Judgement, ShardFacts, State
 from hpc.run.remedies import Base, group_by_remedy, needs_limits
 from hpc.run.retry_policy import RetryPolicy
 from pipeline.errors import Cause

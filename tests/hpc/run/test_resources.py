@@ -10,9 +10,9 @@ import pytest
 from msgspec.structs import replace
 
 from hpc.config import run_config
-from hpc.run.model import ResourceRequest
-from hpc.run.resource_requests import apply_request, first_request
-from hpc.run.resources import Cluster, ExecutorName, Resources
+from hpc.run.cluster.resource_requests import apply_request, first_request
+from hpc.run.cluster.resources import Cluster, ExecutorName, Resources
+from hpc.run.model.arrays import ResourceRequest
 from pipeline.config.check import Problems, check_record
 
 TEMPLATE = """

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from hpc.run import run_folder, submissions
 from hpc.run.array_plan import next_number
-from hpc.run.model import ArrayPlan, ResourceRequest, Run, Submission
+from hpc.run.model.arrays import ArrayPlan, ResourceRequest, Submission
+from hpc.run.model.run import Run
 from hpc.runs import find_runs
 from pipeline.errors import BusyError, InputError, UnreadableError
 from tests.pipeline import run_builders

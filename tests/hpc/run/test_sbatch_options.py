@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpc.run.sbatch_options import RESERVED, objection
+from hpc.run.cluster.sbatch_options import RESERVED, objection
 
 HARMLESS = ("mail-type", "mail-user", "comment", "nice", "exclusive", "reservation", "licenses",
             "nodelist", "no-requeue", "requeue", "gpus-per-task", "time-min", "oversubscribe",

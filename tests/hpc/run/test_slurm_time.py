@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpc.config import run_config
-from hpc.run.slurm_time import parse_slurm_time
+from hpc.run.cluster.slurm_time import parse_slurm_time
 from pipeline.config import strict_yaml
 
 

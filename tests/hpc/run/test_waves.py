@@ -10,18 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpc.run import run_folder
-from hpc.run.model import (
-    Attempt,
-    Judgement,
-    Observation,
-    Phase,
-    Run,
-    ShardFacts,
-    State,
-    Submission,
-    SubmitLimit,
-    TaskRecord,
-)
+from hpc.run.model.arrays import Submission, SubmitLimit
+from hpc.run.model.attempts import Attempt, Phase, TaskRecord
+from hpc.run.model.run import Run
+from hpc.run.model.shards import Judgement, Observation, ShardFacts, State
 from hpc.run.plan import ShardSelection, count_waves, is_worth_submitting, next_wave, plan, tightest
 from hpc.run.run_state import RunStatus
 from pipeline.run_files.output import Verdict

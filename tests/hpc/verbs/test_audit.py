@@ -12,7 +12,7 @@ import pytest
 
 from hpc.display.backlog_audit import NOTES, TONES
 from hpc.reconcile.audit_files import PLACE
-from hpc.run.model import State
+from hpc.run.model.shards import State
 from pipeline.database.places.place import Place
 from pipeline.model import Answer
 from pipeline.run_files.manifest import output_path, shard_path

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hpc.run.model import State
+from hpc.run.model.shards import State
 from tests.hpc.cli_bench import Bench, outcome
 from tests.pipeline.classifiers.llm.server import started_servers
 from tests.servers.misbehaving_server import OUT_OF_MEMORY

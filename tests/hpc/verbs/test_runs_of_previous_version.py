@@ -13,7 +13,7 @@ import pytest
 from submitit.core.utils import DelayedSubmission
 
 from hpc.run import run_folder
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline.model import WorkOrder
 from pipeline.worker.submitit_task import ShardTask
 from tests.hpc.cli_bench import Bench

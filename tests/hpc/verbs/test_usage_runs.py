@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from hpc.run.model import Run
+from hpc.run.model.run import Run
 from pipeline.run_files.manifest import output_path
 from tests.hpc.cli_bench import outcome
 from tests.hpc.growing_backlog import GrowingBacklog, post

@@ -9,8 +9,8 @@ from hpc.executors.slurm.commands import SlurmError
 from hpc.executors.slurm.reasons import advice
 from hpc.executors.slurm.setup_lines import guard_setup
 from hpc.executors.slurm.states import meaning
-from hpc.run.model import Phase
-from hpc.run.resources import Resources, SbatchValue, megabytes
+from hpc.run.cluster.resources import Resources, SbatchValue, megabytes
+from hpc.run.model.attempts import Phase
 from pipeline import files
 
 # A node may see a new folder late: NFS keeps what it has listed for up to a minute.

@@ -18,7 +18,7 @@ from hpc.executors.slurm.checks.sbatch_words import (
 )
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.commands import SlurmError
-from hpc.run.resources import Cluster
+from hpc.run.cluster.resources import Cluster
 from pipeline import files
 from pipeline.ownership import user_name
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from math import inf
 
 from hpc.executors.base import ResourceCheck
-from hpc.run.model import Limits
-from hpc.run.resources import Resources
-from hpc.run.slurm_time import format_slurm_time, parse_slurm_time
+from hpc.run.cluster.resources import Resources
+from hpc.run.cluster.slurm_time import format_slurm_time, parse_slurm_time
+from hpc.run.model.arrays import Limits
 from pipeline.text import did_you_mean
 
 SINFO_FORMAT = "%P|%l|%m|%N|%c"

@@ -8,8 +8,8 @@ from hpc.executors.slurm.commands import SlurmError
 from hpc.executors.slurm.controller_settings import parse_config
 from hpc.executors.slurm.limits import submit_limits
 from hpc.executors.slurm.limits.submit_limits import Association, Owner, Qos
-from hpc.run.model import SubmitLimit
-from hpc.run.resources import Cluster
+from hpc.run.cluster.resources import Cluster
+from hpc.run.model.arrays import SubmitLimit
 from pipeline.ownership import user_name
 
 _QOS_FORMAT = "format=Name,MaxSubmitPU,MaxSubmitPA,GrpSubmit,Flags"

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from hpc.executors.slurm.reasons import OUTLOOK
 from hpc.executors.slurm.states import meaning
 from hpc.run.array_indices import parse_task_id
-from hpc.run.model import Phase, SubmitLimit
+from hpc.run.model.arrays import SubmitLimit
+from hpc.run.model.attempts import Phase
 
 # What slurmctld takes if neither the job nor its association names a QOS.
 DEFAULT_QOS = "normal"

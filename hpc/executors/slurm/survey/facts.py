@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hpc.run.slurm_time import parse_slurm_time
+from hpc.run.cluster.slurm_time import parse_slurm_time
 
 NODES_FORMAT = "%P|%a|%l|%m|%c|%t|%N|%G"
 ASSOCIATIONS_FORMAT = "format=Cluster,Account,Partition,QOS,DefaultQOS"

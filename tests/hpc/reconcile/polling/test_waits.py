@@ -12,7 +12,9 @@ from hpc.display.live.plain_lines import PlainLines
 from hpc.reconcile.polling.look_pace import LookPace
 from hpc.reconcile.polling.output_watch import CHECK_S, OutputWatch
 from hpc.reconcile.polling.waits import ENDS_PAUSES_S, Waits
-from hpc.run.model import Judgement, Phase, Run, ShardFacts, State
+from hpc.run.model.attempts import Phase
+from hpc.run.model.run import Run
+from hpc.run.model.shards import Judgement, ShardFacts, State
 from pipeline.run_files.manifest import output_path
 from tests.hpc.display.watched_runs import NOW, make_run, resting, running, status_of
 

@@ -2,8 +2,8 @@
 
 from msgspec.structs import replace
 
-from hpc.run.model import ResourceRequest
-from hpc.run.resources import Resources
+from hpc.run.cluster.resources import Resources
+from hpc.run.model.arrays import ResourceRequest
 
 
 def first_request(resources: Resources) -> ResourceRequest:

@@ -12,8 +12,8 @@ from typing import Annotated
 from msgspec import field
 from msgspec.structs import replace
 
-from hpc.run.sbatch_options import names_one_cluster, objection
-from hpc.run.slurm_time import TIME_IN_NOTATION, minutes_of
+from hpc.run.cluster.sbatch_options import names_one_cluster, objection
+from hpc.run.cluster.slurm_time import TIME_IN_NOTATION, minutes_of
 from pipeline.config import strict_yaml
 from pipeline.config.check import Problems, check
 from pipeline.config.input_files import InputFiles

@@ -1,0 +1,1 @@
+"""What a task requests of the cluster: the section `cluster` and its templates."""

@@ -1,0 +1,1 @@
+"""Runs, shards, arrays and attempts as values."""
