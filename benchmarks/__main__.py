@@ -55,6 +55,10 @@ BENCHMARKS = {
         small=("--shards", "50", "--published", "40", "--posts", "200", "--rounds", "1"),
         full=("--shards", "1000", "--published", "900", "--posts", "10000"),
     ),
+    "layouts": Benchmark(
+        about="labels as Parquet files, against labels in the database",
+        small=("--sizes", "20000", "--shard", "2000"),
+    ),
     "many_shards": Benchmark(
         about="looks at a run of many shards, against a bare listing of its folder",
         small=("--shards", "200", "--rounds", "1"),

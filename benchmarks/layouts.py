@@ -11,20 +11,17 @@ million posts: it leaves out what a command takes to start.
 
 import argparse
 import itertools
-import json
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import msgspec
 
-from benchmarks.paired import Took, child, python
+from benchmarks.paired import Figure, Took, child, python, report
 from benchmarks.valence_run import PLAN, publish
 from hpc.run.exit_codes import UNDER_WAY
 from hpc.runs import find_runs
@@ -78,9 +75,7 @@ def main() -> None:
                 shutil.rmtree(folder)
     for line in slopes(measured):
         print(line)
-    if options.results:
-        document = [asdict(each) for each in measured]
-        options.results.write_text(json.dumps(document, indent=1) + "\n")
+    report("Both layouts of labels", compare(measured, options.rounds), options.results)
 
 
 def lay_out(folder: Path, posts: int, shard: int) -> None:
@@ -93,7 +88,7 @@ def lay_out(folder: Path, posts: int, shard: int) -> None:
         f"AS preprocessing_timestamp FROM range({posts}) t(i)) TO '{folder}/posts.parquet'"
     )
     config = choose(folder, shard, LAYOUTS[0])
-    subprocess.run([sys.executable, "-c", PLAN, str(config), "new"], check=True)
+    child(*python("-c", PLAN, config, "new"))()
     planned = find_runs.find(folder / "runs", None)
     publish(planned, len(planned.manifest.shards))
     (folder / "ready").touch()
@@ -134,8 +129,32 @@ def measure(folder: Path, posts: int, shard: int, rounds: int) -> list[Measured]
     ]
 
 
+def compare(measured: list[Measured], rounds: int) -> list[Figure]:
+    """Compare the CPU seconds of the other layout with those of the first, size by size."""
+    reference, other = LAYOUTS
+    by_layout = {(each.posts, each.command, each.layout): each for each in measured}
+    return [
+        Figure(
+            name=f"{posts:,} posts: {command}, layout {other}",
+            reference=f"layout {reference}",
+            ratio=ours.cpu_seconds / by_layout[posts, command, reference].cpu_seconds,
+            rounds=rounds,
+            details={
+                "seconds": ours.seconds,
+                "CPU seconds": ours.cpu_seconds,
+                "reference CPU seconds": by_layout[posts, command, reference].cpu_seconds,
+                "peak MB": ours.peak_mb,
+                "stored MB": ours.stored_mb,
+                "files": ours.files,
+            },
+        )
+        for (posts, command, layout), ours in by_layout.items()
+        if layout == other
+    ]
+
+
 def commands(folder: Path, config: Path) -> dict[str, Callable[[], Took]]:
-    """Return the commands by name. The first one makes a new database."""
+    """Return the commands, of which the first makes a new database."""
     export = ("export", "bench", "--to", folder / "out.parquet", "--force", "--config", config)
     return {
         "gather": child(

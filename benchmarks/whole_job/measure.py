@@ -44,6 +44,8 @@ def measure(job: Job, contestant: Callable[[Job], str]) -> WholeJob:
         seconds = time.monotonic() - began
     cpu = children_cpu_s() - cpu
     job.check_rows(table)
+    if job.scenario.kills and not watch.killed:
+        raise SystemExit(f"{job.folder}: the job ended before its tasks were killed")
     return WholeJob(
         seconds=seconds,
         cpu_seconds=cpu + tasks_cpu_s(job.cluster, known),
@@ -84,10 +86,11 @@ def watching(job: Job) -> Iterator[Watch]:
 def kill_tasks(cluster: SlurmCluster) -> int:
     """Kill every Python of a task, as a node that runs out of memory does; return how many."""
     killed = 0
-    for process in psutil.process_iter(["environ", "name"]):
-        environ, name = process.info["environ"] or {}, process.info["name"] or ""
+    for process in psutil.process_iter(["environ", "cmdline"]):
+        environ, words = process.info["environ"] or {}, process.info["cmdline"] or []
         is_task = environ.get("SLURM_CLUSTER_NAME") == cluster.name and "SLURM_JOB_ID" in environ
-        if is_task and name.startswith("python"):
+        # A program with a first line that names Python has a name of its own.
+        if is_task and "python" in "".join(words[:1]):
             process.send_signal(signal.SIGKILL)
             killed += 1
     return killed

@@ -20,7 +20,7 @@ from unittest import mock
 import pytest
 
 from benchmarks import __main__ as every
-from benchmarks import audit, coverage, login_node, many_shards, paired, retries
+from benchmarks import audit, coverage, layouts, login_node, many_shards, paired, retries
 from benchmarks.paired import Took
 from benchmarks.worker import __main__ as worker
 from benchmarks.worker import start, tasks, valence, zero_latency
@@ -111,6 +111,13 @@ def test_the_audit_benchmark_compares_the_audit_with_bare_joins(figures: Figures
     assert list(figures(audit.main, *options)) == [
         "bare anti-joins x bare start",
         "audit x bare anti-joins",
+    ]
+
+
+def test_the_layouts_benchmark_compares_every_command_of_both_layouts(figures: Figures) -> None:
+    assert list(figures(layouts.main, "--sizes", 40, "--shard", 20)) == [
+        f"40 posts: {command}, layout parquet x layout duckdb"
+        for command in ("gather", "audit", "plan the next run", "export")
     ]
 
 
