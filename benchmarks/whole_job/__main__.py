@@ -21,14 +21,14 @@ from pathlib import Path
 from benchmarks.chat_service import serving
 from benchmarks.paired import Figure, in_turns, median_ratio, report
 from benchmarks.whole_job import bare, datatrove_peer, product, snakemake_peer
-from benchmarks.whole_job.job import Job
+from benchmarks.whole_job.job import Job, Labels
 from benchmarks.whole_job.measure import WholeJob, measure
 from benchmarks.whole_job.scenarios import SCENARIOS, Scenario
 from tests.slurm.private_cluster.cluster import SlurmCluster, missing_programs
 
 NODES, CPUS, MEMORY_MB = 4, 8, 16_000
 BARE, OURS = "bare array", "hpc"
-Contestants = Mapping[str, Callable[[Job], str]]
+Contestants = Mapping[str, Callable[[Job], Labels]]
 
 
 def main() -> None:
@@ -65,7 +65,7 @@ def describe_lack() -> str:
 
 def choose(datatrove: Path | None, snakemake: Path | None) -> Contestants:
     """Return what runs each contestant; say which peers are left out."""
-    contestants: dict[str, Callable[[Job], str]] = {BARE: bare.do, OURS: product.do}
+    contestants: dict[str, Callable[[Job], Labels]] = {BARE: bare.do, OURS: product.do}
     if datatrove:
         contestants["datatrove"] = datatrove_peer.contestant(datatrove)
     else:
@@ -116,6 +116,7 @@ def describe(
             "paid per post": statistics.median(job.paid_per_post for job in ours),
             "paid per post, reference": statistics.median(job.paid_per_post for job in bare_jobs),
             "seconds": statistics.median(job.seconds for job in ours),
+            "seconds to the return": statistics.median(job.command_seconds for job in ours),
             "reference seconds": statistics.median(job.seconds for job in bare_jobs),
             "posts": scenario.posts,
             "shards": scenario.shards,

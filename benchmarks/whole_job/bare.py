@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.paired import python
-from benchmarks.whole_job.job import MEMORY_MB, MINUTES, SCRIPT, TABLE, Job
+from benchmarks.whole_job.job import MEMORY_MB, MINUTES, SCRIPT, Job, Labels
 from benchmarks.whole_job.scenarios import IN_FLIGHT
 from tests.slurm.private_cluster.cluster import ACCOUNT
 
@@ -17,8 +17,8 @@ exec {command} {pieces}/$index.jsonl {answers}/$index.parquet
 """
 
 
-def do(job: Job) -> str:
-    """Label all posts; return the table that has them.
+def do(job: Job) -> Labels:
+    """Label all posts; return where the labels are.
 
     Tasks that wrote nothing are submitted again as soon as all have ended, as somebody who watches
     the queue would do it.
@@ -34,8 +34,7 @@ def do(job: Job) -> str:
     targets = [job.answers / f"{index:05d}.parquet" for index in range(job.scenario.shards)]
     submit(job, batch, targets)
     job.await_files(targets, lambda: submit(job, batch, targets))
-    job.load("*.parquet")
-    return TABLE
+    return job.load("*.parquet")
 
 
 def submit(job: Job, batch: Path, targets: Sequence[Path]) -> None:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.whole_job.job import MINUTES, TABLE, Job
+from benchmarks.whole_job.job import MINUTES, Job, Labels
 from benchmarks.whole_job.scenarios import IN_FLIGHT
 from tests.slurm.private_cluster.cluster import ACCOUNT
 
@@ -12,10 +12,10 @@ SCRIPT = Path(__file__).with_name("datatrove_script.py")
 CHUNKS = 10  # checkpoints of a task
 
 
-def contestant(interpreter: Path) -> Callable[[Job], str]:
+def contestant(interpreter: Path) -> Callable[[Job], Labels]:
     """Return a function that labels a job's posts with the datatrove of a Python."""
 
-    def do(job: Job) -> str:
+    def do(job: Job) -> Labels:
         settings = job.folder / "settings.json"
         settings.write_text(json.dumps(describe(job)))
         launch = (interpreter, SCRIPT, settings)
@@ -25,8 +25,7 @@ def contestant(interpreter: Path) -> Callable[[Job], str]:
         ]
         job.run(launch)
         job.await_files(marks, lambda: job.run(launch))
-        job.load("*.jsonl")
-        return TABLE
+        return job.load("*.jsonl")
 
     return do
 

@@ -30,6 +30,15 @@ _MOST_RESUBMISSIONS = 3
 _NEVER_STARTS = "DependencyNeverSatisfied"
 
 
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """Where a contestant has put all labels."""
+
+    table: str
+    in_database_at: float
+    """When the last of them were there, in seconds since 1970."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
     """A folder with the posts, where a contestant works, and what it works with."""
@@ -103,10 +112,11 @@ class Job:
                     resubmissions += 1
             time.sleep(_LOOK_S)
 
-    def load(self, pattern: str) -> None:
+    def load(self, pattern: str) -> Labels:
         """Load the answers of all tasks into the database, as a script's last line does."""
         statement = f"CREATE TABLE {TABLE} AS SELECT uri, civic FROM '{self.answers}/{pattern}'"
         self.run(python("-c", LOAD, self.database, statement))
+        return Labels(TABLE, time.time())
 
     def check_rows(self, table: str) -> None:
         """Check that each post has exactly one row, with the right label.

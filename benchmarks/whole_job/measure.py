@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import psutil
 
 from benchmarks.chat_service import take_stats
-from benchmarks.whole_job.job import Job, alive_jobs
+from benchmarks.whole_job.job import Job, Labels, alive_jobs
 from tests.slurm.private_cluster.cluster import SlurmCluster, wait_for
 
 _COUNT_S = 0.1
@@ -25,6 +25,8 @@ class WholeJob:
 
     seconds: float
     """From the first command to the labels in DuckDB."""
+    command_seconds: float
+    """From the first command to the return of the last one."""
     cpu_seconds: float
     """Of the commands on the login node, and of all tasks."""
     paid_per_post: float
@@ -33,21 +35,22 @@ class WholeJob:
     """Processes of tasks that were killed."""
 
 
-def measure(job: Job, contestant: Callable[[Job], str]) -> WholeJob:
+def measure(job: Job, contestant: Callable[[Job], Labels]) -> WholeJob:
     """Let a contestant do a job, and check every row."""
     job.write_posts()
     known = {row.job for row in accounted(job.cluster)}
     take_stats(job.url)
-    cpu, began = children_cpu_s(), time.monotonic()
+    cpu, began = children_cpu_s(), time.time()
     with watching(job) as watch:
-        table = contestant(job)
-        seconds = time.monotonic() - began
+        labels = contestant(job)
+        command_s = time.time() - began
     cpu = children_cpu_s() - cpu
-    job.check_rows(table)
+    job.check_rows(labels.table)
     if job.scenario.kills and not watch.killed:
         raise SystemExit(f"{job.folder}: the job ended before its tasks were killed")
     return WholeJob(
-        seconds=seconds,
+        seconds=labels.in_database_at - began,
+        command_seconds=command_s,
         cpu_seconds=cpu + tasks_cpu_s(job.cluster, known),
         paid_per_post=watch.paid / job.scenario.posts,
         killed=watch.killed,

@@ -4,18 +4,28 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import duckdb
+
 from benchmarks.paired import python
-from benchmarks.whole_job.job import MEMORY_MB, MINUTES, Job
+from benchmarks.whole_job.job import MEMORY_MB, MINUTES, Job, Labels
 from benchmarks.whole_job.scenarios import IN_FLIGHT
 from tests.slurm.private_cluster.cluster import ACCOUNT
 
+GATHERED = "SELECT epoch(max(gathered_at)) FROM shards"
 
-def do(job: Job) -> str:
-    """Label all posts; return the table that has them."""
+
+def do(job: Job) -> Labels:
+    """Label all posts; return where the labels are.
+
+    The command returns some seconds after the labels are there, once Slurm's accounting has the
+    ends of the tasks.
+    """
     config = job.folder / "run.yaml"
     config.write_text(json.dumps(configuration(job)))
     job.run(python("-m", "hpc.submit", "--config", config, "--wait", "--json"))
-    return "labels_bench"
+    with duckdb.connect(str(job.database), read_only=True) as database:
+        rows = database.execute(GATHERED).fetchall()
+    return Labels("labels_bench", rows[0][0])
 
 
 def configuration(job: Job) -> Mapping[str, Any]:

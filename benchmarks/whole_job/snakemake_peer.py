@@ -1,11 +1,12 @@
 """A peer: Snakemake with its executor plugin for Slurm, around the bare script."""
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.paired import python
-from benchmarks.whole_job.job import LOAD, MEMORY_MB, MINUTES, SCRIPT, TABLE, Job
+from benchmarks.whole_job.job import LOAD, MEMORY_MB, MINUTES, SCRIPT, TABLE, Job, Labels
 from benchmarks.whole_job.scenarios import IN_FLIGHT
 from tests.slurm.private_cluster.cluster import ACCOUNT
 
@@ -35,10 +36,10 @@ SLURM_CONF={conf} exec {srun} "$@"
 """
 
 
-def contestant(program: Path) -> Callable[[Job], str]:
+def contestant(program: Path) -> Callable[[Job], Labels]:
     """Return a function that labels a job's posts with a Snakemake."""
 
-    def do(job: Job) -> str:
+    def do(job: Job) -> Labels:
         statement = f"CREATE TABLE {TABLE} AS SELECT uri, civic FROM 'answers/*.parquet'"
         load = [*python("-c"), f'"{LOAD}"', "{{output}}", f'"{statement}"']
         (job.folder / "Snakefile").write_text(
@@ -51,7 +52,7 @@ def contestant(program: Path) -> Callable[[Job], str]:
         command = (program, "--executor", "slurm", "--jobs", job.scenario.shards)
         path = f"{write_srun(job)}{os.pathsep}{job.environment['PATH']}"
         job.run((*command, "--retries", TIMES), {"PATH": path})
-        return TABLE
+        return Labels(TABLE, time.time())
 
     return do
 
