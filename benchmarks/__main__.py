@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.paired import python, run_child
+from benchmarks.private_slurm import describe_lack
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +37,8 @@ class Benchmark:
     """Its module, where that is not its name."""
     needs: str = ""
     """A package that it cannot do without."""
+    needs_slurm: bool = False
+    """Whether it boots a private Slurm."""
 
 
 BENCHMARKS = {
@@ -63,6 +66,11 @@ BENCHMARKS = {
         about="looks at a run of many shards, against a bare listing of its folder",
         small=("--shards", "200", "--rounds", "1"),
     ),
+    "slurm_submit": Benchmark(
+        about="submitting many shards, against a bare sbatch",
+        small=("--shards", "50", "--finished", "2", "--rounds", "1"),
+        needs_slurm=True,
+    ),
     "worker": Benchmark(
         about="a task, against bare scripts and its quota",
         small=("--posts", "2000", "--rounds", "1"),
@@ -74,6 +82,7 @@ BENCHMARKS = {
     "whole_job": Benchmark(
         about="a whole job on Slurm, against a bare array and peers",
         small=("--divisor", "20", "--rounds", "1"),
+        needs_slurm=True,
     ),
     "local_model": Benchmark(
         about="a local model, against a bare forward pass and a pipeline of transformers",
@@ -110,6 +119,9 @@ def main() -> None:
         benchmark = BENCHMARKS[name]
         if benchmark.needs and not find_spec(benchmark.needs):
             print(f"{name}: skipped, because {benchmark.needs} is not installed")
+            continue
+        if benchmark.needs_slurm and (lack := describe_lack()):
+            print(f"{name}: skipped: {lack}")
             continue
         words = [*(benchmark.full if options.full else benchmark.small)]
         try:

@@ -12,7 +12,6 @@ makes the jobs smaller. Needs root, and the programs of Slurm (.ci/install-slurm
 """
 
 import argparse
-import os
 import statistics
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -20,11 +19,12 @@ from pathlib import Path
 
 from benchmarks.chat_service import serving
 from benchmarks.paired import Figure, in_turns, median_ratio, report
+from benchmarks.private_slurm import describe_lack
 from benchmarks.whole_job import bare, datatrove_peer, product, snakemake_peer
 from benchmarks.whole_job.job import Job, Labels
 from benchmarks.whole_job.measure import WholeJob, measure
 from benchmarks.whole_job.scenarios import SCENARIOS, Scenario
-from tests.slurm.private_cluster.cluster import SlurmCluster, missing_programs
+from tests.slurm.private_cluster.cluster import SlurmCluster
 
 NODES, CPUS, MEMORY_MB = 4, 8, 16_000
 BARE, OURS = "bare array", "hpc"
@@ -54,13 +54,6 @@ def main() -> None:
                 scaled = SCENARIOS[scenario].scaled(options.divisor)
                 figures += compare(folder, cluster, scaled, contestants, options.rounds)
     report("A whole job on Slurm", figures, options.results)
-
-
-def describe_lack() -> str:
-    """Return why no Slurm can be booted here; empty if one can."""
-    if missing := missing_programs():
-        return f"no Slurm can be booted without {', '.join(missing)}: run .ci/install-slurm"
-    return "" if os.geteuid() == 0 else "no Slurm can be booted without root"
 
 
 def choose(datatrove: Path | None, snakemake: Path | None) -> Contestants:

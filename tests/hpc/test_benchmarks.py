@@ -199,6 +199,7 @@ def test_one_command_runs_what_is_named_and_writes_all_figures_to_one_file(
         return Took(began=0.0, seconds=1.0, cpu_seconds=1.0)
 
     monkeypatch.setattr(every, "run_child", run)
+    monkeypatch.setattr(every, "describe_lack", lambda: "")
     results = tmp_path / "all.json"
     words = ["--only", "audit,worker,whole_job", "--snakemake", "sm", "--results", str(results)]
     monkeypatch.setattr(sys, "argv", ["benchmarks", *words])
