@@ -1,6 +1,6 @@
 """Sort the files of a name's runs for the audit, by what became of their shards."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from hpc.runs.unusable_runs import UnusableRun
 from pipeline.database.backlog_audit import Files
 from pipeline.database.compare_outputs import Examine, ShardFile
 from pipeline.database.history import GatheredShard
-from pipeline.database.output_proofs import OutputProof
+from pipeline.database.output_proofs import find_unchanged
 from pipeline.database.places.place import WAITING, Place
 from pipeline.errors import DamagedError, InputError, RunError, UnreadableError
 from pipeline.model import Shard
@@ -119,22 +119,35 @@ def _read_output(run: Run, file: ShardFile) -> tuple[pa.Table | None, str]:
 
 
 def _sort_run(run: Run, known: Mapping[int, GatheredShard], found: _Sorted) -> None:
+    unchanged = _find_unchanged(run, known)
     try:
-        status = look(run, executor_of(run), open_only=True)
+        status = look(run, executor_of(run), open_only=True, verified=unchanged)
     except (InputError, RunError, OSError) as error:
         found.problems.append(f"run {run.run_id}: {error}")
-        verdicts = outputs.verify_outputs(run)
+        verdicts = outputs.verify_outputs(run, without=unchanged)
         places = [Place.UNREADABLE] * len(verdicts)
     else:
         verdicts = tuple(facts.output for facts in status.observation.shards)
         places = _places(status)
-    _sort_shards(run, verdicts, places, known, found)
+    _sort_shards(run, verdicts, places, known, unchanged, found)
     is_corrected = any(
         change.key == _KEEP_RAW for amendment in run.amendments for change in amendment.changes
     )
     if is_corrected or run.manifest.classifier.get("keep_raw"):
         done = [index for index, verdict in enumerate(verdicts) if verdict.verified]
         found.problems += responses.find_problems(run.folder, done, of_all=not is_corrected)
+
+
+def _find_unchanged(run: Run, known: Mapping[int, GatheredShard]) -> Collection[int]:
+    """Return the shards whose outputs have the bytes that were verified and gathered."""
+    folder = str(output_path(run.folder, 0).parent)
+    return find_unchanged(
+        {
+            index: (f"{folder}/{output_name(index)}", shard.proof.sha256)
+            for index, shard in known.items()
+            if 0 <= index < len(run.manifest.shards) and shard.proof and shard.proof.is_comparable
+        }
+    )
 
 
 def _find_sample_problems(runs: Sequence[Run]) -> list[str]:
@@ -178,16 +191,20 @@ def _sort_shards(
     verdicts: Sequence[Verdict],
     places: Sequence[Place],
     known: Mapping[int, GatheredShard],
+    unchanged: Collection[int],
     found: _Sorted,
 ) -> None:
     inputs = str(shard_path(run.folder, 0).parent)
     outputs = str(output_path(run.folder, 0).parent)
     for shard, verdict, place in zip(run.manifest.shards, verdicts, places, strict=True):
         path = f"{outputs}/{output_name(shard.index)}"
+        recorded = known.get(shard.index)
+        if recorded and recorded.proof and shard.index in unchanged:
+            found.gathered.append(_file(run, shard, path, recorded.proof.rows_hash))
+            continue
         if verdict.verified:
-            recorded = known.get(shard.index)
             if recorded and recorded.publication == verdict.publication:
-                found.gathered.append(_file(run, shard, path, recorded.proof))
+                found.gathered.append(_file(run, shard, path))
             else:
                 found.not_gathered.append(_file(run, shard, path))
             continue
@@ -200,7 +217,7 @@ def _sort_shards(
         found.waiting[its_place].append(_file(run, shard, f"{inputs}/{shard_name(shard.index)}"))
 
 
-def _file(run: Run, shard: Shard, path: str, proof: OutputProof | None = None) -> ShardFile:
+def _file(run: Run, shard: Shard, path: str, rows_hash: str = "") -> ShardFile:
     return ShardFile(
         file=path,
         run_id=run.run_id,
@@ -208,7 +225,7 @@ def _file(run: Run, shard: Shard, path: str, proof: OutputProof | None = None) -
         posts=shard.posts,
         oldest=datetime.fromisoformat(shard.min_preprocessing_timestamp),
         newest=datetime.fromisoformat(shard.max_preprocessing_timestamp),
-        proof=proof,
+        rows_hash=rows_hash,
     )
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Collection
 from datetime import timedelta
 
 from hpc.executors.base import Executor
@@ -22,6 +23,7 @@ def look(
     *,
     include_done: bool = False,
     open_only: bool = False,
+    verified: Collection[int] = (),
     lock_is_ours: bool = False,
 ) -> RunStatus:
     """Return the run as it is now. The arguments are those of `observe`."""
@@ -30,6 +32,7 @@ def look(
         executor,
         include_done=include_done,
         open_only=open_only,
+        verified=verified,
         lock_is_ours=lock_is_ours,
     )
     grace = timedelta(seconds=run.cluster.grace_seconds)

@@ -39,6 +39,7 @@ def observe(
     *,
     include_done: bool = False,
     open_only: bool = False,
+    verified: Collection[int] = (),
     lock_is_ours: bool = False,
 ) -> Observation:
     """Return what the run's folder and its executor show at this moment.
@@ -49,6 +50,7 @@ def observe(
         include_done: whether to ask for the attempts of shards that are done, for the history.
         open_only: whether nobody needs the attempts of shards that are done, unless another
             shard's state depends on them. Those that are packed may then be missing.
+        verified: shards whose outputs the caller has verified, by all of their bytes.
         lock_is_ours: whether the caller holds the run's lock.
 
     Raises:
@@ -58,7 +60,7 @@ def observe(
         raise InputError(f"{run.folder} is gone. If it was moved, run the command at its new place")
     submissions = read_submissions(run)
     released = [submission for submission in submissions if submission.released_at]
-    outputs = OutputFolder(run)
+    outputs = OutputFolder(run, without=verified)
     verdicts = outputs.verify()
     done = _verified(verdicts)
     settled = done if open_only else frozenset()

@@ -11,7 +11,7 @@ says so. It never counts as missing.
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -31,34 +31,49 @@ PAUSE_S = 0.3
 
 _Stamp = list[int]  # size, time of change, inode
 _Known = dict[str, tuple[_Stamp, Verdict]]
+# Of an output that the caller has verified, which publication it is does not matter here.
+_VERIFIED = Verdict(publication="verified")
 _Memory = dict[str, tuple[int, int, int, str, dict[str, int], int, dict[str, int] | None, int]]
 
 
 class OutputFolder:
     """The outputs of a run during one look at it.
 
-    The memory is read once. `verify` may be called again, since tasks publish while we look. It
-    opens only the outputs that did not verify before, or have changed since the last look; within
-    this one, what has verified stays so. `remember` keeps what was verified.
+    The memory is read once, if it is needed. `verify` may be called again, since tasks publish
+    while we look. It opens only the outputs that did not verify before, or have changed since the
+    last look; within this one, what has verified stays so. `remember` keeps what was verified.
     """
 
-    def __init__(self, run: Run) -> None:
-        """Read what was remembered of the run's outputs."""
+    def __init__(self, run: Run, *, without: Collection[int] = ()) -> None:
+        """Look at nothing yet.
+
+        Args:
+            run: the run.
+            without: shards whose outputs the caller has verified, by all of their bytes. Their
+                verdicts say only that.
+        """
         self._run = run
-        self._names = {output_name(shard.index): shard.index for shard in run.manifest.shards}
-        self._remembered = _remembered(run.folder)
-        self._known = self._remembered
+        self._without = without
+        self._names = {
+            output_name(shard.index): shard.index
+            for shard in run.manifest.shards
+            if shard.index not in without
+        }
+        self._remembered: _Known | None = None
+        self._known: _Known = {}
         self._verified: frozenset[str] = frozenset()
 
     def verify(self) -> tuple[Verdict, ...]:
         """Return one verdict per shard, in the order of the shards."""
-        verdicts = [Verdict()] * len(self._names)
+        verdicts = [Verdict()] * len(self._run.manifest.shards)
+        for index in self._without:
+            verdicts[index] = _VERIFIED
         listed = _listed(self._run.folder / "outputs", self._names)
         known = {name: self._known[name] for name in listed if name in self._verified}
         for name, (_, verdict) in known.items():
             verdicts[self._names[name]] = verdict
         new = [name for name in listed if name not in known]
-        unreadable = self._examine(new, known, verdicts)
+        unreadable = self._examine(new, known, verdicts) if new else []
         if unreadable:
             time.sleep(PAUSE_S)
             self._examine(unreadable, known, verdicts)
@@ -69,6 +84,8 @@ class OutputFolder:
     def _examine(self, names: Iterable[str], known: _Known, verdicts: list[Verdict]) -> list[str]:
         """Fill in the verdicts of these files; return those to look at once more."""
         unreadable = []
+        if self._remembered is None:
+            self._known = self._remembered = _remembered(self._run.folder)
         folder = str(self._run.folder / "outputs")
         archived = _stamp(str(archive_path(self._run.folder)))
         for name in names:
@@ -86,13 +103,17 @@ class OutputFolder:
 
     def remember(self) -> None:
         """Write down which outputs verify, for the next look."""
-        if self._known != self._remembered:
-            _remember(self._run.folder, self._known)
+        if self._remembered is None:
+            return
+        left_out = {output_name(index) for index in self._without} & self._remembered.keys()
+        known = {name: self._remembered[name] for name in left_out} | self._known
+        if known != self._remembered:
+            _remember(self._run.folder, known)
 
 
-def verify_outputs(run: Run) -> tuple[Verdict, ...]:
-    """Return one verdict per shard, in the order of the shards."""
-    folder = OutputFolder(run)
+def verify_outputs(run: Run, *, without: Collection[int] = ()) -> tuple[Verdict, ...]:
+    """Return one verdict per shard, in the order of the shards. `without` is as above."""
+    folder = OutputFolder(run, without=without)
     verdicts = folder.verify()
     folder.remember()
     return verdicts

@@ -19,12 +19,7 @@ import msgspec
 import pyarrow as pa
 
 from pipeline.archive import copy_archived
-from pipeline.database.output_proofs import (
-    OutputProof,
-    describe_rows,
-    find_unchanged,
-    row_hash,
-)
+from pipeline.database.output_proofs import describe_rows, row_hash
 from pipeline.database.places.post_keys import post_key
 from pipeline.errors import DamagedError
 from pipeline.sql import file_list, literal, raise_lack_of_space
@@ -53,8 +48,9 @@ class ShardFile(msgspec.Struct, frozen=True, kw_only=True):
     """The time of its oldest post (UTC); None if unknown."""
     newest: datetime | None = None
     """The time of its newest post (UTC)."""
-    proof: OutputProof | None = None
-    """What it held when it was gathered; None for other files, and if nobody recorded it."""
+    rows_hash: str = ""
+    """What `describe_rows` returned for its rows when it was gathered, if its bytes are the same;
+    '' for other files, and if nobody recorded it."""
 
     @property
     def path(self) -> Path:
@@ -161,14 +157,13 @@ def compare_outputs(
 
 def _find_equal(claims: Mapping[Claim, RowSums], outputs: Sequence[ShardFile]) -> set[str]:
     """Return the outputs that are as they were gathered, and so are the rows that claim them."""
-    descriptions = {claim: describe_rows(*sums) for claim, sums in claims.items()}
-    return find_unchanged(
-        {
-            output.file: output.proof.sha256
-            for output in outputs
-            if output.proof and output.proof.rows_hash == descriptions.get(output.claim)
-        }
-    )
+    return {
+        output.file
+        for output in outputs
+        if output.rows_hash
+        and (sums := claims.get(output.claim))
+        and output.rows_hash == describe_rows(*sums)
+    }
 
 
 def _sums(

@@ -34,6 +34,11 @@ class OutputProof:
     rows_hash: str
     """Its rows, as `describe_rows` returns them."""
 
+    @property
+    def is_comparable(self) -> bool:
+        """Tell whether this version of DuckDB would describe the same rows in the same way."""
+        return self.rows_hash.startswith(f"{duckdb.__version__} ")
+
 
 def row_hash(types: Mapping[str, str]) -> str:
     """Return SQL for the hash of a row that has these columns, by name.
@@ -83,21 +88,22 @@ def hash_shards(
     return described
 
 
-def find_unchanged(digests: Mapping[str, str]) -> set[str]:
-    """Return the files that can be read now and have the bytes that they had.
+def find_unchanged(outputs: Mapping[int, tuple[str, str]]) -> set[int]:
+    """Return the shards whose outputs can be read now and have the bytes that they had.
 
     Args:
-        digests: the SHA-256 of the bytes that a file had, in hexadecimal, by its path.
+        outputs: by shard, the path of its output and the SHA-256 of the bytes that it had, in
+            hexadecimal.
     """
-    paths = list(digests)
+    shards = list(outputs)
 
-    def check(some: Iterable[str]) -> list[str]:
+    def check(some: Iterable[int]) -> list[int]:
         buffer = bytearray(_BUFFER_BYTES)
-        return [path for path in some if _has_sha256(path, digests[path], buffer)]
+        return [shard for shard in some if _has_sha256(*outputs[shard], buffer)]
 
     with ThreadPoolExecutor(READERS) as pool:
-        parts = pool.map(check, (paths[number::READERS] for number in range(READERS)))
-        return {path for part in parts for path in part}
+        parts = pool.map(check, (shards[number::READERS] for number in range(READERS)))
+        return {shard for part in parts for shard in part}
 
 
 def _has_sha256(path: str, sha256: str, buffer: bytearray) -> bool:
