@@ -24,6 +24,7 @@ SETTINGS: dict[str, tuple[type, dict[str, Any]]] = {
     "GoldSettings": (api.GoldSettings, {}),
     "TrySettings": (api.TrySettings, {}),
     "AdoptSettings": (api.AdoptSettings, {}),
+    "EstimatorQuery": (api.EstimatorQuery, {"purpose": "dsl", "gold": "gold"}),
 }
 REQUIRED: dict[str, dict[str, Any]] = {
     "submit": {"config": CONFIG}, "preview": {"config": CONFIG}, "audit": {"config": CONFIG},
@@ -31,6 +32,9 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "plan": {"config": CONFIG}, "adopt": {"folder": "answers"},
     "check": {"config": CONFIG}, "try_posts": {"configs": CONFIG},
     "export": {"name": "valence", "to": "a.csv"},
+    "export_for_estimator": {
+        "name": "valence", "to": "a.csv", "query": api.EstimatorQuery(purpose="dsl", gold="gold"),
+    },
     "sample": {"name": "valence", "to": "a.csv", "size": 5},
     "gold": {"files": "a.csv", "name": "gold"},
 }  # fmt: skip
