@@ -10,7 +10,7 @@ POLICY = RequestPolicy(first_wait_s=0.5, longest_wait_s=30.0)
 
 @pytest.mark.parametrize(
     ("others_pass", "longest"),
-    [(False, [0.5, 2.0, 8.0, 30.0, 30.0]), (True, [0.25, 0.5, 1.0, 30.0, 30.0])],
+    [(False, [0.5, 2.0, 8.0, 30.0, 30.0]), (True, [0.25, 0.5, 1.0, 2.0, 30.0])],
 )
 def test_isolated_faults_are_retried_soon_and_outages_are_waited_out(
     others_pass: bool, longest: list[float]
@@ -24,4 +24,5 @@ def test_isolated_faults_are_retried_soon_and_outages_are_waited_out(
 
 def test_a_time_that_the_service_names_is_kept_though_others_pass() -> None:
     assert wait_s(POLICY, 1, 7.0, others_pass=True) == 7.0
+    assert wait_s(POLICY, ISOLATED, 1.5, others_pass=True) == 1.5
     assert wait_s(POLICY, ISOLATED + 2, 1.0, others_pass=True) >= 15.0
