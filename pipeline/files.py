@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline import archive, limits
 from pipeline.errors import DamagedError, UnreadableError
+from pipeline.late_imports import arrow_parquet as pq
 
 T = TypeVar("T")
 

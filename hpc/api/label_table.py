@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hpc.api.call.argument_types import checked
 from hpc.api.call.caller_screen import screen_of
@@ -35,6 +34,7 @@ from pipeline.database import duckdb_file, export_labels, mapped_labels
 from pipeline.database.duckdb_file import SHORT_PATIENCE
 from pipeline.database.export_labels import Exported, ExportRequest
 from pipeline.errors import InputError, RunError
+from pipeline.late_imports import arrow_parquet as pq
 from pipeline.messages.options import CONFIG, WITH_SOURCE
 
 ROWS_PER_BATCH = 65_536

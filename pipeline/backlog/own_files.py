@@ -10,12 +10,12 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline import limits
 from pipeline.backlog.decompress import DamagedCompressionError, open_decompressed
 from pipeline.backlog.file_formats import FileFormat, SourceKind
 from pipeline.errors import InputError
+from pipeline.late_imports import arrow_parquet as pq
 from pipeline.run_files import manifest, sample_file, score_map
 from pipeline.run_files.json_record import read_record
 from pipeline.run_files.score_map import ScoreMap

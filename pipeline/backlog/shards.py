@@ -6,12 +6,12 @@ from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline import files
 from pipeline.config.sections import Sharding
 from pipeline.errors import InputError
 from pipeline.late_imports import arrow_compute as pc
+from pipeline.late_imports import arrow_parquet as pq
 from pipeline.model import SHARD_SCHEMA, Shard
 from pipeline.progress import NO_PROGRESS, Progress, Step
 from pipeline.run_files.manifest import shard_path

@@ -11,13 +11,16 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline import files
 from pipeline.errors import DamagedError, UnreadableError
+from pipeline.late_imports import arrow_parquet as pq
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import FileMetaData
 
 T = TypeVar("T")
 
@@ -35,7 +38,7 @@ class Footer:
     rows: int
     schema: pa.Schema
     """With the metadata that the writer added to it."""
-    metadata: pq.FileMetaData = field(compare=False)
+    metadata: "FileMetaData" = field(compare=False)
     """With the statistics of its columns."""
 
 

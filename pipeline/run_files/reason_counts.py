@@ -8,13 +8,16 @@ reason if all have the same.
 import json
 from collections import Counter
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline import usage
 from pipeline.late_imports import arrow_compute as pc
 from pipeline.model import REASON
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import FileMetaData
 
 REASONS = "hpc.reasons"
 """The key of an output's footer."""
@@ -63,7 +66,7 @@ def write_counts(rows: pa.Table) -> str:
     return json.dumps(most_frequent(count_reasons(rows)))
 
 
-def read_counts(footer: Mapping[str, str], metadata: pq.FileMetaData) -> dict[str, int] | None:
+def read_counts(footer: Mapping[str, str], metadata: "FileMetaData") -> dict[str, int] | None:
     """Return the counts of an output, by its footer alone; None if it does not show them.
 
     Args:
@@ -81,7 +84,7 @@ def read_counts(footer: Mapping[str, str], metadata: pq.FileMetaData) -> dict[st
     return _read_statistics(metadata)
 
 
-def _read_statistics(metadata: pq.FileMetaData) -> dict[str, int] | None:
+def _read_statistics(metadata: "FileMetaData") -> dict[str, int] | None:
     names = [metadata.schema.column(number).path for number in range(metadata.num_columns)]
     if REASON.name not in names:
         return None

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.backlog.clean_copies.marks import decode_marked
+from pipeline.late_imports import arrow_parquet as pq
 
 _ROWS_AT_ONCE = 10_000
 

@@ -177,6 +177,12 @@ def test_help_imports_nothing_that_it_does_not_need(bench: Bench) -> None:
     assert bench.python(program).stdout == "[]\n"
 
 
+def test_a_verb_starts_without_the_clients_of_object_stores(bench: Bench) -> None:
+    """PyArrow's reader of Parquet files imports them, and a verb may read no such file itself."""
+    program = "import sys, hpc.audit; print({'pyarrow.fs', 'ssl'} & set(sys.modules))"
+    assert bench.python(program).stdout == "set()\n"
+
+
 def test_the_installed_script_is_the_same_program(bench: Bench) -> None:
     script = Path(sys.executable).with_name("hpc")
     assert run(bench, str(script)).stdout == module(bench).stdout
