@@ -23,7 +23,7 @@ from pipeline.sql import literal, quoted
 # Where reading waits for the file system, so many files are read at a time. Where it does not, the
 # threads would only wait for each other, which takes half as much CPU time again.
 READERS = 8
-# So many files tell which of the two it is: they take at least so many times their CPU time, or not.
+# So many files tell which of the two it is: whether they take so many times their CPU time.
 _FIRST = 64
 _FEW_WAITS = 4.0
 # Most outputs are read by one call.
