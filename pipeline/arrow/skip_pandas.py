@@ -6,22 +6,10 @@ pandas is installed, even if nothing in the process has ever heard of pandas (Py
 """
 
 import sys
-from collections.abc import Sequence
-from importlib.machinery import ModuleSpec
-from types import ModuleType
+
+from pipeline.arrow.hidden_package import hidden
 
 _PANDAS = "pandas"
-
-
-class _NoPandas:
-    """Says that pandas is not installed, as long as it is among the finders."""
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if name == _PANDAS:
-            raise ModuleNotFoundError(name=name)
-        return None
 
 
 def skip_pandas() -> None:
@@ -33,9 +21,5 @@ def skip_pandas() -> None:
     pyarrow = sys.modules.get("pyarrow")
     if pyarrow is None or _PANDAS in sys.modules:
         return
-    finder = _NoPandas()
-    sys.meta_path.insert(0, finder)
-    try:
+    with hidden(_PANDAS):
         pyarrow.array(())
-    finally:
-        sys.meta_path.remove(finder)

@@ -1,0 +1,47 @@
+"""PyArrow works without NumPy, and others still get theirs."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from hpc.command_line.cli import VERBS, WITHOUT_NUMPY
+
+pytest.importorskip("numpy")
+
+
+def printed(code: str) -> str:
+    """Return what a new process prints: what a process has imported stays imported."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+SKIP = "import sys; from pipeline.arrow.skip_numpy import import_without_numpy as skip; "
+
+
+def test_tables_are_written_read_and_queried_without_numpy() -> None:
+    code = (
+        f"{SKIP}skip(); print({{'numpy', 'pyarrow'}} & set(sys.modules)); "
+        "import io, duckdb, pyarrow as pa, pyarrow.parquet as pq; "
+        "file = io.BytesIO(); pq.write_table(pa.table({'a': [1, None]}), file); "
+        "again = pq.read_table(pa.BufferReader(file.getvalue())); "
+        "rows = duckdb.connect().execute('SELECT sum(a) FROM again').fetchall(); "
+        "print(again.to_pylist(), rows); "
+        "import numpy; print(numpy.arange(2).sum())"
+    )
+    assert printed(code) == "{'pyarrow'}\n[{'a': 1}, {'a': None}] [(1,)]\n1\n"
+
+
+def test_numpy_that_is_imported_already_stays_known_to_pyarrow() -> None:
+    code = (
+        f"{SKIP}import numpy as np; skip(); import pyarrow as pa; print(pa.array(np.arange(2))[1])"
+    )
+    assert printed(code) == "1\n"
+
+
+def test_only_verbs_that_run_no_classifier_do_without_numpy() -> None:
+    assert set(VERBS) > WITHOUT_NUMPY
+    verbs = [importlib.import_module(f"hpc.{name}").VERB for name in WITHOUT_NUMPY]
+    assert not any(verb.classifies for verb in verbs)
