@@ -26,7 +26,7 @@ from pipeline.run_files import heartbeat, last_words
 from pipeline.run_files.checkpoints import answer_journal
 from pipeline.run_files.heartbeat import Heartbeat
 from pipeline.run_files.last_words import LastWords
-from pipeline.run_files.manifest import work_path
+from pipeline.run_files.manifest import work_name, work_path
 
 T = TypeVar("T")
 _NOTHING = WorkFolder()
@@ -97,7 +97,7 @@ class TaskFiles:
 
     def work(self, shard: int) -> WorkFolder:
         """Return what lies in a shard's work folder."""
-        if f"{shard:05d}" not in self._work_folders:
+        if work_name(shard) not in self._work_folders:
             return _NOTHING
         if shard not in self._work:
             self._work[shard] = list_work_folder(self._run.folder, shard)

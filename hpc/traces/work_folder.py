@@ -10,7 +10,7 @@ from hpc.traces.file_cache import Stamp, stamp_of
 from pipeline.run_files import heartbeat
 from pipeline.run_files.checkpoints import answer_journal
 from pipeline.run_files.checkpoints.parts import rows_by_attempt
-from pipeline.run_files.manifest import work_path
+from pipeline.run_files.manifest import work_name
 from pipeline.worker.crash_journal import solo_attempts_by_attempt
 
 _NUMBER = re.compile(r"\d+")
@@ -44,7 +44,7 @@ def list_work_folder(run_dir: Path, index: int) -> WorkFolder:
     heartbeats: dict[int, Stamp] = {}
     stamps: dict[str, Stamp] = {}
     try:
-        entries = os.scandir(work_path(run_dir, index))
+        entries = os.scandir(f"{run_dir}/work/{work_name(index)}")
     except FileNotFoundError:
         return WorkFolder()
     with entries:

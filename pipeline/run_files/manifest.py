@@ -216,9 +216,14 @@ def raw_path(run_dir: Path, index: int, publication: str) -> Path:
     return run_dir / "raw" / f"{index:05d}-{publication}.parquet"
 
 
+def work_name(index: int) -> str:
+    """Return the name of the folder of a shard's checkpoint parts, journals and heartbeats."""
+    return f"{index:05d}"
+
+
 def work_path(run_dir: Path, index: int) -> Path:
     """Return the folder of a shard's checkpoint parts, journals and heartbeats."""
-    return run_dir / "work" / f"{index:05d}"
+    return run_dir / "work" / work_name(index)
 
 
 def log_path(run_dir: Path, attempt: int) -> Path:
