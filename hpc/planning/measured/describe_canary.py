@@ -1,7 +1,7 @@
 """Describe a canary, and what all other posts will take, in words. Pure."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from hpc.display.blocks import Block, Line, Table, Tone
@@ -48,6 +48,20 @@ def describe_plan(canary: Canary, newest: Run | None) -> str:
     if newest and newest.manifest.posts >= canary.posts:
         return f"the canary {newest.run_id} exists, so no new canary would be submitted"
     return f"a canary labels the first {counted(canary.posts, 'post')} of these before the others"
+
+
+def describe_other_work(canary: Run, keys: Sequence[str]) -> str:
+    """Return why the others may be faster or slower than a canary that is not repeated.
+
+    Args:
+        canary: the canary.
+        keys: the keys that had other values then.
+    """
+    return (
+        f"the canary {canary.run_id} used other values of {', '.join(keys)}, so the other posts "
+        "may take more or less time than it shows. To measure again, ask for a larger canary: "
+        f"--canary with more than {counted(canary.manifest.posts, 'post')}"
+    )
 
 
 def describe_canary(canary: CanaryResult) -> list[Block]:

@@ -4,6 +4,7 @@ An output says how fast the process was that published it, `pipeline.run_files.p
 whose tasks did the same kind of work on the same kind of node.
 """
 
+from hpc.planning.fingerprint import LabelSpec
 from hpc.planning.measured.pace import RunPace, combine
 from hpc.planning.run_spec import RunSpec
 from hpc.run.model.run import Run
@@ -45,15 +46,17 @@ def find_pace(spec: RunSpec, *, without: frozenset[str] = frozenset()) -> RunPac
 
 
 def find_canary(spec: RunSpec) -> Run | None:
-    """Return the newest run of the name, if it is a canary of the same work; else None.
+    """Return the newest run of the name, if it is a canary with the same labels or work; else None.
 
-    Another run after it has taken the posts that it was for.
+    Another run after it has taken the posts that it was for. Its tasks may have been faster or
+    slower than those of this configuration would be: `is_same_work` tells.
     """
     named = find_runs.named(spec.config.storage.run_root, spec.config.name)
     newest = named[-1] if named else None
-    if newest is None or not newest.manifest.canary or not is_same_work(spec, newest):
+    if newest is None or not newest.manifest.canary:
         return None
-    return newest
+    has_same_labels = LabelSpec.of_run(newest).hash == spec.label_spec.hash
+    return newest if has_same_labels or is_same_work(spec, newest) else None
 
 
 def pace_of(run: Run) -> RunPace | None:
@@ -70,7 +73,13 @@ def read_paces(run: Run) -> dict[int, Pace]:
 
 def is_same_work(spec: RunSpec, run: Run) -> bool:
     """Tell whether the tasks of a run did what those of this configuration would do."""
-    return not any(
-        key in _KIND_OF_NODE or (key.startswith("classifier.") and not key.startswith(_HARMLESS))
+    return not other_work(spec, run)
+
+
+def other_work(spec: RunSpec, run: Run) -> list[str]:
+    """Return the keys that differ from those of a run and may make a task slower or faster."""
+    return [
+        key
         for key in spec.differing_keys(run)
-    )
+        if key in _KIND_OF_NODE or (key.startswith("classifier.") and not key.startswith(_HARMLESS))
+    ]

@@ -17,9 +17,13 @@ from hpc.planning.describe_draft import workload
 from hpc.planning.discard import find_discardable
 from hpc.planning.estimate import estimate_cost
 from hpc.planning.measured.canary import CanaryResult, CanaryVerdict
-from hpc.planning.measured.describe_canary import describe_canary, describe_rest
+from hpc.planning.measured.describe_canary import (
+    describe_canary,
+    describe_other_work,
+    describe_rest,
+)
 from hpc.planning.measured.duration import estimate_minutes
-from hpc.planning.measured.run_pace import find_canary, pace_of
+from hpc.planning.measured.run_pace import find_canary, other_work, pace_of
 from hpc.planning.measured.shard_size import ShardSize
 from hpc.planning.measured.size_run import SUGGESTED_MINUTES, size_shards
 from hpc.planning.run_spec import RunSpec, Selection
@@ -109,12 +113,29 @@ def _run_canary(
     newest = find_canary(request.spec)
     if newest is not None and newest.run_id in find_discardable(request.spec, _say_nothing):
         newest = None  # submit moves it aside
+    if newest is not None and not _counts(newest, request.spec, screen):
+        newest = None
     if newest is not None:
         state = _finish(newest, screen)
         if newest.manifest.posts >= posts or state is not RunState.COMPLETE:
             return None, newest
     made = submit_run(replace(request, wait=True, caretaker=False, resumes=False), screen)
     return made, made.run or newest
+
+
+def _counts(canary: Run, spec: RunSpec, screen: Screen) -> bool:
+    """Tell whether a canary need not be repeated, and say if its speed may be another one.
+
+    With other values of keys that change no label, such as a quota, one that is complete counts.
+    Another one may be incomplete because of these values, so it is not resumed with them.
+    """
+    keys = other_work(spec, canary)
+    if not keys:
+        return True
+    if look(canary, executor_of(canary)).state is not RunState.COMPLETE:
+        return False
+    screen(describe_other_work(canary, keys))
+    return True
 
 
 def _say_nothing(message: str) -> None:

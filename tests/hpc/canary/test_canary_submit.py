@@ -64,6 +64,20 @@ def test_a_plain_submit_continues_and_a_larger_canary_is_another_one(bench: Benc
     assert bench.asked() == once(20)
 
 
+@pytest.mark.parametrize("change", ["cluster.cpus=2", "classifier.closed=/dev/null"])
+def test_a_canary_is_not_repeated_where_only_its_speed_may_change(
+    bench: Bench, change: str
+) -> None:
+    bench.config(20)
+    first = submitted(bench, "--canary", 4)["canary"]["run_id"]
+    again = submitted(bench, "--canary", 4, "--set", change)
+    assert again["canary"]["run_id"] == first
+    assert again["canary"]["rest"]["posts"] == 16
+    assert bench.asked() == once(4)
+    assert submitted(bench, "--canary", 5, "--set", change)["canary"]["run_id"] != first
+    assert bench.asked() == once(9)
+
+
 def test_a_canary_larger_than_the_backlog_is_all_there_is(bench: Bench) -> None:
     bench.config(5)
     shown = submitted(bench, "--canary", 50, "--yes")
