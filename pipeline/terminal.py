@@ -6,6 +6,7 @@ printed passes through a `CleanStream`. A log can be gigabytes long, and hold a 
 that is a single line, or half a character.
 """
 
+import codecs
 import io
 import os
 import re
@@ -32,6 +33,32 @@ UNSAFE = re.compile(
     "\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\ud800-\udfff"
     "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
+
+
+# How to write in ASCII what the product's own words contain. A translation table.
+_ASCII = str.maketrans(
+    {
+        "→": "->",
+        "←": "<-",
+        "±": "+/-",
+        "…": "...",
+        "×": "x",
+        "–": "-",
+        "—": "-",
+        "−": "-",
+        "·": ".",
+        "≤": "<=",
+        "≥": ">=",
+        "≈": "~",
+        "’": "'",
+        "‘": "'",
+        "“": '"',
+        "”": '"',
+        "\u00a0": " ",
+        "\u202f": " ",
+    }
+)
+_AS_ASCII = "hpc-ascii"
 
 
 class CleanStream(io.TextIOBase):
@@ -86,9 +113,11 @@ class CleanStream(io.TextIOBase):
 def use_clean_streams() -> None:
     """Let everything that this process prints pass through a `CleanStream`.
 
-    A character that the encoding of the terminal or of the log does not have is written as an
-    escape sequence with its number. Output to a closed descriptor (`>&-`) is dropped.
+    A character that the encoding of the terminal or of the log does not have is written as
+    `in_ascii` writes it, or else as an escape sequence with its number. Output to a closed
+    descriptor (`>&-`) is dropped.
     """
+    codecs.register_error(_AS_ASCII, _replace_unencodable)
     sys.stdout, sys.stderr = _clean(sys.stdout), _clean(sys.stderr)
 
 
@@ -98,8 +127,21 @@ def _clean(stream: Any) -> Any:
     if stream is None:
         stream = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - until the end
     if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(errors="backslashreplace")
+        stream.reconfigure(errors=_AS_ASCII)
     return CleanStream(stream)
+
+
+def _replace_unencodable(error: UnicodeError) -> tuple[str, int]:
+    """Return what replaces characters that a stream cannot encode, and where they end."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = in_ascii(error.object[error.start : error.end])
+    return text.encode("ascii", errors="backslashreplace").decode(), error.end
+
+
+def in_ascii(text: str) -> str:
+    """Return a text with arrows, dashes and similar signs in ASCII; all else stays."""
+    return text.translate(_ASCII)
 
 
 def flush_streams() -> OSError | None:

@@ -83,3 +83,5 @@ class FullScreen:
     more_rows: int
     """How many rows there are beyond those of the table."""
     foot: Line
+    notes: tuple[Block, ...] = ()
+    """What stands below the table where there is room."""

@@ -26,11 +26,10 @@ from hpc.display.terminal.render import (
     measure,
     plain_text,
     render_lines,
-    to_ascii,
 )
 from hpc.run.run_view import RunView
 from pipeline.progress import NO_PROGRESS, Measure, Step
-from pipeline.terminal import CleanStream, clean
+from pipeline.terminal import CleanStream, clean, in_ascii
 from pipeline.text import format_duration
 
 if TYPE_CHECKING:
@@ -60,9 +59,9 @@ class Printer:
         # Rich writes its own colors and movements. What it is given to show is cleaned before.
         stream = self._stream
         self._below = stream.stream if isinstance(stream, CleanStream) else stream
-        self._console = create_console()
         self._ascii_only = self.is_terminal and is_ascii_only(self._below)
-        self._area = Area(self._below, self._console, ascii_only=self._ascii_only)
+        self._console = create_console(ascii_only=self._ascii_only)
+        self._area = Area(self._below, self._console)
         self._can_redraw = self.is_terminal and not self._console.is_dumb_terminal
         self._has_times = False
         self._said_late: set[str] = set()
@@ -73,6 +72,8 @@ class Printer:
         text = clean(message)
         if self._has_times:
             text = "\n".join(map(self._with_time, text.split("\n")))
+        if self._ascii_only:
+            text = in_ascii(text)
         if self.is_terminal:
             measure(self._console, self._below)
             text = "\n".join(_wrapped(line, self._console.width) for line in text.split("\n"))
@@ -96,8 +97,7 @@ class Printer:
             self(plain_text(blocks))
             return
         measure(self._console, self._below)
-        lines = render_lines(self._console, blocks)
-        self._print("\n".join(map(to_ascii, lines) if self._ascii_only else lines), is_clean=True)
+        self._print("\n".join(render_lines(self._console, blocks)), is_clean=True)
 
     def step(
         self, what: str, *, total: int | None = None, unit: str = "", measure: Measure | None = None

@@ -66,7 +66,7 @@ def describe_status(status: RunStatus) -> list[Block]:
         *describe_activity(status),
         *(Line(line) for line in describe_pending(status.observation)),
         *describe_messages(status.judgements),
-        *_troubles(status.observation, status.judgements),
+        *describe_troubles(status.observation, status.judgements),
         *_unreadable(status.observation),
         *describe_amendments(status.run.amendments),
     ]
@@ -78,10 +78,10 @@ def local_time(status: RunStatus) -> datetime:
 
 
 def describe_activity(status: RunStatus) -> list[Block]:
-    """Return the quota in use, and the errors by kind."""
+    """Return how much of the quota the running tasks use, and the errors by kind."""
     use = quota_use(status)
     quota = describe_quota(use) if use else ""
-    lines = [f"quota in use: {quota}"] if quota else []
+    lines = [f"quota used by running tasks: {quota}"] if quota else []
     return [Line(line) for line in (*lines, *describe_errors(count_errors(status)))]
 
 
@@ -242,7 +242,7 @@ def describe_messages(judgements: Sequence[Judgement]) -> list[Block]:
     return [Line(""), *lines] if lines else []
 
 
-def _troubles(observation: Observation, judgements: Sequence[Judgement]) -> list[Block]:
+def describe_troubles(observation: Observation, judgements: Sequence[Judgement]) -> list[Block]:
     """Return what running tasks wait for or complain of; messages that differ by numbers once."""
     running = {
         judgement.index

@@ -1,9 +1,10 @@
 """How much of a quota a run uses, by the heartbeats of its tasks. Pure."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from hpc.display.live.remaining import own_heartbeat
+from hpc.run.model.attempts import Attempt
 from hpc.run.model.shards import State
 from hpc.run.run_state import RunStatus
 from pipeline.text import counted
@@ -69,34 +70,49 @@ def _done_lately(status: RunStatus) -> int:
     now = status.observation.observed_at
     return sum(
         judgement.state is State.DONE
-        and any(
-            attempt.record is not None
-            and attempt.record.ended_at is not None
-            and now - attempt.record.ended_at <= _LONGEST_AGE
-            for attempt in shard.attempts[-1:]
-        )
+        and any(_has_ended_within(_LONGEST_AGE, attempt, now) for attempt in shard.attempts[-1:])
         for shard, judgement in zip(status.observation.shards, status.judgements, strict=True)
     )
 
 
 def _killed_lately(status: RunStatus) -> int:
-    """Return how many tasks of the run the others may still count, although they have ended."""
+    """Return how many tasks of the run the others may still count, although they were killed.
+
+    Each attempt counts, also where the shard's next one is under way or done.
+    """
     now = status.observation.observed_at
-    return sum(
-        judgement.state not in (State.RUNNING, State.UNKNOWN, State.DONE)
-        and shard.heartbeat is not None
-        and shard.heartbeat.quota_tasks is not None
-        and now - shard.heartbeat.written_at <= _LEASE_OF_KILLED
-        for shard, judgement in zip(status.observation.shards, status.judgements, strict=True)
-    )
+    count = 0
+    for shard, judgement in zip(status.observation.shards, status.judgements, strict=True):
+        *earlier, last = shard.attempts or (None,)
+        count += sum(_has_ended_within(_LEASE_OF_KILLED, attempt, now) for attempt in earlier)
+        if judgement.state in (State.RUNNING, State.UNKNOWN, State.DONE):
+            continue
+        beat = shard.heartbeat or shard.left_behind
+        if beat is not None:
+            count += beat.quota_tasks is not None and now - beat.written_at <= _LEASE_OF_KILLED
+        else:  # one that kept no answer
+            count += _has_ended_within(_LEASE_OF_KILLED, last, now)
+    return count
+
+
+def _has_ended_within(age: timedelta, attempt: Attempt | None, now: datetime) -> bool:
+    """Tell whether a task that had started has ended at most so long ago."""
+    record = attempt.record if attempt else None
+    if record is None or record.ended_at is None or record.started_at is None:
+        return False
+    return now - record.ended_at <= age
 
 
 def describe_quota(use: QuotaUse) -> str:
-    """Return one line, such as `2,952 of 3,000 requests a minute (98 %)`; '' without a quota."""
+    """Return one line, such as `2,952 of 3,000 requests in the last minute (98 %)`.
+
+    Return '' without a quota. Tasks that have ended since do not count: they say no more.
+    """
     if use.quota_per_minute is None:
         return ""
     share = use.requests_per_minute * 100 // max(1, use.quota_per_minute)
-    line = f"{use.requests_per_minute:,} of {use.quota_per_minute:,} requests a minute ({share} %)"
+    sent = f"{use.requests_per_minute:,} of {use.quota_per_minute:,}"
+    line = f"{sent} requests in the last minute ({share} %)"
     if use.other_tasks:
         line += f", shared with {counted(use.other_tasks, 'task')} of other runs"
     return line

@@ -18,6 +18,7 @@ from hpc.display.status_table import (
     describe_activity,
     describe_messages,
     describe_progress_so_far,
+    describe_troubles,
 )
 from hpc.run.model.shards import State
 from hpc.run.run_state import RunStatus, posts_done
@@ -26,12 +27,13 @@ from pipeline.text import format_duration
 
 # No terminal has more lines, and a row costs time at each drawing.
 MOST_ROWS = 100
+# Only what is done looks full.
 SYMBOLS = {
     State.DONE: "█",
-    State.RUNNING: "▓",
+    State.RUNNING: "▒",
     State.QUEUED: "░",
     State.UNKNOWN: "?",
-    State.ENDING: "▒",
+    State.ENDING: "▓",
     State.FAILED: "×",
     State.BLOCKED: "!",
     State.PLANNED: "·",
@@ -45,6 +47,8 @@ class SeenRun:
     head: tuple[Block, ...]
     tasks: tuple[RunningTask, ...]
     """The running tasks, in the order in which a person should see them."""
+    notes: tuple[Block, ...]
+    """In full, what the table cuts off at the edge of the screen."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +84,7 @@ def describe_sight(sight: Sight, local: datetime) -> SeenRun:
             *([Line(sight.next_step)] if sight.next_step else []),
         ),
         tasks=tuple(most_urgent_first(running_tasks(status), local)),
+        notes=tuple(describe_troubles(status.observation, status.judgements)),
     )
 
 
@@ -98,6 +103,7 @@ def screen(seen: SeenRun, clock: Clock, leaving: str) -> FullScreen:
         noun="running task",
         more_rows=len(seen.tasks) - len(shown),
         foot=Line(_foot(clock, leaving), Tone.FAINT),
+        notes=seen.notes,
     )
 
 

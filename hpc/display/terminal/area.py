@@ -16,7 +16,7 @@ from typing import TextIO
 
 from rich.console import Console
 
-from hpc.display.terminal.render import measure, to_ascii
+from hpc.display.terminal.render import measure
 
 Draw = Callable[[Console, int], list[str]]
 """Returns the lines to show now, given the console and how many lines there is room for."""
@@ -41,17 +41,15 @@ class _Layer:
 class Area:
     """The lines that are drawn again. A thread draws them, while there are any."""
 
-    def __init__(self, stream: TextIO, console: Console, *, ascii_only: bool) -> None:
+    def __init__(self, stream: TextIO, console: Console) -> None:
         """Draw nothing yet.
 
         Args:
             stream: the terminal.
-            console: a console that writes to it.
-            ascii_only: whether to show ASCII only.
+            console: a console that renders what it can show.
         """
         self._stream = stream
         self._console = console
-        self._ascii_only = ascii_only
         self._lock = threading.RLock()
         self._layers: list[_Layer] = []
         self._drawn: list[str] = []
@@ -136,8 +134,6 @@ class Area:
         room, lines = max(1, size.height - 1), list[str]()
         for layer in self._layers:
             lines += layer.draw(self._console, room - len(lines))
-        if self._ascii_only:
-            lines = [to_ascii(line) for line in lines]
         if self._drawn and size.width != self._width:
             # The terminal has broken the lines anew, and nobody knows where they begin.
             self._write(_ALL)

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from hpc.display.blocks import Bar, BarPart, Block, FullScreen, Line, StackedBar, Table, Tone
 from hpc.display.live.stacked_bar import divide
-from pipeline.terminal import clean
+from pipeline.terminal import clean, in_ascii
 from pipeline.text import counted
 
 # Text that is not for a terminal is not wrapped: programs such as grep read whole lines.
@@ -26,6 +26,8 @@ UNWRAPPED = 100_000
 BAR_WIDTH, LONGEST_BAR = 40, 100
 _GAP = 2
 """Blanks between the columns of a table."""
+_SHARE_OF_NOTES = 3
+"""The notes below a table get at most one part in so many of the room for both."""
 STYLES = {
     Tone.PLAIN: "",
     Tone.GOOD: "green",
@@ -34,19 +36,23 @@ STYLES = {
     Tone.BAD: "bold red",
     Tone.FAINT: "dim",
 }
-# What a terminal without Unicode shows instead. Each is a single cell, so that lines keep their
-# length.
-_ASCII = str.maketrans("█▓▒░━×·…–—’", "#=-:-x.~--'")
+# What a terminal without Unicode shows instead of what bars and rich draw. Each is a single cell,
+# so that lines keep their length.
+_ASCII = str.maketrans("█▓▒░━×·…", "#=-:-x.~")
 _NO_LANGUAGE = ("C", "POSIX")
 
 
-def create_console() -> Console:
+def create_console(*, ascii_only: bool = False) -> Console:
     """Return a console that renders for a terminal, and writes nothing itself.
 
     What it renders is written elsewhere. So a terminal that is gone fails no rendering.
+
+    Args:
+        ascii_only: whether it renders ASCII only.
     """
+    encoding = "ascii" if ascii_only else "utf-8"
     return Console(
-        file=io.StringIO(),
+        file=io.TextIOWrapper(io.BytesIO(), encoding=encoding),
         force_terminal=True,
         force_jupyter=False,
         markup=False,
@@ -83,7 +89,7 @@ def is_ascii_only(stream: TextIO, environment: Mapping[str, str] = os.environ) -
     return environment.get("LANG", "") in ("", *_NO_LANGUAGE)
 
 
-def to_ascii(text: str) -> str:
+def _to_ascii(text: str) -> str:
     """Return a text of the same length in ASCII: a question mark for each other character."""
     return text.translate(_ASCII).encode("ascii", errors="replace").decode()
 
@@ -106,10 +112,29 @@ def plain_text(blocks: Iterable[Block]) -> str:
 
 
 def render_lines(console: Console, blocks: Iterable[Block]) -> list[str]:
-    """Return a report as lines, none of them wider than the console."""
+    """Return a report as lines, none of them wider than the console.
+
+    An arrow becomes two characters in ASCII, so words are replaced before lines are broken.
+    """
+    ascii_only = console.options.ascii_only
+    shown = map(_in_ascii, blocks) if ascii_only else blocks
     with console.capture() as capture:
-        console.print(_group(blocks, console.width))
-    return capture.get().splitlines()
+        console.print(_group(shown, console.width))
+    lines = capture.get().splitlines()
+    return [_to_ascii(line) for line in lines] if ascii_only else lines
+
+
+def _in_ascii(block: Block) -> Block:
+    """Return a block whose words are in ASCII. The symbols of a bar keep their single cell."""
+    if isinstance(block, Line):
+        return replace(block, text=in_ascii(block.text))
+    if isinstance(block, Table):
+        return replace(
+            block,
+            header=tuple(map(in_ascii, block.header)),
+            rows=tuple(tuple(map(in_ascii, row)) for row in block.rows),
+        )
+    return block
 
 
 def fit_screen(console: Console, screen: FullScreen, head: Sequence[str], height: int) -> list[str]:
@@ -124,21 +149,24 @@ def fit_screen(console: Console, screen: FullScreen, head: Sequence[str], height
     foot = render_lines(console, [screen.foot])
     rows = len(screen.table.rows) + screen.more_rows
     # The heading of the table, at least one row, and a line that counts the others.
+    notes = render_lines(console, screen.notes)
     room = height - len(head) - len(foot) - 1
+    notes = notes[: max(0, room // _SHARE_OF_NOTES)]
+    room -= len(notes)
     least = min(rows, 2)
     if rows and room < least:
-        head = head[: max(1, len(head) + room - least)]
+        head, notes = head[: max(1, len(head) + room - least)], []
         room = height - len(head) - len(foot) - 1
     if not rows or room < 1:
         return [*head[: max(0, height - len(foot))], *foot][:height]
     shown = rows if rows <= room and not screen.more_rows else max(1, room - 1)
     shown = min(shown, len(screen.table.rows))
     table = render_lines(console, [_first_rows(screen.table, shown)])
-    if shown == rows and len(head) + len(table) + len(foot) < height:
+    if shown == rows and len(head) + len(table) + len(notes) + len(foot) < height:
         table = ["", *table]
     if hidden := rows - shown:
         table += render_lines(console, [Line(f"  and {counted(hidden, f'more {screen.noun}')}")])
-    return [*head, *table, *foot][:height]
+    return [*head, *table, *notes, *foot][:height]
 
 
 def _first_rows(table: Table, count: int) -> Table:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hpc.display.blocks import Line, Table
 from hpc.display.console import Printer
 from hpc.display.live.plain_lines import SIGN_OF_LIFE_S, PlainLines
 from hpc.display.terminal import live_view
@@ -90,7 +91,7 @@ def test_a_screen_shows_the_most_urgent_tasks_and_counts_the_others(
     first = shown.index("  SHARD  NODE          POSTS  POSTS/MIN    AGE  MEMORY NOW") + 1
     assert shown[0] == "gathered 10 shards"
     assert shown[1] == f"run {run.run_id}: running"
-    assert shown[3] == "  █ 10 done  ▓ 200 running  ░ 10 queued"
+    assert shown[3] == "  █ 10 done  ▒ 200 running  ░ 10 queued"
     assert "next: hpc supervise runs/x" in shown[:first]
     assert shown[first : first + 4] == [
         "    209  qnode209   9 of 250         60    5 s      96 MiB  stalled",
@@ -98,11 +99,10 @@ def test_a_screen_shows_the_most_urgent_tasks_and_counts_the_others(
         "    208  qnode208   9 of 250         60    5 s      96 MiB  HTTP 503: try later…",
         "     10  qnode10   10 of 250         10    5 s      96 MiB",
     ]
-    hidden = 200 - (len(shown) - first - 2)
-    assert shown[-2:] == [
-        f"  and {hidden} more running tasks",
-        f"Seen at 12:00:00, 0 s ago, again in 18 s. {LEAVING}",
-    ]
+    last = next(number for number, line in enumerate(shown) if line.endswith("more running tasks"))
+    assert shown[last] == f"  and {200 - (last - first)} more running tasks"
+    assert shown[last + 1 : last + 3] == ["", "  shard 208, running: HTTP 503: try later"]
+    assert shown[-1] == f"Seen at 12:00:00, 0 s ago, again in 18 s. {LEAVING}"
     assert len(shown) < terminal.lines
     assert terminal.shown == ["gathered 10 shards"]
 
@@ -152,7 +152,7 @@ def test_a_drawing_opens_no_file_and_starts_no_program(
 ) -> None:
     """So the number of polls is that of the looks, however often the screen is drawn."""
     calls: list[str] = []
-    area = Area(terminal, create_console(), ascii_only=False)
+    area = Area(terminal, create_console())
     view = LiveView(area, Printer(terminal), LEAVING, now=Clock())
     view.show(two_hundred_tasks(run))
     console = create_console()
@@ -245,9 +245,37 @@ def test_without_unicode_and_colors_the_screen_is_ascii(
         wait_until(lambda: terminal.shown and "Seen" in terminal.shown[-1])
         shown = terminal.shown
     assert all(line.isascii() for line in shown)
-    assert set(shown[1].strip()) == {"#", "=", "x", "."}
-    assert shown[2] == "  # 5 done  = 1 running  x 1 failed  . 1 planned"
+    assert set(shown[1].strip()) == {"#", "-", "x", "."}
+    assert shown[2] == "  # 5 done  - 1 running  x 1 failed  . 1 planned"
     assert not any(re.search(r"\x1b\[(?:\d;)*3\d", text) for text in terminal.raw)
+
+
+def test_what_a_narrow_row_cuts_off_stands_in_full_below_the_table(
+    run: Run, terminal: TinyTerminal
+) -> None:
+    reason = "no connection to http://127.0.0.1:9/v1: connection refused; waiting for an answer"
+    shards = [running(index, heartbeat(last_error=reason)) for index in range(2)]
+    with Printer(terminal, now=Clock()).watching(LEAVING) as view:
+        view.show(Sight(status=status_of(run, shards)))
+        wait_until(lambda: terminal.shown and "Seen" in terminal.shown[-1])
+        shown = terminal.shown
+    rows = [line for line in shown if "qnode" in line]
+    assert len(rows) == 2
+    assert all(line.endswith("…") for line in rows)
+    below = shown[shown.index(rows[-1]) + 1 : -1]
+    words = " ".join(" ".join(below).split())
+    assert words == f"shard 0, running: {reason} (and 1 more shard)"
+
+
+def test_what_has_no_single_character_in_ascii_is_spelled_out(
+    terminal: TinyTerminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LC_ALL", "C")
+    monkeypatch.setenv("NO_COLOR", "1")
+    printer = Printer(terminal)
+    printer("4 → 8, é")
+    printer.show(Line("581 for ±0.05 …"), Table(rows=(("a → b", "c"), ("a", "c"))))
+    assert terminal.shown == ["4 -> 8, é", "581 for +/-0.05 ...", "  a -> b  c", "  a       c"]
 
 
 @pytest.mark.parametrize("kind", ["dumb", "no terminal"])

@@ -136,7 +136,7 @@ def test_the_quota_in_use_is_the_sum_over_the_tasks_that_speak(run: Run) -> None
     use = quota_use(status_of(run, shards))
     assert use == QuotaUse(requests_per_minute=2952, quota_per_minute=3000, other_tasks=3)
     assert describe_quota(use) == (
-        "2,952 of 3,000 requests a minute (98 %), shared with 3 tasks of other runs"
+        "2,952 of 3,000 requests in the last minute (98 %), shared with 3 tasks of other runs"
     )
     assert document(status_of(run, shards))["quota"] == {
         "requests_per_minute": 2952, "quota_per_minute": 3000, "other_tasks": 3,
@@ -156,7 +156,10 @@ def test_tasks_of_the_run_that_start_or_have_just_ended_are_not_tasks_of_other_r
     assert use.other_tasks == 1
     facts, _ = running(3, None)
     over = TaskRecord(
-        phase=Phase.ENDED, slurm_state="COMPLETED", ended_at=NOW - timedelta(seconds=20)
+        phase=Phase.ENDED,
+        slurm_state="COMPLETED",
+        started_at=NOW - timedelta(minutes=5),
+        ended_at=NOW - timedelta(seconds=20),
     )
     done = replace(facts, attempts=(replace(facts.attempts[0], record=over),))
     use = quota_use(status_of(run, [*shards, (done, resting(3, State.DONE)[1])]))
@@ -168,7 +171,7 @@ def test_killed_tasks_of_the_run_are_not_tasks_of_other_runs(run: Run) -> None:
     def killed(index: int, state: State, age_s: float) -> tuple[ShardFacts, Judgement]:
         facts, judgement = ended(index, state, Cause.CRASHED)
         beat = heartbeat(age_s=age_s, quota_tasks=5)
-        return replace(facts, heartbeat=beat), judgement
+        return replace(facts, left_behind=beat), judgement
 
     shards = [
         running(0, heartbeat(requests_last_minute=1500, quota_tasks=5)),
@@ -180,6 +183,26 @@ def test_killed_tasks_of_the_run_are_not_tasks_of_other_runs(run: Run) -> None:
     use = quota_use(status_of(run, shards))
     assert use is not None
     assert use.other_tasks == 1
+
+
+def test_a_task_that_was_killed_before_it_kept_an_answer_is_of_the_run_too(run: Run) -> None:
+    started = NOW - timedelta(minutes=1)
+    killed = TaskRecord(
+        phase=Phase.ENDED, slurm_state="CANCELLED", started_at=started,
+        ended_at=NOW - timedelta(seconds=8),
+    )  # fmt: skip
+    attempt = Attempt(
+        number=1, array_job_id=1, array_task_index=0, submitted_at=started, record=killed
+    )
+    again, judgement = running(0, heartbeat(requests_last_minute=5, quota_tasks=3))
+    blocked = ShardFacts(index=1, posts=250, output=Verdict(), attempts=(attempt,))
+    shards = [
+        (replace(again, attempts=(attempt, *again.attempts)), judgement),
+        (blocked, Judgement(index=1, state=State.BLOCKED, rule=8, cause=Cause.CANCELLED)),
+    ]
+    use = quota_use(status_of(run, shards))
+    assert use is not None
+    assert use.other_tasks == 0
 
 
 def test_without_a_quota_no_quota_is_in_use(tmp_path: Path) -> None:

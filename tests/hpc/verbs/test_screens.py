@@ -115,11 +115,11 @@ def test_an_encoding_without_these_characters_ends_no_task(bench: Bench) -> None
     """Its classifier's messages go to a log in the encoding of the node."""
     program = (
         "from pipeline.terminal import use_clean_streams\n"
-        "use_clean_streams(); print('你好\\x1b[2J'); import sys; print('é', file=sys.stderr)"
+        "use_clean_streams(); print('你好 4→8 ±1\\x1b[2J'); import sys; print('é', file=sys.stderr)"
     )
     done = run(bench, f"{shlex.quote(sys.executable)} -c {shlex.quote(program)}",
                PYTHONIOENCODING="ascii")  # fmt: skip
-    assert (done.stdout, done.stderr) == ("\\u4f60\\u597d\n", "\\xe9\n")
+    assert (done.stdout, done.stderr) == ("\\u4f60\\u597d 4->8 +/-1\n", "\\xe9\n")
 
 
 COMMANDS = (
