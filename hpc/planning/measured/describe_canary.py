@@ -59,8 +59,8 @@ def describe_other_work(canary: Run, keys: Sequence[str]) -> str:
     """
     return (
         f"the canary {canary.run_id} used other values of {', '.join(keys)}, so the other posts "
-        "may take more or less time than it shows. To measure again, ask for a larger canary: "
-        f"--canary with more than {counted(canary.manifest.posts, 'post')}"
+        "may take more or less time than it shows. To measure again, ask for a canary of more than "
+        f"{counted(canary.manifest.posts, 'post')}"
     )
 
 
