@@ -9,6 +9,7 @@ from hpc.command_line import cli
 from hpc.command_line.verb import Outcome, Verb, chosen_place
 from hpc.display.console import Printer
 from hpc.labels.hand_over import Purpose
+from hpc.runs.missing_posts import describe_missing
 from pipeline.errors import InputError
 from pipeline.text import counted
 
@@ -99,6 +100,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         "database": str(done.database),
         "database_in_use": bool(done.database_in_use),
         "posts_not_gathered": done.posts_not_gathered,
+        "posts_missing": done.posts_missing,
         "posts_not_in_source": done.exported.not_in_source,
         "left_out": list(done.left_out),
     }
@@ -138,6 +140,7 @@ def _hand_over(options: argparse.Namespace, printer: Printer) -> Outcome:
         "not_coded": table.not_coded,
         "without_prediction": table.without_prediction,
         "labeled_later": done.handed.later,
+        "posts_missing": done.handed.posts_missing,
         "posts_not_in_source": table.not_in_source,
         "sample": done.sample,
         "labels": list(done.labels),
@@ -177,6 +180,10 @@ def _describe(done: ExportResult) -> list[str]:
             f"{counted(done.posts_not_gathered, 'post')} of "
             f"{counted(done.shards_not_gathered, 'shard')} are not in {done.database} yet, and "
             "were read from their runs. To gather them: hpc gather"
+        )
+    if done.posts_missing:
+        lines.append(
+            describe_missing(done.name, done.posts_missing, f"are not in {done.file.name}")
         )
     return lines
 

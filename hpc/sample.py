@@ -9,6 +9,7 @@ from hpc.coding.write_files import FileKind
 from hpc.command_line import cli
 from hpc.command_line.verb import Outcome, Verb, chosen_place
 from hpc.display.console import Printer
+from hpc.runs.missing_posts import describe_missing
 from pipeline.sampling.allocate import Allocation
 from pipeline.text import counted
 
@@ -120,6 +121,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         "population": done.population,
         "population_posts": done.drawn.population_posts,
         "not_in_population": done.drawn.left_out,
+        "posts_missing": done.posts_missing,
         "strata": [stratum.to_json() for stratum in described.strata],
         "labels": [label.to_json() for label in done.labels],
         "files": [str(each) for each in done.files],
@@ -153,6 +155,9 @@ def _describe(done: SampleResult) -> list[str]:
             f"not in the population: {counted(done.drawn.left_out, 'post')} that {done.name} "
             "could not label"
         )
+    if done.posts_missing:
+        consequence = "cannot be drawn, so the sample stands only for the posts labeled so far"
+        lines.append(describe_missing(done.name, done.posts_missing, consequence))
     if len(described.strata) > 1:
         lines += [
             f"  {stratum.stratum}: {stratum.size:,} of {stratum.population:,}"

@@ -14,10 +14,12 @@ from hpc.comparison.gold import compare_with_gold
 from hpc.comparison.names import compare_names
 from hpc.comparison.request import Request
 from hpc.config import run_config
+from hpc.database.published_labels import OpenPosts, count_open
 from hpc.display.blocks import Block
 from hpc.display.comparison.agreement import NamesReport, describe_names
 from hpc.display.comparison.gold import GoldReport, ModelReport, describe_gold
 from hpc.display.html.render import to_html
+from hpc.labels.label_place import find_place
 from hpc.run.model.run import Say
 from pipeline.analysis.options import Bins, BootstrapDraws, CompareOptions
 from pipeline.analysis.results import Comparison
@@ -110,14 +112,16 @@ def compare(
     """
     _check(names, gold, settings)
     with library_call():
+        database = _find_database(at)
         request = Request(
-            database=_find_database(at),
+            database=database,
             names=names,
             gold=gold,
             sample=settings.sample,
             maps=tuple(settings.maps),
             run_root=_find_run_root(at),
             limits=at.find_limits(),
+            open_posts=_count_open(at, database, (*names, *([gold] if gold else []))),
             saves_map=settings.save_map,
             figures=Path(settings.figures).expanduser().absolute() if settings.figures else None,
             settings=CompareOptions(
@@ -155,6 +159,20 @@ def _find_run_root(at: Place) -> Path | None:
     if at.config_path:
         return run_config.load_storage(at.config_path).run_root
     return at.run_root_path and at.find_run_root()
+
+
+def _count_open(at: Place, database: Path, names: Sequence[str]) -> dict[str, OpenPosts]:
+    """Return by name which posts of its runs the database does not have."""
+    place = find_place(at.config_path, at.run_root_path, database)
+    mapped = place.mapped
+    return {
+        name: count_open(database, place.trusted_runs(mapped.get(name, name), _say_nothing))
+        for name in names
+    }
+
+
+def _say_nothing(message: str) -> None:
+    """Leave to the comparison what is wrong with runs: it says so itself."""
 
 
 def _find_database(at: Place) -> Path:

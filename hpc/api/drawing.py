@@ -97,6 +97,8 @@ class SampleResult:
     """Whether coders see the model's labels."""
     drawn: DrawnSample = field(repr=False)
     """The posts, their strata and their probabilities."""
+    posts_missing: int = 0
+    """How many posts of the name's runs have no published result yet, and cannot be drawn."""
     left_out: tuple[str, ...] = ()
     """A message for each output that was left out."""
     exit_code: int = 0
@@ -110,6 +112,7 @@ class _Drawn:
     sample: DrawnSample
     labels: tuple[CodedLabel, ...]
     model_columns: tuple[str, ...]
+    posts_missing: int
     problems: tuple[str, ...]
 
 
@@ -200,6 +203,7 @@ def _draw(
             sample=drawn,
             labels=labels or default_labels(connection, drawn.types, request.name),
             model_columns=tuple(label_columns(drawn.types)) if settings.show_labels else (),
+            posts_missing=published.posts_missing,
             problems=published.problems,
         )
 
@@ -220,6 +224,7 @@ def _describe(
         overlap=overlap,
         shows_labels=bool(drawn.model_columns),
         drawn=drawn.sample,
+        posts_missing=drawn.posts_missing,
         left_out=drawn.problems,
         exit_code=FAILED if drawn.problems else 0,
     )

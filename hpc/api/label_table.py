@@ -82,6 +82,8 @@ class ExportResult:
     """How many posts were read from their runs, because the database does not have them yet."""
     shards_not_gathered: int = field(default=0, repr=False)
     """How many shards these are in."""
+    posts_missing: int = 0
+    """How many posts of the name's runs have no published result yet."""
     left_out: tuple[str, ...] = ()
     """A message for each output that was left out."""
     exported: Exported = field(repr=False)
@@ -295,6 +297,7 @@ def _write(
         database_in_use=place.content.held,
         posts_not_gathered=published.posts,
         shards_not_gathered=published.shards,
+        posts_missing=published.posts_missing,
         left_out=published.problems,
         exported=exported,
         runs=tuple(runs),

@@ -1,7 +1,7 @@
 """Compare names with human gold: read everything at once, then measure."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,13 @@ from hpc.comparison.compared import Compared
 from hpc.comparison.figures import check_figures, draw_figures
 from hpc.comparison.load_analysis import load_analysis
 from hpc.comparison.request import LABELS, PATIENCE, Request
+from hpc.database.published_labels import OpenPosts
 from hpc.display.comparison.gold import GoldReport, ModelReport, describe_gold
 from hpc.display.screen import Screen
 from hpc.figures.plan import of_gold
 from hpc.run.exit_codes import FAILED
 from hpc.run.model.run import Say
+from hpc.runs.missing_posts import describe_open
 from hpc.runs.unusable_runs import UnusableRun
 from pipeline.analysis.gold.results import Caution, GoldComparison, NotJudged, Warned
 from pipeline.analysis.gold.sample_design import (
@@ -47,6 +49,7 @@ class _Read:
 
     name: str
     posts: int
+    open_posts: OpenPosts
     judgements: tuple[Any, ...]
     """Judgements, and pairs that are not judged. Their type needs numpy."""
     cautions: tuple[Caution, ...]
@@ -106,6 +109,8 @@ def measure_with_gold(request: Request, say: Say) -> tuple[GoldReport, list[Unus
         ModelReport(
             name=each.name,
             posts=each.posts,
+            posts_not_gathered=each.open_posts.not_gathered,
+            posts_missing=each.open_posts.missing,
             comparisons=tuple(
                 judgement
                 if isinstance(judgement, NotJudged)
@@ -141,9 +146,21 @@ def _read(
     return _Read(
         name=name,
         posts=posts,
+        open_posts=request.open_posts_of(name),
         judgements=tuple(judged.read(number, request.settings) for number in range(len(pairs))),
-        cautions=tuple(_find_cautions(connection, name, posts, sample)),
+        cautions=(
+            *_find_cautions(connection, name, posts, sample),
+            *_find_left_out(request, (name, request.gold)),
+        ),
     )
+
+
+def _find_left_out(request: Request, names: Sequence[str]) -> Iterator[Caution]:
+    """Yield a warning for the posts of runs that the database does not have."""
+    for name in names:
+        posts = request.open_posts_of(name)
+        for text in describe_open(name, posts.not_gathered, posts.missing):
+            yield Caution(kind=Warned.POSTS_LEFT_OUT, text=text)
 
 
 def _find_cautions(
@@ -190,6 +207,8 @@ def gold_document(report: GoldReport) -> dict[str, Any]:
             {
                 "name": model.name,
                 "posts": model.posts,
+                "posts_not_gathered": model.posts_not_gathered,
+                "posts_missing": model.posts_missing,
                 "warnings": [asdict(caution) for caution in model.cautions],
                 "comparisons": [asdict(one) for one in judged(model.comparisons)],
                 "not_compared": [

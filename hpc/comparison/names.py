@@ -60,6 +60,8 @@ def compare_names(request: Request, printer: Screen) -> Compared:
                 name=name,
                 posts=count_labeled(connection, name, LABELS),
                 models=overlap.models(side),
+                posts_not_gathered=request.open_posts_of(name).not_gathered,
+                posts_missing=request.open_posts_of(name).missing,
             )
             for side, name in (("a", a), ("b", b))
         )

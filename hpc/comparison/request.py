@@ -1,8 +1,10 @@
 """Describe what to compare. This module needs no numpy, so that parsing a command stays quick."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from hpc.database.published_labels import OpenPosts
 from pipeline.analysis.options import CompareOptions
 from pipeline.config.session_limits import LOGIN_NODE, SessionLimits
 from pipeline.database.duckdb_file import LOCK_WAIT_S, Patience
@@ -32,5 +34,11 @@ class Request:
     saves_map: bool = False
     limits: SessionLimits = LOGIN_NODE
     """How much of the machine DuckDB may take."""
+    open_posts: Mapping[str, OpenPosts] = field(default_factory=dict)
+    """By name, which posts of its runs the database does not have."""
     figures: Path | None = None
     """The folder to draw figures into; None for no figures."""
+
+    def open_posts_of(self, name: str) -> OpenPosts:
+        """Return which posts of a name's runs the database does not have."""
+        return self.open_posts.get(name, OpenPosts())

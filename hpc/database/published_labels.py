@@ -20,6 +20,7 @@ from pipeline.database import duckdb_file, history
 from pipeline.database.duckdb_file import SHORT_PATIENCE, HeldDatabaseError
 from pipeline.database.history import GatheredShard
 from pipeline.database.label_tables import gathered_names, labels_table
+from pipeline.run_files.output import Verdict
 from pipeline.sql import quoted
 
 _DATABASE = "original"
@@ -47,6 +48,8 @@ class PublishedLabels:
     """How many published shards the database lacks, or does not show now."""
     posts: int = 0
     """How many posts these have."""
+    posts_missing: int = 0
+    """How many posts of the runs have no published result yet."""
     problems: tuple[str, ...] = ()
     """A message for each output that was left out."""
 
@@ -71,6 +74,34 @@ def read_content(database: Path) -> DatabaseContent:
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenPosts:
+    """Which posts of a name's runs have no row in the database yet."""
+
+    not_gathered: int = 0
+    """Posts of published shards that the database lacks."""
+    missing: int = 0
+    """Posts without a published result."""
+
+
+def count_open(database: Path, runs: Sequence[Run]) -> OpenPosts:
+    """Count the posts of some runs that a database does not have. It may be in use, or not exist.
+
+    While it is in use, nobody can tell what it has, and no post counts as not gathered.
+
+    Args:
+        database: the database.
+        runs: the runs of a name that write to it.
+
+    Raises:
+        RunError: the database is damaged, or of another program.
+    """
+    published = {run.run_id: verify_outputs(run) for run in runs}
+    known = _read_known(database, runs)
+    not_gathered = 0 if known is None else _count(runs, _find_missing(known, runs, published))
+    return OpenPosts(not_gathered=not_gathered, missing=_count_unpublished(runs, published))
+
+
 @contextmanager
 def published_labels(
     database: Path, name: str, runs: Sequence[Run], folder: Path
@@ -89,24 +120,53 @@ def published_labels(
     published = {run.run_id: verify_outputs(run) for run in runs}
     known = _read_known(database, runs)
     is_readable = known is not None
-    missing = {
-        run.run_id: find_not_gathered((known or {}).get(run.run_id, {}), published[run.run_id])
-        for run in runs
-    }
-    shards = sum(map(len, missing.values()))
+    not_gathered = _find_missing(known or {}, runs, published)
+    shards = sum(map(len, not_gathered.values()))
+    posts_missing = _count_unpublished(runs, published)
     if is_readable and not shards:
-        yield PublishedLabels(database=database)
+        yield PublishedLabels(database=database, posts_missing=posts_missing)
         return
-    posts = sum(run.manifest.shards[index].posts for run in runs for index in missing[run.run_id])
     with tempfile.TemporaryDirectory(prefix=".tmp-labels-", dir=folder) as place:
         copy = Path(place) / "labels.duckdb"
         if is_readable and duckdb_file.exists(database):
             _copy_tables(database, name, copy, runs[-1].limits)
         problems = gather_into_copy(published, runs, copy)
-        yield PublishedLabels(database=copy, shards=shards, posts=posts, problems=problems)
+        yield PublishedLabels(
+            database=copy,
+            shards=shards,
+            posts=_count(runs, not_gathered),
+            posts_missing=posts_missing,
+            problems=problems,
+        )
 
 
 _Known = Mapping[str, Mapping[int, GatheredShard]]
+_Published = Mapping[str, Sequence[Verdict]]
+_Shards = Mapping[str, Sequence[int]]
+
+
+def _find_missing(known: _Known, runs: Sequence[Run], published: _Published) -> _Shards:
+    """Return by run the published shards that the database lacks."""
+    return {
+        run.run_id: find_not_gathered(known.get(run.run_id, {}), published[run.run_id])
+        for run in runs
+    }
+
+
+def _count_unpublished(runs: Sequence[Run], published: _Published) -> int:
+    """Count the posts without a published result, as `report` does."""
+    unpublished = {
+        run.run_id: [
+            index for index, verdict in enumerate(published[run.run_id]) if not verdict.verified
+        ]
+        for run in runs
+    }
+    return _count(runs, unpublished)
+
+
+def _count(runs: Sequence[Run], shards: _Shards) -> int:
+    """Return how many posts some shards of runs have."""
+    return sum(run.manifest.shards[index].posts for run in runs for index in shards[run.run_id])
 
 
 def _read_known(database: Path, runs: Sequence[Run]) -> _Known | None:

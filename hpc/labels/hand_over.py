@@ -15,6 +15,7 @@ from hpc.coding.draw_sample import label_columns
 from hpc.database.published_labels import published_labels
 from hpc.labels.label_place import LabelPlace
 from hpc.run.model.run import Say
+from hpc.runs.missing_posts import describe_missing
 from pipeline.backlog import select
 from pipeline.backlog.sources import Source
 from pipeline.database import coding_frame, duckdb_file, sample_rows
@@ -72,6 +73,8 @@ class HandedOver:
     """The name whose labels the sample was drawn from."""
     later: int
     """Posts of that name that were labeled after the sample was drawn, and so left out."""
+    posts_missing: int
+    """Posts of that name's runs that have no published result yet."""
     problems: tuple[str, ...]
     """A message for each output that was left out."""
 
@@ -109,12 +112,14 @@ def hand_over(place: LabelPlace, request: HandOverRequest, target: Path, say: Sa
         databases: dict[str, str] = {}
         tables: dict[str, LabelTable] = {}
         problems: list[str] = []
+        missing: dict[str, int] = {}
         for name in dict.fromkeys((description.name, request.name, request.gold)):
             runs = place.trusted_runs(name, say)
             published = stack.enter_context(
                 published_labels(place.database, name, runs, target.parent)
             )
             problems += published.problems
+            missing[name] = published.posts_missing
             path = str(published.database)
             if path not in databases:
                 databases[path] = f"labels_{len(databases)}"
@@ -133,6 +138,7 @@ def hand_over(place: LabelPlace, request: HandOverRequest, target: Path, say: Sa
         sample=sample,
         frame=description.name,
         later=later,
+        posts_missing=missing[description.name],
         problems=tuple(problems),
     )
 
@@ -239,6 +245,9 @@ def describe(handed: HandedOver, name: str, target: Path) -> list[str]:
             f"{counted(handed.later, 'post')} of {handed.frame} were labeled after the sample was "
             "drawn and could not be in it, so they are left out"
         )
+    if handed.posts_missing:
+        consequence = "could not be drawn, so estimates do not hold for them"
+        lines.append(describe_missing(handed.frame, handed.posts_missing, consequence))
     if table.without_prediction:
         lines.append(
             f"{counted(table.without_prediction, 'post')} that could have been drawn have no "

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from hpc.display.blocks import Block, Line, Table
 from hpc.display.comparison.estimates import calibration_table, estimate_cells, wrapped
+from hpc.runs.missing_posts import describe_open
 from pipeline.analysis.results import (
     CONFIDENCE,
     Comparison,
@@ -38,6 +39,10 @@ class Side:
     """Posts that it has labeled."""
     models: Mapping[str, int]
     """The shared posts, by the model that labeled them."""
+    posts_not_gathered: int = 0
+    """Posts of its published outputs that the database does not have yet."""
+    posts_missing: int = 0
+    """Posts of its runs without a published result."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,6 +76,9 @@ def describe_names(report: NamesReport) -> list[Block]:
         blocks.append(
             Line(f"  {letter} {side.name}: {counted(side.posts, 'post')} labeled{shared}")
         )
+    for side in report.sides:
+        for note in describe_open(side.name, side.posts_not_gathered, side.posts_missing):
+            blocks += wrapped(f"  note: {note}")
     blocks += wrapped(
         f"  in brackets: {CONFIDENCE:.0%} percentile intervals of "
         f"{counted(report.resamples, 'bootstrap resample')} of the posts, seed {report.seed}"

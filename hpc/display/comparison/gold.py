@@ -49,6 +49,10 @@ class ModelReport:
     """Posts that it has labeled."""
     comparisons: tuple[GoldComparison | NotJudged, ...]
     cautions: tuple[Caution, ...]
+    posts_not_gathered: int = 0
+    """Posts of its published outputs that the database does not have yet."""
+    posts_missing: int = 0
+    """Posts of its runs without a published result."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,6 +21,7 @@ from hpc.html_report.wording import (
     in_period,
     shortened,
 )
+from hpc.runs.missing_posts import ORDER
 from pipeline.text import counted, listed
 
 MOST_CHARTED = 24
@@ -73,9 +74,9 @@ def _what_is_open(facts: SubjectFacts) -> Iterator[str]:
     period = facts.counts.post_period
     yield (
         f"{counted(facts.missing, 'post')} have no result yet, so every number here may change. "
-        "They are no random part of the posts: a run labels the oldest posts first, and posts with "
-        f"the same text together. A {period} that lacks results may have labels of such copies "
-        "only. Its points are hollow and have no interval, and they estimate nothing."
+        f"They are no random part of the posts: {ORDER}. A {period} that lacks results may have "
+        "labels of such copies only. Its points are hollow and have no interval, and they estimate "
+        "nothing."
     )
 
 

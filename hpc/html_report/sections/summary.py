@@ -7,6 +7,7 @@ from hpc.html_report.facts import RunFacts, SubjectFacts
 from hpc.html_report.methods import describe_methods, setup_title
 from hpc.html_report.wording import format_days, format_share, format_time
 from hpc.run.run_state import RunState
+from hpc.runs.missing_posts import ORDER
 from pipeline.text import counted
 
 
@@ -42,10 +43,9 @@ def _notices(facts: SubjectFacts) -> Iterator[Element]:
         )
     if facts.missing:
         yield Paragraph(
-            "These numbers are not final. The missing posts are no random part of all posts: a run "
-            "labels the oldest posts first, and posts with the same text together. Shares and "
-            f"means can be far off, most of all those of a {facts.counts.post_period} that lacks "
-            "results; charts mark these.",
+            f"These numbers are not final. The missing posts are no random part of all posts: "
+            f"{ORDER}. Shares and means can be far off, most of all those of a "
+            f"{facts.counts.post_period} that lacks results; charts mark these.",
             is_notice=True,
         )
     if facts.posts_of_gone_runs:

@@ -21,6 +21,7 @@ class Warned(StrEnum):
     WIDE_INTERVAL = "wide_interval"
     OUT_OF_RANGE = "out_of_range"
     OTHER_POPULATION = "other_population"
+    POSTS_LEFT_OUT = "posts_left_out"
     NOT_IN_SAMPLE = "not_in_sample"
     NOT_CODED = "not_coded"
 

@@ -68,6 +68,19 @@ def test_published_labels_that_are_not_gathered_are_exported_too(backlog: Growin
     assert not list(backlog.bench.folder.glob(".tmp-*"))
 
 
+def test_posts_without_a_result_are_counted_where_labels_are_read(backlog: GrowingBacklog) -> None:
+    submit_and_publish(backlog)
+    assert export(backlog)["posts_missing"] == 0
+    backlog.arrive(*(post(number, number) for number in (4, 5)))
+    assert backlog.submit()[0]
+    assert export(backlog)["posts_missing"] == 2
+    words = ("sample", "test", "--n", 2, "--labels", "toxic:bool", "--out", "coding.csv")
+    drawn = backlog.bench.document(*words)
+    assert (drawn["posts_missing"], drawn["not_in_population"]) == (2, 0)
+    shown = backlog.bench.hpc(*words).stdout
+    assert "2 posts of the runs of test have no published result yet and cannot be drawn" in shown
+
+
 @pytest.mark.parametrize("read_only", [True, False])
 def test_labels_are_exported_next_to_an_open_notebook(
     backlog: GrowingBacklog, read_only: bool

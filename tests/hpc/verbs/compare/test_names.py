@@ -93,10 +93,11 @@ def test_columns_of_the_same_name_are_compared_on_the_posts_that_both_labeled(
     comparison_of_names = document(compare("perspective", "llm", "--json"))
     comparisons = comparison_of_names.pop("comparisons")
     model = "vaderSentiment 3.3.2"
+    nothing_open = {"posts_not_gathered": 0, "posts_missing": 0}
     assert comparison_of_names == {
         "database": str(labeled_folder / "labels.duckdb"),
-        "a": {"name": "perspective", "posts": 7, "models": {model: 6}},
-        "b": {"name": "llm", "posts": 8, "models": {model: 6}},
+        "a": {"name": "perspective", "posts": 7, "models": {model: 6}, **nothing_open},
+        "b": {"name": "llm", "posts": 8, "models": {model: 6}, **nothing_open},
         "posts": 6,
         "sample": None,
         "map": None,
@@ -134,6 +135,29 @@ def test_the_report_is_readable(labeled_folder: Path, compare: Compare) -> None:
     )
     assert head == TABLE.format(database=labeled_folder / "labels.duckdb").rstrip("\n")
     assert "\n\nA valence_label (text), B valence_label (text): 6 posts\n  agreement " in rest
+
+
+def test_posts_that_are_not_in_the_database_are_counted(tmp_path: Path) -> None:
+    growing = GrowingBacklog(tmp_path)
+    label(growing, "people", dict.fromkeys(range(4), 0.1))
+    label(growing, "llm", dict.fromkeys(range(4), 0.1))
+    growing.arrive(*(post(number, number) for number in range(6)))
+    published, _ = growing.submit()
+    assert published
+    growing.publish(published)
+    growing.arrive(*(post(number, number) for number in range(6, 9)))
+    assert growing.submit()[0]
+    words = ("people", "llm", "--database", tmp_path / "labels.duckdb", "--resamples", 5)
+    found = document(growing.bench.hpc("compare", *words, "--json"))
+    keys = ("posts", "posts_not_gathered", "posts_missing")
+    assert [[found[side][key] for key in keys] for side in "ab"] == [[4, 0, 0], [4, 2, 3]]
+    notes = re.sub(r"\s+", " ", growing.bench.hpc("compare", *words).stdout)
+    assert "note: 2 posts of llm are not in this database yet" in notes
+    assert "note: 3 posts of the runs of llm have no published result yet" in notes
+    judged = growing.bench.document("compare", "llm", "--gold", "people", *words[2:])
+    (model,) = judged["models"]
+    assert [model[key] for key in keys] == [4, 2, 3]
+    assert [each["kind"] for each in model["warnings"]] == ["posts_left_out"] * 2
 
 
 TABLE = """\
