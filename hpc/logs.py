@@ -9,6 +9,7 @@ from hpc.api.call.place import Place
 from hpc.command_line import cli
 from hpc.command_line.verb import Outcome, Verb, chosen_place
 from hpc.display.console import Printer
+from hpc.naming.run_ids import parse_run_id
 from hpc.overview.list_runs import list_folders
 from hpc.overview.run_row import is_meant
 from hpc.run.array_indices import parse_indices
@@ -48,7 +49,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Show the attempts of shards, or of all shards that failed or are blocked."""
     place = chosen_place(options)
     try:
-        options.run, wanted = _read_words(options)
+        options.run, wanted = _read_words(options, place)
         found = logs(options.run, wanted, lines=options.lines, at=place, say=printer)
     except InputError as error:
         raise InputError(f"{error}{_describe_run(options.words, place)}") from None
@@ -60,9 +61,13 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     return 0, {"run_id": found.run.run_id, "shards": shards}
 
 
-def _read_words(options: argparse.Namespace) -> tuple[str | None, tuple[int, ...] | None]:
+def _read_words(
+    options: argparse.Namespace, place: Place
+) -> tuple[str | None, tuple[int, ...] | None]:
     """Return the run and the shards that are named, None where one of them is not."""
     words = list(options.words)
+    if not options.failed and _are_shards(words, place):
+        words = [",".join(words)]
     indices = None if options.failed or not words else words.pop()
     if indices is None and not options.failed:
         raise InputError("name the shards, such as: hpc logs 7, hpc logs 3,7-9, hpc logs --failed")
@@ -78,6 +83,24 @@ def _read_words(options: argparse.Namespace) -> tuple[str | None, tuple[int, ...
         return run, parse_indices(indices)
     except ValueError as error:
         raise InputError(f"INDEX: {error}") from None
+
+
+def _are_shards(words: Sequence[str], place: Place) -> bool:
+    """Tell whether all words are shards, as in `hpc logs 2 3`, and the first is no run."""
+    if len(words) < 2 or not all(map(_is_shards, words)):
+        return False
+    first = words[0]
+    if first.isdecimal() and len(first) >= _LEAST_OF_ID:
+        return False
+    names = (folder.rpartition("/")[2] for folder in list_folders(place.find_run_root()))
+    return not any(run_id and run_id.name == first for run_id in map(parse_run_id, names))
+
+
+def _is_shards(word: str) -> bool:
+    try:
+        return bool(parse_indices(word))
+    except ValueError:
+        return False
 
 
 def _describe_run(words: Sequence[str], place: Place) -> str:

@@ -17,9 +17,12 @@ from hpc.overview import other_runs
 from hpc.run.array_indices import parse_indices
 from hpc.run.cluster.slurm_time import parse_slurm_time
 from hpc.run.model.run import Run
+from hpc.run.run_state import RunState
 from hpc.runs import find_runs
 from pipeline.archive import is_archived
 from pipeline.errors import InputError
+
+_LAYOUT = "storage.layout"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,15 +87,20 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
             f"run {run.run_id} is archived: to label a shard again, first run {unpack}"
         )
     done = resubmit(run, settings=settings, say=printer)
+    is_moved = not settings.dry_run and any(change.key == _LAYOUT for change in done.changes)
     gathered = is_gathered(done.run, done.look.observation)
     if done.has_ended:
         show_status(done.look, printer, is_gathered=gathered)
     elif not done.shards:
-        printer(describe_next_step(done.look, is_gathered=gathered))
+        if not (is_moved and gathered and done.look.state is RunState.COMPLETE):
+            printer(describe_next_step(done.look, is_gathered=gathered))
         # The newest run may not be the one that the person has in mind.
         others = () if options.run or options.config else other_runs.find_other_runs(done.look)
         for line in other_runs.describe_other_runs(others, run.folder.parent):
             printer(line)
+    if is_moved:
+        printer("labels that were gathered before keep their old layout until a rebuild")
+        printer(f"next: {command('gather', done.run, '--rebuild')}")
     document = {
         "run_id": done.run.run_id,
         "shards": list(done.shards),

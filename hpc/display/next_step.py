@@ -1,12 +1,15 @@
 """Write the next command as a person types it."""
 
 import shlex
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hpc.display.label_counts import describe_no_label
+from hpc.run.array_indices import format_indices
 from hpc.run.model.run import Run
+from hpc.run.model.shards import State
 from hpc.run.next_step import NextStep, next_command, next_step
-from hpc.run.run_state import RunStatus
+from hpc.run.run_state import RunState, RunStatus
 from pipeline.run_files.manifest import ANSWERS
 from pipeline.text import counted
 
@@ -18,6 +21,9 @@ _IF_CONFIGURED_WRONGLY = (
     "If the configuration was right, fix the cause and resume.\n"
 )
 
+
+_FORCE = "--force"
+_LONGEST_INDICES = 40
 
 # The verbs that report on, or write to, the run's database.
 _TAKE_DATABASE = frozenset({"adopt", "cancel", "gather", "resubmit", "status", "supervise"})
@@ -55,9 +61,34 @@ def describe_next_step(status: RunStatus, *, is_gathered: bool) -> str:
         rest = f"\nnext: {_command(status.run, step)}" if step.verb else ""
         return f"{describe_no_label(status.labels)}{rest}"
     if step.verb is None:
-        return f"done: every post has a row in {status.run.manifest.database}"
+        return f"done: every post of the run has a row in {status.run.manifest.database}"
     hint = _IF_CONFIGURED_WRONGLY if step.may_be_misconfigured else ""
+    hint += "".join(f"{line}\n" for line in _describe_left_blocked(status, step))
     return f"{hint}next: {_command(status.run, step)}"
+
+
+def _describe_left_blocked(status: RunStatus, step: NextStep) -> Iterator[str]:
+    """Yield a line about the blocked shards that the next command does not retry."""
+    if status.state is RunState.BLOCKED or _FORCE in step.options:
+        return
+    blocked = [shard for shard in status.judgements if shard.state is State.BLOCKED]
+    ended = [shard.index for shard in blocked if not (shard.is_held or shard.is_unreadable)]
+    waiting = [shard.index for shard in blocked if shard.is_held or shard.is_unreadable]
+    if ended:
+        indices = format_indices(ended)
+        # A long list of them is not typed again; without it, all that have ended are retried.
+        chosen = ("--indices", indices) if len(indices) <= _LONGEST_INDICES else ()
+        retry = command("resubmit", status.run, _FORCE, *chosen)
+        it = "it" if len(ended) == 1 else "them"
+        yield f"{_needs_person(ended)}. To retry {it} after fixing the cause: {retry}"
+    if waiting:
+        yield f"{_needs_person(waiting)}: hpc status says why"
+
+
+def _needs_person(shards: Sequence[int]) -> str:
+    if len(shards) == 1:
+        return f"shard {shards[0]} is blocked and needs you"
+    return f"{counted(len(shards), 'shard')} are blocked and need you"
 
 
 def describe_old_news(status: RunStatus) -> str:

@@ -62,7 +62,7 @@ def ending_notice(status: RunStatus) -> Notice | None:
         return Notice(
             event=Event.DONE,
             key=(Event.DONE, f"{number}"),
-            message=f"every post has a row in {status.run.manifest.database}",
+            message=f"every post of the run has a row in {status.run.manifest.database}",
         )
     blocked = [shard for shard in status.judgements if shard.state in _NEEDS_PERSON]
     causes = sorted({f"{shard.state} {shard.cause} {shard.rule}" for shard in blocked})

@@ -10,11 +10,13 @@ from hpc.run.model.run import Run
 from hpc.run.run_folder import copied_run, load, read_run_id
 from hpc.runs.unusable_runs import UnusableRun, find_unusable, list_folders
 from pipeline.errors import InputError, RunError
-from pipeline.messages.options import CONFIG, RUN_ROOT
+from pipeline.messages.options import CONFIG, INDICES, RUN_ROOT
 from pipeline.run_files import manifest
 
 # How many runs a message lists.
 MOST_CANDIDATES = 10
+# A shorter number is hardly the beginning of an id, as all of them begin with the year.
+_LEAST_OF_TIME = 4
 
 
 def find(run_root: Path, wanted: str | None) -> Run:
@@ -83,6 +85,8 @@ def _describe_ambiguous(wanted: str, candidates: Sequence[str]) -> str:
     lines += [f"  {name}" for name in candidates[:MOST_CANDIDATES]]
     if len(candidates) > MOST_CANDIDATES:
         lines.append(f"  and {len(candidates) - MOST_CANDIDATES:,} older ones")
+    if wanted.isdecimal() and len(wanted) < _LEAST_OF_TIME:
+        lines.append(f"If {wanted} is a shard, name it in hpc logs {wanted} or with {INDICES}")
     return "\n".join(lines)
 
 

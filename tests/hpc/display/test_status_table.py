@@ -10,6 +10,7 @@ import pytest
 from msgspec import structs
 
 from hpc.display import status_table
+from hpc.display.next_step import command, describe_next_step
 from hpc.display.terminal.render import plain_text
 from hpc.run import run_folder
 from hpc.run.model.attempts import Attempt, Phase, TaskRecord
@@ -439,6 +440,25 @@ def test_every_state_of_a_run_has_its_next_command(run_of_eight_shards: Run) -> 
         RunState.FAILED: ("resubmit", ()),
         RunState.PLANNED: ("supervise", ()),
     }
+
+
+def test_a_blocked_shard_of_a_run_under_way_is_named_with_its_own_command(
+    run_of_eight_shards: Run,
+) -> None:
+    judged = [
+        judgement(0, State.RUNNING),
+        judgement(3, State.BLOCKED, Cause.CRASHED),
+        replace(judgement(4, State.BLOCKED), rule=3),
+    ]
+    run = command("supervise", run_of_eight_shards).partition(" supervise ")[2]
+    assert describe_next_step(status_of(run_of_eight_shards, *judged), is_gathered=False) == (
+        "shard 3 is blocked and needs you. To retry it after fixing the cause: "
+        f"hpc resubmit --force --indices 3 {run}\n"
+        "shard 4 is blocked and needs you: hpc status says why\n"
+        f"next: hpc supervise {run}"
+    )
+    alone = describe_next_step(status_of(run_of_eight_shards, judged[1]), is_gathered=False)
+    assert alone == f"next: hpc resubmit --force {run}"
 
 
 def test_a_complete_run_needs_nothing_more_once_it_is_gathered(run_of_eight_shards: Run) -> None:

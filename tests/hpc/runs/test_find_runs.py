@@ -98,6 +98,9 @@ def test_at_most_ten_candidates_are_listed(tmp_path: Path, number: int) -> None:
         (tmp_path / f"202406{day + 1:02d}T000000-valence-0123abcd" / "shards").mkdir(parents=True)
     lines = refusal(InputError, find_runs.find, tmp_path, "2024").splitlines()
     assert len(lines) == min(number, 11) + 1
+    of_shard = refusal(InputError, find_runs.find, tmp_path, "2").splitlines()
+    assert len(of_shard) == len(lines) + 1
+    assert "hpc logs 2" in of_shard[-1]
 
 
 @pytest.mark.parametrize("wanted", ["", " ", "*", "../runs/", "x" * 5000, "\x1b[31m", "\udce9"])

@@ -224,6 +224,11 @@ def test_the_run_is_named_before_the_index_or_by_an_option(bench: Bench) -> None
     assert json.loads(bench.hpc("logs", older.run_id, "--failed", "--json").stdout)["run_id"] == (
         older.run_id
     )
+    assert printed(bench.hpc("logs", "--run", older.run_id, 0, 1)).endswith(f"\n{second}")
+    assert outcome(bench.hpc("logs", 0, 1)) == (
+        2,
+        "error: there is no shard 1: this run has shards 0-0\n",
+    )
     assert outcome(bench.hpc("logs", 1)) == (
         2,
         "error: there is no shard 1: this run has shards 0-0\n",
@@ -250,6 +255,17 @@ def test_the_run_is_named_before_the_index_or_by_an_option(bench: Bench) -> None
 def test_wrong_usage_exits_with_code_2(bench: Bench, arguments: list[str], message: str) -> None:
     valence_run(bench.folder, 4)
     assert outcome(bench.hpc("logs", *arguments)) == (2, f"error: {message}\n")
+
+
+def test_numbers_apart_are_shards_unless_the_first_is_the_name_of_a_run(bench: Bench) -> None:
+    valence_run(bench.folder, 4)
+    both = json.loads(bench.hpc("logs", 0, 1, "--json").stdout)["shards"]
+    assert [shard["index"] for shard in both] == [0, 1]
+    assert json.loads(bench.hpc("logs", "0,1", 1, "--json").stdout)["shards"] == both
+    run_id = "20240601T130000-0-89abcdef"
+    valence_run(bench.folder, 2, shards=2, run_id=run_id)
+    one = json.loads(bench.hpc("logs", 0, 1, "--json").stdout)
+    assert (one["run_id"], [shard["index"] for shard in one["shards"]]) == (run_id, [1])
 
 
 @pytest.mark.parametrize("word", ["2024", "valence", "valence-01"])

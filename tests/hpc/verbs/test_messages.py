@@ -147,11 +147,15 @@ def test_the_next_command_is_to_gather_until_the_database_has_every_row(bench: B
     assert bench.hpc("status").stdout.splitlines()[-1] == (f"next: hpc supervise runs/{run.run_id}")
     run_builders.publish_shard(run.folder, run.manifest, 1)
     gather = f"next: hpc gather runs/{run.run_id}"
-    nothing = f"done: every post has a row in {bench.folder}/labels.duckdb"
+    nothing = f"done: every post of the run has a row in {bench.folder}/labels.duckdb"
     assert bench.hpc("status").stdout.splitlines()[-1] == gather
     assert bench.hpc("gather").returncode == 0
     assert bench.hpc("status").stdout.splitlines()[-1] == nothing
     assert bench.hpc("resubmit").stdout.splitlines()[-1] == nothing
+    moved = bench.hpc("resubmit", "--set", "storage.layout=parquet").stdout.splitlines()
+    assert moved[-1] == f"next: hpc gather --rebuild runs/{run.run_id}"
+    assert nothing not in moved
+    assert bench.hpc("gather", "--rebuild").returncode == 0
     # An output that was made again since is one that the database does not have.
     output_path(run.folder, 1).unlink()
     run_builders.publish_shard(run.folder, run.manifest, 1, attempt=2)
@@ -218,7 +222,7 @@ def test_cancel_says_that_nothing_is_alive_and_what_comes_next(bench: Bench) -> 
     assert bench.hpc("cancel").stdout == (
         f"{nothing}"
         "kept: the outputs of 2 of 2 shards (4 posts)\n"
-        f"done: every post has a row in {bench.folder}/labels.duckdb\n"
+        f"done: every post of the run has a row in {bench.folder}/labels.duckdb\n"
     )
 
 
