@@ -52,7 +52,7 @@ def _describe_post(options: argparse.Namespace, printer: Printer) -> Outcome:
 
 VERB = Verb(
     name="audit",
-    example="hpc audit --config configs/quickstart.yaml",
+    example="hpc audit --config valence.yaml",
     arguments=arguments,
     act=act,
     if_interrupted="nothing was changed",

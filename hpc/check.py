@@ -48,7 +48,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
 
 VERB = Verb(
     name="check",
-    example="hpc check --config configs/quickstart.yaml",
+    example="hpc check --config valence.yaml",
     arguments=arguments,
     act=act,
     if_interrupted="no run was created",

@@ -274,7 +274,7 @@ def _labels_document(end: RunStatus | None) -> dict[str, Any]:
 
 VERB = Verb(
     name="submit",
-    example="hpc submit --config configs/quickstart.yaml",
+    example="hpc submit --config valence.yaml",
     arguments=arguments,
     act=act,
     if_interrupted="nothing is lost. To continue, run the same command",

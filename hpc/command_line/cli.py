@@ -61,7 +61,7 @@ _EXIT_CODES = """exit codes:
   2    usage, configuration or input is wrong
   3    the run is still under way
   130  interrupted"""
-_FIRST_STEP = "first: hpc submit --config configs/quickstart.yaml"
+_FIRST_STEP = "first: hpc init, in the folder of your posts"
 
 
 def run_from_shell() -> NoReturn:

@@ -40,7 +40,7 @@ def test_help_lists_every_verb_the_exit_codes_and_a_first_command(
     for verb, summary in VERBS.items():
         assert f"\n    {verb:<20}{summary}\n" in done.stdout.replace(f"\n{' ' * 24}", " ")
     assert "\nexit codes:\n  0    done\n" in done.stdout
-    assert done.stdout.endswith("\nfirst: hpc submit --config configs/quickstart.yaml\n")
+    assert done.stdout.endswith("\nfirst: hpc init, in the folder of your posts\n")
 
 
 @pytest.mark.parametrize(
