@@ -21,6 +21,15 @@ NOT_LABELS = frozenset(
 )
 
 
+class UnpairedColumns(InputError):
+    """Two names have no label column in common, and no pair of columns was named."""
+
+    def __init__(self, fact: str) -> None:
+        """Take what is so; the message adds what to do about it."""
+        self.fact = fact
+        super().__init__(f"{fact}; pair their columns with {MAPS.taking('a=b')}")
+
+
 def check_names(
     connection: duckdb.DuckDBPyConnection, chosen: Sequence[str], database: Path
 ) -> None:
@@ -58,10 +67,9 @@ def choose_pairs(
                 )
         chosen[a, b] = None
     if not chosen:
-        raise InputError(
+        raise UnpairedColumns(
             f"{names[0]} ({_list_names(of_a, NOT_LABELS)}) and {names[1]} "
-            f"({_list_names(of_b, NOT_LABELS)}) have no label column of the same name; pair their "
-            f"columns with {MAPS.taking('a=b')}"
+            f"({_list_names(of_b, NOT_LABELS)}) have no label column of the same name"
         )
     return [Pair(of_a[a], of_b[b]) for a, b in chosen]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from hpc.comparison.columns import UnpairedColumns
 from hpc.comparison.gold import measure_with_gold
 from hpc.comparison.request import Request
 from hpc.display.comparison.gold import GoldReport
@@ -10,7 +11,6 @@ from hpc.labels.label_place import LabelPlace
 from hpc.run.model.run import Say
 from pipeline.analysis.options import BootstrapDraws, CompareOptions
 from pipeline.errors import BusyError, InputError, RunError
-from pipeline.messages.options import GOLD, MAPS
 from pipeline.run_files.manifest import HUMAN
 
 RESAMPLES = 1000
@@ -42,11 +42,10 @@ def read_gold(
         try:
             reports.append(_measure(place, name, each, maps, say))
         except (InputError, RunError, BusyError) as error:
-            why = without_paths(str(error)).rstrip(".")
-            notes.append(
-                f"The human labels {each} are not compared: {why}. To compare them, name them with "
-                f"{GOLD.given(each)}, and pair columns with {MAPS.taking('a=b')}."
-            )
+            say(f"the human labels {each} are not compared: {error}")
+            fact = error.fact if isinstance(error, UnpairedColumns) else str(error)
+            why = without_paths(fact).rstrip(".")
+            notes.append(f"The human labels {each} are not compared: {why}.")
     if len(golds) > MOST_GOLDS:
         notes.append(f"Of {len(golds)} sets of human labels, the newest {MOST_GOLDS} are compared.")
     return tuple(reports), tuple(notes)

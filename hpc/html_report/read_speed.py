@@ -12,6 +12,7 @@ from pipeline.sql import literal, quoted
 
 MOST_STEPS = 90
 _STEPS_S = (1, 5, 15, 60, 300, 900, 3600, 14_400, 86_400, 604_800)
+_MINUTE, _LEAST_MINUTES = 60, 2
 _COST = KIND_TYPES[ColumnKind.COUNT].duckdb
 _UNSENT = f"({', '.join(map(literal, UNSENT))})"
 
@@ -43,8 +44,12 @@ def read_speeds(connection: duckdb.DuckDBPyConnection, runs: Sequence[str]) -> t
 
 
 def choose_step(seconds: float) -> int:
-    """Return the shortest step of which no more than MOST_STEPS cover a time, in seconds."""
-    fitting = (step for step in _STEPS_S if seconds / step < MOST_STEPS)
+    """Return the shortest step of which no more than MOST_STEPS cover a time, in seconds.
+
+    It is a minute or more, like the period of a quota, unless that leaves too few steps.
+    """
+    least = _MINUTE if seconds >= _LEAST_MINUTES * _MINUTE else 1
+    fitting = (step for step in _STEPS_S if step >= least and seconds / step < MOST_STEPS)
     return next(fitting, int(seconds / MOST_STEPS) + 1)
 
 

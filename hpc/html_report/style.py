@@ -54,9 +54,9 @@ margin:.75rem 0}
 .facts dt{color:var(--muted)}
 .facts dd{margin:0;min-width:0}
 .scroll{overflow-x:auto;margin:.75rem 0}
-table{border-collapse:collapse;font-size:.9rem;overflow-wrap:normal;width:max-content}
+table{border-collapse:collapse;font-size:.9rem;overflow-wrap:normal;width:max-content;max-width:100%}
 th,td{max-width:36rem}
-td bdi,th bdi{overflow-wrap:anywhere}
+td bdi,th bdi{overflow-wrap:break-word}
 caption{text-align:left;color:var(--muted);padding:.25rem 0}
 th,td{text-align:left;vertical-align:top;padding:.25rem .9rem .25rem 0;
 border-bottom:1px solid var(--rule)}

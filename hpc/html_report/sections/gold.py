@@ -25,7 +25,7 @@ def describe_gold(reports: Sequence[GoldReport], notes: Sequence[str]) -> Sectio
         elements.append(
             Paragraph(
                 "No human labels of these posts are known, so nothing says how often the "
-                "classifier errs. To code a sample: hpc sample, then hpc gold."
+                "classifier errs."
             )
         )
     return Section(title="Agreement with human labels", anchor="gold", elements=tuple(elements))

@@ -150,11 +150,17 @@ def describe_costs(facts: SubjectFacts) -> Section:
     """Return tokens, requests and money."""
     runs = {run.run_id: run for run in facts.runs}
     elements: tuple[Element, ...] = (
-        Paragraph("No tokens and no requests are recorded, so the cost is unknown."),
+        Paragraph(f"The answers have no counts of tokens{_price_clause(facts.runs)}."),
     )
     if facts.costs:
         elements = (Paragraph(_total(facts.costs, runs)), _costs(facts.costs[-MOST_ROWS:], runs))
     return Section(title="Tokens and cost", anchor="costs", elements=elements)
+
+
+def _price_clause(runs: Sequence[RunFacts]) -> str:
+    if any(run.price for run in runs):
+        return ", so the configured price gives no cost"
+    return ", and no price is configured, so the cost is unknown"
 
 
 def _total(costs: Sequence[RunCosts], runs: dict[str, RunFacts]) -> str:
@@ -173,6 +179,8 @@ def _total(costs: Sequence[RunCosts], runs: dict[str, RunFacts]) -> str:
     if not any(run.has_new_price for run in runs.values()):
         prices = "the configured prices"
     priced = f" They cost {money} at {prices}." if money else ""
+    if not any(run.price for run in runs.values()):
+        priced = " No price is configured, so the cost is unknown."
     return (
         f"All answers together used {used}.{priced} Requests in flight when a task was killed are "
         "not counted."

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,8 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpc.display.html.markup import escape, tag
-from hpc.figures.charts import Tone
-from hpc.html_report.facts import HiddenColumn, LabelColumn, NumberColumn, Outcome, Period
+from hpc.figures.charts import TimeBars, Tone
+from hpc.html_report.elements import Figures, Paragraph, Table
+from hpc.html_report.facts import (
+    HiddenColumn,
+    LabelColumn,
+    NumberColumn,
+    Outcome,
+    Period,
+    RunSpeed,
+    SpeedStep,
+)
 from hpc.html_report.labeling_setup import without_paths
 from hpc.html_report.labels_view import labels_view
 from hpc.html_report.methods import describe_methods
@@ -20,6 +30,8 @@ from hpc.html_report.read_columns import choose_edges, read_columns
 from hpc.html_report.read_counts import MOST_PERIODS, OTHER_REASON, choose_period, read_counts
 from hpc.html_report.read_courses import interval_of_mean, interval_of_share
 from hpc.html_report.read_speed import MOST_STEPS, choose_step
+from hpc.html_report.sections.resources import describe_costs
+from hpc.html_report.sections.speed import describe_speed
 from hpc.html_report.sections.tasks import STEPS, TONES, count_at_work
 from pipeline.database import duckdb_file
 from pipeline.errors import Cause
@@ -50,6 +62,47 @@ def test_no_more_periods_lie_between_two_times_than_fit(one: datetime, other: da
 @given(st.floats(0, 1e9))
 def test_steps_cover_any_time_and_are_no_more_than_fit(seconds: float) -> None:
     assert seconds / choose_step(seconds) <= MOST_STEPS
+
+
+@given(st.floats(120, 1e9))
+def test_steps_are_as_long_as_the_period_of_a_quota_where_enough_of_them_fit(
+    seconds: float,
+) -> None:
+    assert choose_step(seconds) >= 60
+
+
+@pytest.mark.parametrize(
+    ("seconds", "step", "share", "line"), [(4.0, 1, "–", None), (180.0, 60, "11.1%", 600.0)]
+)
+def test_a_run_of_less_than_a_minute_is_not_compared_with_its_quota(
+    seconds: float, step: int, share: str, line: float | None
+) -> None:
+    facts = hostile_facts(runs=1)
+    steps = tuple(
+        SpeedStep(start=START + timedelta(seconds=step * number), answers=100)
+        for number in range(2)
+    )
+    speed = RunSpeed(
+        run_id=facts.runs[0].run_id, step_s=step, steps=steps, asked=200, seconds=seconds,
+        busiest_minute=200,
+    )  # fmt: skip
+    section = describe_speed(replace(facts, speeds=(speed,)), {speed.run_id: steps})
+    (table,) = (each for each in section.elements if isinstance(each, Table))
+    assert table.rows[0][-1] == share
+    (charts,) = (each for each in section.elements if isinstance(each, Figures))
+    (figure,) = charts.figures
+    assert isinstance(figure.chart, TimeBars)
+    assert figure.chart.line == line
+
+
+def test_the_page_says_whether_a_price_is_missing() -> None:
+    facts = replace(hostile_facts(), costs=())
+    free = replace(facts, runs=tuple(replace(run, price=None) for run in facts.runs))
+    (priced,) = describe_costs(facts).elements
+    (unpriced,) = describe_costs(free).elements
+    assert isinstance(priced, Paragraph)
+    assert isinstance(unpriced, Paragraph)
+    assert ("no price" in priced.text, "no price" in unpriced.text) == (False, True)
 
 
 @given(st.lists(st.tuples(st.floats(-1e6, 1e6), st.floats(0.1, 1e4)), min_size=10, max_size=30))

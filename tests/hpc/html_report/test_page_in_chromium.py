@@ -1,14 +1,17 @@
 """The page in a real browser: inert, without the network, readable in both modes and on a phone."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hpc.figures.draw_page_chart import draw_page_chart
 from hpc.html_report.describe_page import ReadSubject, describe_page
+from hpc.html_report.elements import Page, Subject
 from hpc.html_report.read_speed import filled
 from hpc.html_report.render import render
+from hpc.html_report.sections.provenance import describe_provenance
 from tests.browser.chromium import Chromium
 from tests.hpc.html_report.hostile_page import HOSTILE, hostile_facts
 
@@ -134,6 +137,21 @@ def test_the_page_is_never_wider_than_the_window(
     chromium.open(page, width=width)
     chromium.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     assert chromium.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_the_table_of_runs_fits_a_window_of_1000_pixels(chromium: Chromium, tmp_path: Path) -> None:
+    facts = hostile_facts()
+    runs = tuple(
+        replace(run, run_id=f"20240501T090000{number}-valence-3f9a1c")
+        for number, run in enumerate(facts.runs)
+    )
+    sections = (describe_provenance(replace(facts, runs=runs)),)
+    page = Page(title="Labels", subjects=(Subject(title="valence", sections=sections),), footer="")
+    path = tmp_path / "report.html"
+    path.write_text(render(page, draw_page_chart), encoding="utf-8")
+    chromium.open(path, width=1000)
+    hidden = "(e => e.scrollWidth - e.clientWidth)(document.querySelector('.scroll'))"
+    assert chromium.evaluate(hidden) == 0
 
 
 def test_a_phone_shows_charts_in_readable_size(chromium: Chromium, page: Path) -> None:
