@@ -11,6 +11,7 @@ from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.place import HERE, PathText, Place
 from hpc.api.call.surroundings import library_call
 from hpc.coding import coding_record
+from hpc.coding.codebook import as_typed
 from hpc.coding.describe_import import describe_agreement, list_undecided
 from hpc.coding.gold_run import GoldRequest, ImportedRun, check_gold_name, import_run
 from hpc.coding.import_codings import CodedSample, read_import
@@ -198,7 +199,7 @@ def _report(name: str, read: CodedSample, imported: ImportedRun, say: Say) -> No
     )
     for label in read.record.description.labels:
         values = Counter(
-            str(values[label.name])
+            as_typed(values[label.name])
             for values in read.resolved.values.values()
             if values[label.name] is not None
         )

@@ -124,6 +124,11 @@ class CodedLabel(Section, frozen=True, kw_only=True):
         return int(number) if number.is_integer() and abs(number) < 2**53 else None
 
 
+def as_typed(value: object) -> str:
+    """Return a value as a coder types it, such as `true`."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def parse_labels(text: str) -> tuple[CodedLabel, ...]:
     """Return the labels of a text such as `toxic:bool,score:number:0:1`.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from hpc.coding.codebook import as_typed
 from hpc.coding.resolve import Disagreement
 from pipeline.analysis.coder_agreement import CoderAgreement
 from pipeline.text import counted
@@ -27,7 +28,7 @@ def list_disagreements(disagreements: Sequence[Disagreement]) -> list[str]:
     """Return a line for each of the first disagreements: who said what."""
     lines = [
         f"{each.uri} {each.label}: "
-        + ", ".join(f"{coder} {value}" for coder, value in each.values.items())
+        + ", ".join(f"{coder} {as_typed(value)}" for coder, value in each.values.items())
         for each in disagreements[:_MOST_SHOWN]
     ]
     more = len(disagreements) - len(lines)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from hpc.coding.codebook import CodedKind, CodedLabel
+from hpc.coding.codebook import CodedKind, CodedLabel, as_typed
 from hpc.coding.spreadsheet import TEXT, URI, ParsedRow
 from pipeline import limits, strict_json
 from pipeline.errors import InputError
@@ -59,8 +59,7 @@ def _prediction(label: CodedLabel, value: LabelValue) -> JsonObject:
     elif label.kind is CodedKind.TEXT:
         kind, shown = "textarea", {"text": [str(value)]}
     else:
-        word = str(value).lower() if isinstance(value, bool) else str(value)
-        kind, shown = "choices", {"choices": [word]}
+        kind, shown = "choices", {"choices": [as_typed(value)]}
     return {"from_name": label.name, "to_name": TEXT, "type": kind, "value": shown}
 
 
@@ -173,4 +172,4 @@ def _as_typed(value: object) -> str:
         return " | ".join(map(_as_typed, value))
     if value is None:
         return ""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return as_typed(value)

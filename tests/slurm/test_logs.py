@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from pipeline.ownership import user_name
 from tests.slurm.private_cluster import posts
 from tests.slurm.private_cluster.cluster import wait_for
 from tests.slurm.private_cluster.commands import Bench
@@ -12,6 +13,8 @@ from tests.slurm.private_cluster.commands import Bench
 pytestmark = pytest.mark.slurm
 
 State = tuple[str, str | None]
+# The tests' cluster runs as this user.
+CANCELED = f"CANCELLED by {user_name(0)}"
 
 
 def grouped(bench: Bench, run: pathlib.Path) -> list[str]:
@@ -87,12 +90,12 @@ def test_logs_shows_running_waiting_and_canceled_tasks(bench: Bench) -> None:
     wait_for(lambda: bench.accounted([job]) == tasks, 60, "accounting knows which one has run")
     shards = bench.document("logs", "0-1")["shards"]
     (ended,), (never,) = (shard["attempts"] for shard in shards)
-    assert (ended["slurm_state"], never["slurm_state"]) == ("CANCELLED by 0", "CANCELLED by 0")
+    assert (ended["slurm_state"], never["slurm_state"]) == (CANCELED, CANCELED)
     # What ran and what never started have not ended alike.
     assert len(grouped(bench, run)) == 2
     assert ended["tail"]
     assert never == {
-        "attempt": 1, "task": f"{job}_1", "slurm_state": "CANCELLED by 0", "exit_code": "0:0",
+        "attempt": 1, "task": f"{job}_1", "slurm_state": CANCELED, "exit_code": "0:0",
         "node": None, "words": None, "traceback": None, "log": f"{logs}/{job}_1_0_log.out",
         "tail": None, "server_log": None,
     }  # fmt: skip

@@ -13,7 +13,9 @@ from hpc.executors.slurm.parse import Record, newer
 from hpc.run.model.arrays import Submission
 from hpc.run.model.attempts import Phase, Records, TaskRecord
 from pipeline.errors import Cause
+from pipeline.ownership import user_name
 
+_BY = " by "
 _REQUEUED = (Cause.NODE, Cause.PREEMPTED)
 
 
@@ -45,7 +47,7 @@ def query_tasks(slurm: Slurm, submissions: Sequence[Submission]) -> tuple[Record
     try:
         since = min(submission.intended_at for submission in submissions)
         answer = slurm.accounting(sorted(by_job), since)
-        accounted = _by_task(by_job, answer.records, array_rows_count=True)
+        accounted = with_user_names(_by_task(by_job, answer.records, array_rows_count=True))
     except SlurmError as error:
         troubles.append(error.words)
     merged = {**accounted}
@@ -55,6 +57,23 @@ def query_tasks(slurm: Slurm, submissions: Sequence[Submission]) -> tuple[Record
         # Slurm requeues such tasks under the same id, and accounting shows their last end only.
         merged = {task: record for task, record in merged.items() if record.cause not in _REQUEUED}
     return merged, "; ".join(troubles) or None
+
+
+def with_user_names(records: Records) -> Records:
+    """Return records that name who canceled a task, of whom accounting gives only the number."""
+    states = {record.slurm_state for record in records.values()}
+    named = {state: _with_user_name(state) for state in states if _BY in state}
+    return {
+        task: replace(record, slurm_state=named[record.slurm_state])
+        if record.slurm_state in named
+        else record
+        for task, record in records.items()
+    }
+
+
+def _with_user_name(state: str) -> str:
+    word, by, user = state.partition(_BY)
+    return f"{word}{by}{user_name(int(user))}" if user.isdecimal() else state
 
 
 def _merge(queued: TaskRecord, accounted: TaskRecord | None) -> TaskRecord:

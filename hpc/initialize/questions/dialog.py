@@ -84,6 +84,8 @@ def _interpret(typed: str, question: Question) -> str:
     values = _values(question)
     if not typed and question.default is not None:
         return question.answer(question.default)
+    if not typed and not question.may_be_empty:
+        raise InvalidAnswer(_what_to_type(question))
     if typed in values:
         return question.answer(typed)
     if not typed.isprintable():
@@ -93,6 +95,16 @@ def _interpret(typed: str, question: Question) -> str:
             raise InvalidAnswer(f"should be a number from 1 to {len(values)}, or a name")
         return question.answer(values[int(typed) - 1])
     return question.answer(typed)
+
+
+def _what_to_type(question: Question) -> str:
+    """Return what a person can answer where nothing is proposed."""
+    count = len(question.options)
+    what = f"type the {question.label}"
+    if not count:
+        return what
+    numbers = {1: "1", 2: "1 or 2"}.get(count, f"a number from 1 to {count}")
+    return f"choose {numbers}, or {what}"
 
 
 def _values(question: Question) -> list[str]:

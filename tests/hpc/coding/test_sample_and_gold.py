@@ -384,3 +384,20 @@ def test_all_texts_together_stand_for_all_posts(bench: Bench) -> None:
 def rows_of_smaller(bench: Bench) -> list[dict[str, Any]]:
     draw(bench, "smaller", n=10)
     return rows_of(bench, "smaller")
+
+
+def test_flags_are_shown_as_coders_type_them_and_a_page_says_why_they_are_not_compared(
+    bench: Bench,
+) -> None:
+    """The terminal says what to type. The page, which is for an appendix, does not."""
+    draw(bench, "flag", "--labels", "toxic:bool")
+    path = code(
+        bench, "flag.csv", "flag-coded.csv",
+        lambda number, _: {"toxic": "yes" if number < 15 else "no"},
+    )  # fmt: skip
+    imported = bench.hpc("gold", path, "--as", "gold_flag", "--coder", "anna", "--sample", "flag")
+    assert "toxic: 20 coded (true 15, false 5)" in imported.stdout + imported.stderr
+    made = bench.hpc("report", "valence", "--json")
+    (subject,) = json.loads(made.stdout)["subjects"]
+    (note,) = (note for note in subject["gold_not_compared"] if "gold_flag" in note)
+    assert ("--" in note, "--map a=b" in made.stderr) == (False, True)

@@ -52,6 +52,13 @@ def test_an_answer_may_be_a_number_or_a_name_and_a_wrong_one_is_asked_again(fold
     assert config.classifier.options.to_json()["model"] == "m"
 
 
+def test_enter_where_nothing_is_proposed_says_what_to_type(folder: Path) -> None:
+    sqlite_file(folder / "more.db", ROWS)
+    done = dialog(folder, "", CTRL_D)
+    assert done.asked == ("source", "source")
+    assert "source: choose 1 or 2, or type the source" in done.screen
+
+
 @pytest.mark.parametrize("key", [CTRL_C, CTRL_D])
 @pytest.mark.parametrize("answers", [0, 5])
 def test_leaving_writes_nothing(folder: Path, key: str, answers: int) -> None:
