@@ -1,13 +1,16 @@
 """Run `hpc gold`: import what people coded, as labels of a name of their own."""
 
 import argparse
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 
-from hpc.api.coding import GoldSettings, gold
+from hpc.api.coding import GoldResult, GoldSettings, gold
 from hpc.command_line import cli
 from hpc.command_line.verb import Outcome, Verb, chosen_place
 from hpc.display.console import Printer
+
+_MOST_PAIRS = 8
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +71,8 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     done = gold(
         options.files, options.name, settings=settings, at=chosen_place(options), say=printer
     )
-    printer(f"next: hpc compare {done.sampled_name} --gold {done.name}")
+    for line in _next_steps(done, options):
+        printer(line)
     return done.exit_code, {
         "run_id": done.run.run_id,
         "run_dir": str(done.run.folder),
@@ -82,8 +86,31 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         "agreement": [asdict(each) for each in done.agreement],
         "disagreements": [asdict(each) for each in done.disagreements],
         "undecided": len(done.undecided),
+        "maps": list(done.pairing.pairs),
         "gathered": done.is_gathered,
     }
+
+
+def _next_steps(done: GoldResult, options: argparse.Namespace) -> list[str]:
+    """Return the command that compares the codings with the labels, and how to pair columns."""
+    hint, words = done.pairing, f"hpc compare {done.sampled_name} --gold {done.name}"
+    if hint.is_needed and not hint.pairs:
+        return [f"no column of {done.sampled_name} can be compared with one of {done.name}"]
+    if options.database:
+        words += f" --database {shlex.quote(str(options.database))}"
+    elif options.config:
+        words += f" --config {shlex.quote(str(options.config))}"
+    if not hint.is_needed:
+        return [f"next: {words}"]
+    if len(hint.pairs) == 1:
+        return [f"next: {words} --map {shlex.quote(hint.pairs[0])}"]
+    more = len(hint.pairs) - _MOST_PAIRS
+    rest = f" and {more:,} more" if more > 0 else ""
+    return [
+        f"next: {words} --map a=b",
+        f"  a=b is a column of {done.sampled_name} and one of {done.name}, such as "
+        f"{', '.join(hint.pairs[:_MOST_PAIRS])}{rest}",
+    ]
 
 
 VERB = Verb(

@@ -17,6 +17,7 @@ from hpc.coding.gold_run import GoldRequest, ImportedRun, check_gold_name, impor
 from hpc.coding.import_codings import CodedSample, read_import
 from hpc.coding.read_codings import find_sample
 from hpc.coding.resolve import NOT_CODED, Disagreement
+from hpc.comparison.suggest_pairs import PairHint, suggest_pairs
 from hpc.display.next_step import command
 from hpc.display.screen import Screen
 from hpc.executors.factory import executor_of
@@ -78,6 +79,8 @@ class GoldResult:
     """What they disagree about, and what became of it."""
     undecided: tuple[Disagreement, ...] = field(repr=False)
     """Those of them that stay uncoded."""
+    pairing: PairHint = field(repr=False)
+    """How `compare` can pair the columns of the name and of the codings."""
     is_gathered: bool
     """Whether the database has the codings; False if somebody has it open."""
     exit_code: int
@@ -136,6 +139,9 @@ def gold(
         )
         _report(name, read, imported, screen)
         code, gathered = _gather(imported, screen)
+        pairing = (
+            suggest_pairs(place.database, record.description.name, name) if gathered else PairHint()
+        )
     return GoldResult(
         run=imported.run,
         is_new=imported.is_new,
@@ -149,6 +155,7 @@ def gold(
         agreement=read.agreement,
         disagreements=tuple(read.resolved.disagreements),
         undecided=tuple(read.resolved.undecided),
+        pairing=pairing,
         is_gathered=gathered,
         exit_code=code,
     )

@@ -153,6 +153,31 @@ def test_codings_are_labels_that_gather_rebuild_and_audit_know(bench: Bench) -> 
     assert audit["duplicates"] == audit["differing"] == 0
 
 
+@pytest.mark.parametrize(
+    ("sample", "asked", "maps", "command"),
+    [
+        ("one_pair", "mood:text", {"valence_label=mood"}, "--map valence_label=mood"),
+        ("same_name", "valence_label:text,mood:text", set(), "--gold gold_same_name"),
+        ("two_pairs", "mood:text,bad:bool", {"valence_label=mood", "compound=bad"}, "--map a=b"),
+    ],
+    ids=["one_pair", "same_name", "two_pairs"],
+)
+def test_the_next_command_pairs_columns_of_other_names(
+    bench: Bench, sample: str, asked: str, maps: set[str], command: str
+) -> None:
+    draw(bench, sample, "--labels", asked)
+    values = {"valence_label": "neutral", "mood": "neutral", "bad": "true"}
+    path = code(bench, f"{sample}.csv", f"{sample}-coded.csv",
+                lambda _, row: {name: values[name] for name in values if name in row})  # fmt: skip
+    words = ("gold", path, "--as", f"gold_{sample}", "--coder", "anna", "--sample", sample)
+    assert {*bench.document(*words)["maps"]} == maps
+    lines = bench.hpc(*words).stdout.splitlines()
+    (line,) = [line for line in lines if line.startswith("next: ")]
+    assert line.endswith(command)
+    if "a=b" not in line:
+        assert bench.hpc(*line.split()[2:], "--resamples", 5).returncode == 0
+
+
 def test_every_wrong_row_is_named_at_once_and_nothing_is_imported(bench: Bench) -> None:
     draw(bench, "wrong", "--labels", LABELS)
     wrong = {2: {"sure": "1,5"}, 3: {"uri": "at://nowhere"}, 4: {"text": "another"}}
