@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hpc.efficiency.attempt_use import AttemptUse
-from hpc.efficiency.measure import Efficiency, busy_cpus
-from hpc.efficiency.sampled_memory import LEAST_SAMPLED_S
+from hpc.efficiency.measure import Efficiency, busy_cpus, peak_source
+from hpc.efficiency.sampled_memory import LEAST_SAMPLED_S, OWN_COUNT
 from hpc.run.cluster.resources import Resources
 from hpc.run.cluster.slurm_time import format_slurm_time
 from pipeline.errors import Cause
@@ -149,6 +149,8 @@ def _memory(efficiency: Efficiency, resources: Resources) -> Iterator[Line | str
     gb, is_change = _kept(_stepped(needed * MEMORY_MARGIN, _MEMORY_STEPS), requested)
     who = "a task" if spread and spread.most >= needed else "an attempt that failed"
     reason = f"{who} used at most {_memory_words(needed)}"
+    if peak_source(efficiency.attempts) == OWN_COUNT:
+        reason += f" by {OWN_COUNT}"
     if any(use.mem_gb == needed for use in exceeded):
         reason = f"{_memory_words(needed)} is too little"
     asked = f", requested {_memory_words(requested)}" if requested else ""

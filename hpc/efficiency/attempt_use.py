@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hpc.efficiency.sampled_memory import is_short, sampled_peak_mb
+from hpc.efficiency.sampled_memory import SOURCE, is_short, peak_mb
 from hpc.run.causes import cause_of
 from hpc.run.model.attempts import Attempt, Phase
 from hpc.run.model.run import Run
@@ -38,6 +38,8 @@ class AttemptUse:
     """Memory that it had, in GiB."""
     used_gb: float | None
     """Its peak memory in GiB."""
+    memory_source: str = SOURCE
+    """Who saw that peak."""
     is_short: bool = False
     """Whether its peak memory is not known because it was over too soon."""
 
@@ -68,11 +70,13 @@ def attempt_uses(
             continue
         cpus = requested_cpus(run, attempt.number)
         requested = attempt.request.mem_gb or record.req_mem_gb
-        peak = sampled_peak_mb(record.max_rss_mb, record.elapsed_s)
+        has_published = _has_published(shard, attempt)
+        own = shard.output.peak_mb if has_published else None
+        peak, source = peak_mb(record.max_rss_mb, record.elapsed_s, own)
         known.append(
             AttemptUse(
                 shard=shard.index,
-                cause=None if _has_published(shard, attempt) else cause_of(attempt),
+                cause=None if has_published else cause_of(attempt),
                 elapsed_s=record.elapsed_s,
                 time_min=attempt.request.time_min if are_reserved else None,
                 cpus=cpus,
@@ -82,7 +86,8 @@ def attempt_uses(
                 mem_gb=requested,
                 alloc_mem_gb=record.alloc_mem_gb or requested,
                 used_gb=None if peak is None else peak / _MB_PER_GB,
-                is_short=bool(record.max_rss_mb) and is_short(record.elapsed_s),
+                memory_source=source,
+                is_short=peak is None and bool(record.max_rss_mb) and is_short(record.elapsed_s),
             )
         )
     return tuple(known), unknown

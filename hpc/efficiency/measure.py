@@ -115,6 +115,12 @@ def measure(attempts: Sequence[AttemptUse], unknown: int = 0) -> Efficiency:
     )
 
 
+def peak_source(attempts: Sequence[AttemptUse]) -> str:
+    """Return who saw the highest peak of memory; '' if nobody saw any."""
+    measured = [(use.used_gb, use.memory_source) for use in attempts if use.used_gb is not None]
+    return max(measured)[1] if measured else ""
+
+
 def busy_cpus(use: AttemptUse) -> float | None:
     """Return how many CPUs an attempt kept busy on average; None if that was not measured."""
     if use.cpu_s is None:

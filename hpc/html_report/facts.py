@@ -216,6 +216,8 @@ class AttemptFacts:
     max_rss_mb: float | None
     mem_gb: float | None
     time_min: float | None
+    own_peak_mb: float | None = None
+    """The most memory that the task saw itself."""
     busy_cpus: float | None = None
     """How many CPUs it kept busy on average."""
     cpus: int | None = None

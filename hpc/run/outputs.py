@@ -33,7 +33,9 @@ _Stamp = list[int]  # size, time of change, inode
 _Known = dict[str, tuple[_Stamp, Verdict]]
 # Of an output that the caller has verified, which publication it is does not matter here.
 _VERIFIED = Verdict(publication="verified")
-_Memory = dict[str, tuple[int, int, int, str, dict[str, int], int, dict[str, int] | None, int]]
+_Memory = dict[
+    str, tuple[int, int, int, str, dict[str, int], int, dict[str, int] | None, int, float | None]
+]
 
 
 class OutputFolder:
@@ -156,10 +158,11 @@ def _remembered(folder: Path) -> _Known:
                 attempt=attempt,
                 unlabelable=unlabelable,
                 copied=copied,
+                peak_mb=peak_mb,
             ),
         )
         for name, (
-            size, changed_at, inode, publication, counts, attempt, unlabelable, copied,
+            size, changed_at, inode, publication, counts, attempt, unlabelable, copied, peak_mb,
         ) in values.items()
     }  # fmt: skip
 
@@ -173,6 +176,7 @@ def _remember(folder: Path, known: _Known) -> None:
             verdict.attempt,
             verdict.unlabelable,
             verdict.copied,
+            verdict.peak_mb,
         ]
         for name, (stamp, verdict) in known.items()
     }

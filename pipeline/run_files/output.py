@@ -58,6 +58,8 @@ class Verdict:
     """The number of the attempt that published it; 0 where the file does not say."""
     copied: int = 0
     """How many posts have the answer of another post with the same text."""
+    peak_mb: float | None = None
+    """The most resident memory that the task's processes saw, in MiB; None if unknown."""
     sha256: str = field(default="", compare=False)
     """The SHA-256 of the file's bytes, if `read` has read them all."""
 
@@ -337,11 +339,13 @@ def _judge(
             path, f"it holds {counted(rows, 'row')}, but the shard {counted(posts, 'post')}"
         )
     attempt, copied = footer.get(ATTEMPT, ""), footer.get(COPIED, "")
+    pace = read_pace(footer)
     return Verdict(
         publication=footer.get(PUBLICATION) or "unnamed",
         counts=_usage(footer.get(USAGE)),
         attempt=int(attempt) if attempt.isdecimal() else 0,
         copied=int(copied) if copied.isdecimal() else 0,
+        peak_mb=pace.memory_mb if pace else None,
     )
 
 

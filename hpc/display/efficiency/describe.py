@@ -6,9 +6,9 @@ from dataclasses import asdict
 from hpc.display.blocks import Block, Line, Table, Tone
 from hpc.efficiency.advice import Advice
 from hpc.efficiency.advice import Line as AdviceLine
-from hpc.efficiency.measure import Efficiency, Hours, Spread
+from hpc.efficiency.measure import Efficiency, Hours, Spread, peak_source
 from hpc.efficiency.run_efficiency import RunEfficiency
-from hpc.efficiency.sampled_memory import SOURCE
+from hpc.efficiency.sampled_memory import OWN_COUNT, SOURCE
 from hpc.run.cluster.slurm_time import format_slurm_time
 from pipeline.errors import Cause
 from pipeline.text import counted, format_memory
@@ -37,6 +37,8 @@ def describe_efficiency(found: RunEfficiency) -> list[Block]:
         if rows:
             numbers = frozenset(range(1, len(header)))
             blocks += [Line(""), Table(header=header, rows=rows, right_aligned=numbers)]
+    if peak_source(efficiency.published) == OWN_COUNT:
+        blocks.append(Line(f"  the highest peak of memory is from {OWN_COUNT}", Tone.FAINT))
     if causes := _causes(efficiency):
         blocks.append(Line(f"  node hours in attempts that failed: {causes}", Tone.PENDING))
     blocks += _advice(found.advice)
@@ -71,6 +73,7 @@ def efficiency_document(found: RunEfficiency) -> dict[str, object]:
         "unknown": efficiency.unknown,
         "minutes": _spread_document(efficiency.minutes),
         "mem_gb": _spread_document(efficiency.memory),
+        "mem_gb_source": peak_source(efficiency.published) or None,
         "cpus": _spread_document(efficiency.cpus),
         "node_hours": _hours_document(efficiency.node_hours),
         "core_hours": _hours_document(efficiency.core_hours),
@@ -86,7 +89,10 @@ def efficiency_document(found: RunEfficiency) -> dict[str, object]:
 
 def _attempts(efficiency: Efficiency) -> str:
     tasks = counted(len(efficiency.published), "task")
-    measured = f", by {SOURCE}" if efficiency.memory or efficiency.cpus else ""
+    is_sampled = any(
+        use.used_gb is not None and use.memory_source == SOURCE for use in efficiency.published
+    )
+    measured = f", by {SOURCE}" if is_sampled or efficiency.cpus else ""
     line = f"efficiency{measured}: {tasks} published an output"
     if efficiency.failed:
         line += f", {counted(efficiency.failed, 'attempt')} failed"

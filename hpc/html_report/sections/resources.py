@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from statistics import median
 
 from hpc.display.usage import cost_of, format_money
-from hpc.efficiency.sampled_memory import LEAST_SAMPLED_S, SOURCE, is_short, sampled_peak_mb
+from hpc.efficiency.sampled_memory import LEAST_SAMPLED_S, OWN_COUNT, SOURCE, is_short, peak_mb
 from hpc.figures.charts import Histogram, Series
 from hpc.html_report.elements import Element, Figure, Paragraph, Section, Table, figures
 from hpc.html_report.facts import AttemptFacts, RunCosts, RunFacts, SubjectFacts
@@ -41,10 +41,17 @@ def describe_resources(facts: SubjectFacts) -> Section:
 def _source(attempts: Sequence[AttemptFacts]) -> str:
     """Return where the numbers are from, and which of them nobody knows."""
     measured = [each for each in attempts if each.max_rss_mb]
+    own = sum(_peak(each) == (each.own_peak_mb, OWN_COUNT) for each in attempts)
     if not measured:
-        return "Times are those that the executor recorded. No memory was recorded."
+        memory = f"The peak of memory is from {OWN_COUNT}." if own else "No memory was recorded."
+        return f"Times are those that the executor recorded. {memory}"
     text = f"Times, CPUs and the peak of memory are from {SOURCE}."
-    if short := sum(is_short(each.elapsed_s) for each in measured):
+    if own:
+        text = (
+            f"Times and CPUs are from {SOURCE}. The peak of memory is from there or from "
+            f"{OWN_COUNT}, whichever saw more: the latter for {counted(own, 'attempt')}."
+        )
+    if short := sum(is_short(each.elapsed_s) and _peak_mb(each) is None for each in measured):
         verb = "is" if short == 1 else "are"
         text += (
             f" It samples memory every 30 s by default, so {counted(short, 'attempt')} of less "
@@ -61,7 +68,11 @@ def _memory_share(attempt: AttemptFacts) -> float | None:
 
 
 def _peak_mb(attempt: AttemptFacts) -> float | None:
-    return sampled_peak_mb(attempt.max_rss_mb, attempt.elapsed_s)
+    return _peak(attempt)[0]
+
+
+def _peak(attempt: AttemptFacts) -> tuple[float | None, str]:
+    return peak_mb(attempt.max_rss_mb, attempt.elapsed_s, attempt.own_peak_mb)
 
 
 def _time_share(attempt: AttemptFacts) -> float | None:

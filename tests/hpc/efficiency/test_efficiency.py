@@ -29,7 +29,7 @@ from hpc.efficiency.advice import (
 from hpc.efficiency.attempt_use import AttemptUse
 from hpc.efficiency.measure import Efficiency, Hours, measure
 from hpc.efficiency.run_efficiency import RunEfficiency
-from hpc.efficiency.sampled_memory import sampled_peak_mb
+from hpc.efficiency.sampled_memory import OWN_COUNT, SOURCE, peak_mb, sampled_peak_mb
 from hpc.run.cluster.resources import Resources
 from hpc.run.cluster.slurm_time import parse_slurm_time
 from pipeline.errors import Cause
@@ -216,6 +216,20 @@ def test_nothing_is_said_of_memory_that_was_sampled_too_rarely() -> None:
     assert sampled_peak_mb(0.0, 600.0) is None
     assert sampled_peak_mb(54.0, 60.0) == 54.0
     assert sampled_peak_mb(54.0, None) == 54.0
+
+
+def test_the_larger_of_two_peaks_counts_and_the_advice_says_who_saw_it() -> None:
+    assert peak_mb(46.0, 600.0, 97.0) == (97.0, OWN_COUNT)
+    assert peak_mb(98.0, 600.0, 97.0) == (98.0, SOURCE)
+    assert peak_mb(46.0, 2.0, 93.0) == (93.0, OWN_COUNT)
+    assert peak_mb(None, 600.0, None) == (None, SOURCE)
+    highest = replace(USE, used_gb=0.6, memory_source=OWN_COUNT)
+    efficiency = measure([*uses(), highest])
+    (line,) = (line for line in advice(efficiency).lines if line.key == "mem_gb")
+    assert (line.value, OWN_COUNT in line.reason) == ("0.75", True)
+    found = RunEfficiency(efficiency=efficiency, advice=advice(efficiency))
+    assert efficiency_document(found)["mem_gb_source"] == OWN_COUNT
+    assert OWN_COUNT in plain_text(describe_efficiency(found))
 
 
 def test_supervise_says_at_most_four_lines_and_only_what_is_worth_changing() -> None:

@@ -14,6 +14,7 @@ from pipeline.model import Answer, Column
 from pipeline.run_files import output
 from pipeline.run_files.manifest import output_path
 from pipeline.run_files.output import ShardLabels, Verdict
+from pipeline.run_files.pace import Pace
 from tests.pipeline import run_builders
 from tests.pipeline.exhaustion import exhausted_descriptors
 
@@ -40,6 +41,7 @@ def publish_counted(run: Run, index: int, tokens: int) -> None:
         columns=columns,
         model="m",
         attempt=1,
+        pace=Pace(asked=10, asking_s=1.0, startup_s=1.0, memory_mb=97.0),
     )
     output.publish(run.folder, run.manifest, index, labels)
 
@@ -72,10 +74,11 @@ def test_a_file_that_has_not_changed_is_not_opened_again(partly_published_run: R
     assert verified(partly_published_run) == [False, False, False]
 
 
-def test_the_cost_of_answers_is_cached_with_the_verdict(partly_published_run: Run) -> None:
+def test_cost_and_peak_memory_are_cached_with_the_verdict(partly_published_run: Run) -> None:
     publish_counted(partly_published_run, 2, tokens=7)
     before = outputs.verify_outputs(partly_published_run)
     assert [verdict.counts for verdict in before] == [{}, {}, {"tokens": 70}]
+    assert [verdict.peak_mb for verdict in before] == [None, None, 97.0]
     for index in range(3):
         garbled(output_path(partly_published_run.folder, index))
     assert outputs.verify_outputs(partly_published_run) == before

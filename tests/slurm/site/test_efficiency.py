@@ -69,7 +69,7 @@ def test_the_tasks_of_a_run_are_measured(bench: Bench, monkeypatch: pytest.Monke
     assert efficiency(bench) == found
 
 
-def test_a_site_that_measures_nothing_gets_advice_on_time_only(
+def test_a_site_that_measures_nothing_gets_no_advice_on_cpus(
     tmp_path: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     extra = ["JobAcctGatherType=jobacct_gather/none"]
@@ -80,6 +80,7 @@ def test_a_site_that_measures_nothing_gets_advice_on_time_only(
         bench.document("submit", "--config", config)
         bench.document("supervise")
         found = efficiency(bench)
-    assert (found["mem_gb"], found["cpus"], found["core_hours"]) == (None, None, None)
-    assert [line["key"] for line in found["advice"]] == ["time"]
+    assert (found["cpus"], found["core_hours"]) == (None, None)
+    assert found["mem_gb_source"] == sampled_memory.OWN_COUNT
+    assert [line["key"] for line in found["advice"]] == ["mem_gb", "time"]
     assert any("up to 2 CPUs where 1" in note for note in found["notes"])
