@@ -46,7 +46,9 @@ def describe_adopted(adopted: Adopted, shards: int, *, is_dry_run: bool) -> list
     if not adopted.engine:
         lines.append(f"nothing says which engine gave the answers: add {ENGINE}")
     were = "would be" if is_dry_run else "was" if len(adopted.complete) == 1 else "were"
-    lines.append(f"{len(adopted.complete):,} of {counted(shards, 'shard')} {were} published")
+    lines.append(
+        f"{counted(len(adopted.complete), 'shard')} {were} published, of {shards:,} in the run"
+    )
     if adopted.given_up:
         get = "would get" if is_dry_run else "got"
         lines.append(f"{counted(adopted.given_up, 'post')} without an answer {get} the reason")

@@ -48,6 +48,8 @@ _WITH_RUN = (
     Place.BLOCKED,
 )
 # What the verdict calls posts in a place about which a person has to do something.
+# More would push the counts off the screen.
+_MOST_DAYS = 12
 _STUCK = {
     Place.LOST: "lost",
     Place.FAILED: "in failed shards",
@@ -172,6 +174,10 @@ def _open_days(audit: Audit) -> list[Block]:
         for day, counts in audit.days
         if sum(counts.values()) > counts[Place.LABELED] + counts[Place.UNLABELABLE]
     ]
+    if len(rows) > _MOST_DAYS:
+        left_out = f"{len(rows) - _MOST_DAYS:,} more days (--json has all)"
+        half = _MOST_DAYS // 2
+        rows = [*rows[:half], ("…", left_out), *rows[-half:]]
     return [Line(""), Line("days with unlabeled posts:"), Table(rows=tuple(rows))] if rows else []
 
 

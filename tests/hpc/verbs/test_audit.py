@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from pipeline.run_files.manifest import output_path, shard_path
 from tests.hpc.cli_bench import outcome
 from tests.hpc.growing_backlog import GrowingBacklog, post
 from tests.pipeline import run_builders
+from tests.pipeline.run_builders import SourcePost
 
 
 @pytest.fixture
@@ -192,6 +194,27 @@ def test_the_report_names_the_day_and_the_next_command(unlabeled: GrowingBacklog
         "",
         "needs attention: 1 post is late and in no run",
     ]
+
+
+def test_of_many_days_with_unlabeled_posts_the_first_and_the_last_are_shown(
+    unlabeled: GrowingBacklog,
+) -> None:
+    start = datetime(2024, 6, 1)
+    rows = [
+        SourcePost(f"at://late/{day}", "text", start + timedelta(days=day)) for day in range(40)
+    ]
+    unlabeled.bench.backlog(rows)
+    done = unlabeled.bench.hpc("audit", "--config", unlabeled.bench.path)
+    listed = done.stdout.partition("days with unlabeled posts:\n")[2].splitlines()
+    days = [line.split()[0] for line in listed if line.startswith("  ")]
+    assert days[:2] == ["2024-06-01", "2024-06-02"]
+    assert days[6] == "…"
+    assert days[-1] == "2024-07-10"
+    assert len(days) == 13
+    report = unlabeled.bench.document(
+        "audit", "--config", unlabeled.bench.path, code=done.returncode
+    )
+    assert len([day for day, _ in report["days"]]) == 40
 
 
 def test_the_description_of_a_post_names_run_shard_attempt_and_reason(
