@@ -7,6 +7,7 @@ from pipeline.backlog.left_out import describe_left_out
 from pipeline.backlog.sources import Source
 from pipeline.database.backlog_audit import Audit, Files
 from pipeline.database.places.place import Place
+from pipeline.messages.options import JSON
 from pipeline.text import counted
 
 NOTES = {
@@ -175,7 +176,7 @@ def _open_days(audit: Audit) -> list[Block]:
         if sum(counts.values()) > counts[Place.LABELED] + counts[Place.UNLABELABLE]
     ]
     if len(rows) > _MOST_DAYS:
-        left_out = f"{len(rows) - _MOST_DAYS:,} more days (--json has all)"
+        left_out = f"{len(rows) - _MOST_DAYS:,} more days ({JSON} has all)"
         half = _MOST_DAYS // 2
         rows = [*rows[:half], ("…", left_out), *rows[-half:]]
     return [Line(""), Line("days with unlabeled posts:"), Table(rows=tuple(rows))] if rows else []
