@@ -96,7 +96,7 @@ class Submitting:
 
 
 def configure(folder: Path, name: str, shards: int) -> Path:
-    """Write posts for so many shards, and return their configuration."""
+    """Write the posts of a number of shards, and return their configuration."""
     posts = POSTS.format(name=name, count=10 * shards)
     duckdb.connect().execute(f"COPY ({posts}) TO '{folder}/{name}.parquet'")
     path = folder / f"{name}.yaml"

@@ -10,7 +10,7 @@ QUOTA, LATENCY_S = 6000, 0.3
 
 
 def measure(folder: Path, rounds: int, posts: int) -> list[Figure]:
-    """Return the figures of one task with so many posts; its time is the quota's, so once."""
+    """Return the figures of one task with a number of posts; its time is the quota's, so once."""
     del rounds
     with serving(Behavior(latency_s=LATENCY_S)) as url:
         keys = {"requests_per_minute": QUOTA, "quota_folder": str(folder / "quota")}

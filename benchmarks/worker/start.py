@@ -12,7 +12,7 @@ GOAL = "as near as imports allow"
 
 
 def measure(folder: Path, rounds: int, posts: int) -> list[Figure]:
-    """Return the figures of tasks with so many posts, which are few."""
+    """Return the figures of tasks with few posts."""
     texts = make_texts(posts)
     with serving() as url:
         quota = {"requests_per_minute": 6000, "quota_folder": str(folder / "quota")}

@@ -19,7 +19,7 @@ print(time.process_time() - began)
 
 
 def measure(folder: Path, rounds: int, posts: int) -> list[Figure]:
-    """Return the figures of a task with so many posts."""
+    """Return the figures of a task with a number of posts."""
     run = plan(folder / "run", make_texts(posts), {"type": "valence"})
     shard = next((run / "shards").iterdir())
     took = in_turns(

@@ -14,7 +14,7 @@ GOALS = {"requests": "1 or more, then 2 or more", "urllib3": ""}
 
 
 def measure(folder: Path, rounds: int, posts: int) -> list[Figure]:
-    """Return the figures of tasks with so many posts, with few and many requests in flight."""
+    """Return the figures of tasks with a number of posts, with few and many requests in flight."""
     figures: list[Figure] = []
     for in_flight in IN_FLIGHT:
         with serving() as url:

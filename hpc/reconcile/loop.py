@@ -330,8 +330,7 @@ class _Supervision:
             situation = f"{wave.limit_name} {bool(wave.sent or status.is_under_way)}"
             message = describe_waiting(wave.sent, wave.waiting, wave.reason)
             self._say_once(message, situation)
-        if wave.waiting:  # rounds count how often sbatch is asked again
-            self._waits.pace.settle()
+            self._waits.pace.settle()  # rounds count how often sbatch is asked again
         elif wave.submissions:
             self._waits.pace.quicken()
         if not wave.submissions:
