@@ -3,6 +3,7 @@
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 
 from tests.slurm.private_cluster import watchdog
 from tests.slurm.private_cluster.cluster import SlurmCluster, wait_for
+from tests.slurm.private_cluster.daemons import reserve_ports
 
 pytestmark = pytest.mark.slurm
 
@@ -55,6 +57,15 @@ def life(pid: int) -> str | None:
 def alive(lives: dict[int, str | None]) -> list[int]:
     """Those of the processes (their beginnings by pid) that have not ended."""
     return [pid for pid, began in lives.items() if began and life(pid) == began]
+
+
+def can_bind(address: tuple[str, int]) -> bool:
+    with socket.socket() as other:
+        try:
+            other.bind(address)
+        except OSError:
+            return False
+    return True
 
 
 def job_pids(cluster_name: str) -> list[int]:
@@ -168,3 +179,16 @@ def test_a_daemon_that_cannot_start_shows_the_end_of_its_log(tmp_path: pathlib.P
     with pytest.raises(RuntimeError, match=r"(?s)slurmctld has ended.*select/nonsense"):
         broken.start()
     assert broken.pids == {}
+
+
+def test_nobody_but_a_daemon_can_bind_a_reserved_port_before_between_and_after() -> None:
+    (reserved,) = reserve_ports(1)
+    address = ("", reserved.getsockname()[1])
+
+    with reserved:
+        for _ in range(2):
+            assert not can_bind(address)
+            with socket.create_server(address):  # with SO_REUSEADDR, as Slurm's daemons bind
+                assert not can_bind(address)
+        assert not can_bind(address)
+    assert can_bind(address)

@@ -144,13 +144,13 @@ class SlurmCluster:
 
     def stop(self) -> None:
         """End the jobs and the daemons, by pid and at once; may be called again."""
-        for bound in self._reserved:
-            bound.close()
         for daemon in self._daemons.values():
             daemon.kill()
         try:
             watchdog.sweep(self.name, self._layout.volatile)
         finally:
+            for bound in self._reserved:
+                bound.close()
             if self._watchdog is not None:
                 self._watchdog.dismiss()
 
@@ -244,8 +244,6 @@ class SlurmCluster:
             if install.wait(BOOT_TIMEOUT_S) != 0:
                 raise install.trouble("the database could not be made")
             self._start("mariadbd", lambda: accepts(layout.database_socket), "the database answers")
-        for bound in self._reserved:
-            bound.close()
         if layout.neighbor is None:
             self.start_slurmdbd()
         # Before the controller starts: it reads the associations then, and else only when

@@ -28,11 +28,13 @@ def wait_for(predicate: Callable[[], T], timeout: float, what: str, poll: float 
 
 
 def reserve_ports(count: int) -> list[socket.socket]:
-    """Bound sockets, to be closed just before a daemon takes over the port.
+    """Bind sockets to free ports. Keep them open as long as a daemon may need its port.
 
-    Below the range from which the kernel gives ports to clients: a port of a daemon that a test
-    stops for a while would else be gone when it starts again. Bound until the daemon starts: two
-    clusters that boot at once would else choose the same one in a few hundred.
+    The ports are below the range from which the kernel gives ports to clients. No other process
+    can bind one, because it was bound without SO_REUSEADDR. A Slurm daemon can, because it sets
+    that option, as the reserving socket does afterwards, and the reserving socket never listens.
+    So a port is never free in between: not while the daemons before it boot, nor while a test has
+    its daemon stopped.
     """
     text = pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text()
     candidates = list(range(FIRST_PORT, int(text.split()[0])))
@@ -44,6 +46,7 @@ def reserve_ports(count: int) -> list[socket.socket]:
         probe = socket.socket()
         try:
             probe.bind(("", port))  # every address: slurmdbd can't be told to listen on one
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             reserved.append(probe)
         except OSError:
             probe.close()

@@ -12,7 +12,8 @@ pytestmark = pytest.mark.slurm
 
 def test_tasks_in_slurm_write_nothing_that_others_can_read(bench: Bench) -> None:
     source = posts.json_lines(bench.folder / "p.jsonl", 8)
-    config = bench.config(source, sharding={"shards": 2})
+    # Long enough that no log is packed yet, however long the machine takes.
+    config = bench.config(source, sharding={"shards": 2}, cluster={"grace_seconds": 3600})
     run = pathlib.Path(bench.document("submit", "--config", config)["run_dir"])
     assert bench.document("supervise")["state"] == "complete"
     written = [run, *run.rglob("*")]
