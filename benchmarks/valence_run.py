@@ -15,7 +15,7 @@ from pipeline.run_files.output import ShardLabels
 PLAN = """
 import sys
 from pathlib import Path
-from hpc.planning.create_run import create_run
+from hpc.planning.new_run.create_run import create_run
 from hpc.planning.run_spec import Selection, validate
 from hpc.config import run_config
 from pipeline.arrow.skip_pandas import skip_pandas

@@ -5,7 +5,7 @@ import argparse
 from hpc.api.cancellation import CancelResult, cancel
 from hpc.command_line import cli
 from hpc.command_line.verb import Outcome, Verb, chosen_run
-from hpc.database.gather_outputs import is_gathered
+from hpc.database.gathered_shards import is_gathered
 from hpc.display.console import Printer
 from hpc.display.next_step import describe_next_command, describe_next_step
 from hpc.run.run_state import RunState, RunStatus

@@ -8,7 +8,7 @@ from hpc.api.resubmission import ResubmitSettings, resubmit
 from hpc.command_line import cli
 from hpc.command_line.verb import Outcome, Verb, chosen_run
 from hpc.config import run_config
-from hpc.database.gather_outputs import is_gathered
+from hpc.database.gathered_shards import is_gathered
 from hpc.display.amendments import changes_document
 from hpc.display.console import Printer
 from hpc.display.next_step import command, describe_next_step

@@ -10,9 +10,9 @@ from hpc.command_line.same_command import same_command
 from hpc.command_line.verb import Outcome, Verb
 from hpc.display.console import Printer
 from hpc.display.dry_run.columns import columns_document
-from hpc.planning.describe_draft import speed_document
-from hpc.planning.describe_sample import sample_document
 from hpc.planning.measured.submit_canary import canary_document
+from hpc.planning.new_run.describe_draft import speed_document
+from hpc.planning.new_run.describe_sample import sample_document
 from hpc.planning.run_spec import Canary, Selection
 from hpc.planning.service_end import end_document, until_end
 from hpc.run.array_indices import parse_jobs_to_await

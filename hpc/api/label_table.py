@@ -17,7 +17,7 @@ from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.place import HERE, PathText, Place
 from hpc.api.call.surroundings import library_call
 from hpc.config import run_config
-from hpc.config.corrections import recorded_backlog
+from hpc.config.recorded_settings import recorded_backlog
 from hpc.database.export_target import (
     KnownBacklog,
     backlogs_of,

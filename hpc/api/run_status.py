@@ -11,7 +11,7 @@ from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.choose_run import RunChoice, find_run
 from hpc.api.call.place import HERE, Place
 from hpc.api.call.surroundings import library_call
-from hpc.database.gather_outputs import is_gathered
+from hpc.database.gathered_shards import is_gathered
 from hpc.display.blocks import Line
 from hpc.display.html.render import to_html
 from hpc.display.next_step import describe_next_step

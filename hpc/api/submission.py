@@ -11,13 +11,13 @@ from hpc.api.call.place import PathText
 from hpc.api.call.ranges import check_least, check_seed
 from hpc.api.call.surroundings import library_call
 from hpc.config import run_config
-from hpc.config.corrections import GIVEN_OVERRIDE
+from hpc.config.recorded_settings import GIVEN_OVERRIDE
 from hpc.display.interruption import saying
 from hpc.display.screen import Screen
-from hpc.planning.create_run import RunDraft
 from hpc.planning.estimate import CostEstimate, estimate_cost
 from hpc.planning.handed_over.plan_only import check_plan_only, plan_run
 from hpc.planning.measured.submit_canary import CanarySubmit, submit_after_canary
+from hpc.planning.new_run.run_draft import RunDraft
 from hpc.planning.preview_run import RunPreview, preview_run
 from hpc.planning.run_spec import RunSpec, Selection, validate
 from hpc.planning.submit_request import SubmitRequest

@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 
 from hpc.cleaning.write_archive import FolderContent, list_content
-from hpc.database.gather_outputs import find_not_gathered
+from hpc.database.gathered_shards import find_not_gathered
 from hpc.executors.base import Executor, ExecutorError
 from hpc.locks.run_lock import is_locked
 from hpc.run.model.run import Run

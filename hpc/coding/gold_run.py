@@ -22,8 +22,8 @@ from hpc.coding.coding_record import CodingRecord
 from hpc.coding.resolve import Resolved
 from hpc.database.run_database import check_writable
 from hpc.locks import run_lock
-from hpc.planning.create_run import next_stamp
-from hpc.planning.provenance import git_commit
+from hpc.planning.new_run.create_run import next_stamp
+from hpc.planning.new_run.provenance import git_commit
 from hpc.reconcile.trust import check_root
 from hpc.run import run_folder
 from hpc.run.cluster import resources

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpc.config.corrections import recorded_backlog
+from hpc.config.recorded_settings import recorded_backlog
 from hpc.run.model.run import Run
 from pipeline.backlog import own_files
 from pipeline.backlog.file_formats import FileFormat

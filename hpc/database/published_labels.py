@@ -12,7 +12,8 @@ from pathlib import Path
 
 import duckdb
 
-from hpc.database.gather_outputs import find_not_gathered, gather_into_copy
+from hpc.database.gather_outputs import gather_into_copy
+from hpc.database.gathered_shards import find_not_gathered
 from hpc.run.model.run import Run
 from hpc.run.outputs import verify_outputs
 from pipeline.config.session_limits import SessionLimits

@@ -23,8 +23,9 @@ from hpc.config import run_config
 from hpc.display.screen import Screen
 from hpc.display.system_error import describe_error
 from hpc.executors.factory import create_executor
-from hpc.planning.create_run import RunDraft, draft_run
 from hpc.planning.discard import find_discardable
+from hpc.planning.new_run.draft_run import draft_run
+from hpc.planning.new_run.run_draft import RunDraft
 from hpc.planning.run_checks import Subject, check_cheaply
 from hpc.planning.run_spec import RunSpec, Selection, validate
 from pipeline import __version__

@@ -8,7 +8,7 @@ import contextlib
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hpc.planning.create_run import RunDraft
+from hpc.planning.new_run.run_draft import RunDraft
 from hpc.planning.run_spec import Selection
 from pipeline import files
 from pipeline.config.keys import Section

@@ -11,10 +11,11 @@ from hpc.display.screen import Screen
 from hpc.executors.base import Executor, ExecutorError
 from hpc.executors.factory import create_executor
 from hpc.planning.check_upstream import check_upstream
-from hpc.planning.create_run import RunDraft, draft_run
 from hpc.planning.discard import find_discardable
 from hpc.planning.measured.describe_canary import describe_plan
 from hpc.planning.measured.run_pace import find_canary
+from hpc.planning.new_run.draft_run import draft_run
+from hpc.planning.new_run.run_draft import RunDraft
 from hpc.planning.run_checks import Subject, check_cheaply
 from hpc.planning.submit_request import SubmitRequest, say_plan
 from hpc.reconcile.trust import check_root

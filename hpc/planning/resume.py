@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpc.database.gather_outputs import forget_run
+from hpc.database.register_runs import forget_run
 from hpc.display.next_step import command
 from hpc.executors.base import Executor, ExecutorError, UnknownJobsError
 from hpc.executors.factory import executor_of

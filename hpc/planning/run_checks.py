@@ -24,8 +24,9 @@ from hpc.checks.run_root import SeenFolder, judge_folder, observe_folder
 from hpc.checks.space import Need, estimate_need, judge_disk, judge_inodes, observe_disk
 from hpc.checks.time_limit import ShardTimes, judge_time
 from hpc.executors.base import Executor
-from hpc.planning.create_run import RunDraft, run_before_creation
-from hpc.planning.describe_draft import describe_waves, workload
+from hpc.planning.new_run.create_run import run_before_creation
+from hpc.planning.new_run.describe_draft import describe_waves, workload
+from hpc.planning.new_run.run_draft import RunDraft
 from hpc.planning.run_spec import RunSpec, Selection
 from hpc.planning.service_end import describe_end, until_end
 from hpc.reconcile.preflight import find_python_problem

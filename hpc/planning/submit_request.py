@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hpc.executors.base import CaretakerRole
-from hpc.planning.create_run import RunDraft
-from hpc.planning.describe_draft import describe_draft
+from hpc.planning.new_run.describe_draft import describe_draft
+from hpc.planning.new_run.run_draft import RunDraft
 from hpc.planning.run_spec import RunSpec, Selection
 from hpc.planning.service_end import describe_end, until_end
 from hpc.run.model.run import Say

@@ -6,12 +6,8 @@ The whole start happens under the run root's lock, so that two submits never tak
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from hpc.database.gather_outputs import (
-    forget_run,
-    is_gathered,
-    register_run,
-    register_samples,
-)
+from hpc.database.gathered_shards import is_gathered
+from hpc.database.register_runs import forget_run, register_run, register_samples
 from hpc.display.interruption import (
     explained,
     explained_submission,
@@ -32,8 +28,9 @@ from hpc.locks import run_lock
 from hpc.locks.locked_run import LockedRun
 from hpc.planning import late_posts, resume
 from hpc.planning.check_upstream import check_upstream
-from hpc.planning.create_run import RunDraft, WhilePlanning, create_run
 from hpc.planning.discard import discard_runs
+from hpc.planning.new_run.create_run import WhilePlanning, create_run
+from hpc.planning.new_run.run_draft import RunDraft
 from hpc.planning.resume import NOTHING_RESUMED
 from hpc.planning.run_checks import Subject, reject_hopeless
 from hpc.planning.run_spec import RunSpec

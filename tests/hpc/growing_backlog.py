@@ -11,9 +11,10 @@ import duckdb
 from hpc.config import run_config
 from hpc.config.run_config import Config
 from hpc.database import gather_outputs
+from hpc.database.register_runs import register_run
 from hpc.executors.local.executor import LocalExecutor
-from hpc.planning import create_run
-from hpc.planning.create_run import RunDraft
+from hpc.planning.new_run import create_run
+from hpc.planning.new_run.run_draft import RunDraft
 from hpc.planning.run_spec import Selection, validate
 from hpc.reconcile.look import look
 from hpc.run import run_folder
@@ -124,7 +125,7 @@ class GrowingBacklog:
         folders = (self.bench.folder,)
         made, draft = create_run.create_run(agreed, selection, folders, "", now=now)
         if made:
-            gather_outputs.register_run(made)
+            register_run(made)
         return made, draft
 
     def runs(self) -> list[Run]:

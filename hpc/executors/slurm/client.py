@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from hpc.executors.base import SubmitLimitError, UnansweredError
+from hpc.executors.base import SubmitLimitError
 from hpc.executors.slurm import parse
 from hpc.executors.slurm.commands import SlurmError, run_command, run_sbatch
 from hpc.executors.slurm.controller_settings import ControllerSettings, parse_controller_settings
 from hpc.executors.slurm.limits import submit_limits
 from hpc.executors.slurm.limits.partitions import SINFO_FORMAT, Partition, parse_partitions
+from hpc.executors.slurm.submission_answers import may_have_been_sent, raise_if_held, unanswered
 from hpc.run.array_indices import TaskId
 from hpc.run.model.attempts import Phase, TaskRecord
 from pipeline.errors import RunError
@@ -21,33 +22,11 @@ from pipeline.ownership import user_name
 PATIENCE_S = 60.0
 # The clocks of two machines, and sacct's window, never agree to a second.
 BEFORE = timedelta(days=1)
-# An array that was not released begins in a year; Slurm's own estimates look ahead by days.
-NOT_RELEASED = timedelta(days=180)
 # How far back an array of a run that somebody resumes may have been submitted.
 _RECENT = timedelta(days=365)
 _ACCOUNTING_OFF = "accounting storage is disabled"
-# What Slurm's commands say after they have sent a request and got no answer (slurm_errno.c). The
-# controller may have taken it, or take it when it finds the time.
-_SENT_WITHOUT_ANSWER = (
-    "Socket timed out on send/recv operation",
-    "Unable to contact slurm controller (receive failure)",
-    "Unable to contact slurm controller (shutdown failure)",
-    "Message receive failure",
-    "Communication shutdown failure",
-    "Zero Bytes were transmitted or received",
-    "Unexpected message received",
-)
-
 Prefix = str | tuple[str, ...]
 """What the name of a job begins with, or several such beginnings."""
-
-
-class SubmissionUnansweredError(SlurmError, UnansweredError):
-    """sbatch sent a job and has no answer, and squeue does not show the job yet."""
-
-
-class ReleaseRefusedError(SlurmError):
-    """Slurm answered that it does not release an array, which has not started."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,8 +81,7 @@ class Slurm:
             is_limit = submit_limits.is_submit_limit(error.words)
             if is_limit or submit_limits.may_be_submit_limit(error.words):
                 raise SubmitLimitError(str(error), error.words, is_certain=is_limit) from None
-            sent = error.timed_out or any(say in error.stderr for say in _SENT_WITHOUT_ANSWER)
-            if not sent:
+            if not may_have_been_sent(error):
                 raise
             return self._find_submitted(job_name, error)
         job, cluster = parse.parse_sbatch_answer(printed)
@@ -174,22 +152,7 @@ class Slurm:
             if self._is_over(job):
                 return
             raise
-        begins = parse.begin_of_pending(shown)
-        is_far = begins is not None and begins - datetime.now(UTC) > NOT_RELEASED
-        if refusal is None and is_far:
-            refusal = SlurmError(command, f"the array still begins on {begins:%Y-%m-%d}", "", "")
-        # Nothing has started: it was not released, whatever else it is waiting for.
-        if refusal is None or not (is_far or parse.states_of_job(shown) == {"PENDING"}):
-            return
-        if refusal.timed_out:
-            raise refusal
-        raise ReleaseRefusedError(
-            refusal.command,
-            f"{refusal.code}. Slurm does not release the array, so the array is canceled. If your "
-            "site forbids job updates (job_submit plugins), ask it to allow StartTime",
-            refusal.stdout,
-            refusal.stderr,
-        )
+        raise_if_held(shown, command, refusal, datetime.now(UTC))
 
     def cancel(self, jobs: Sequence[int]) -> None:
         """Cancel jobs, whatever their state."""
@@ -382,13 +345,7 @@ class Slurm:
             jobs = frozenset()
         if jobs:
             return max(jobs)
-        raise SubmissionUnansweredError(
-            failure.command,
-            f"{failure.code}. Slurm may still accept the job, {job_name}; the next command that "
-            "submits for this run looks for it again",
-            failure.stdout,
-            failure.stderr,
-        )
+        raise unanswered(job_name, failure)
 
     def _is_over(self, job: int) -> bool:
         """Tell whether accounting has an end for every task of a recent job."""

@@ -8,8 +8,9 @@ from hpc.display.screen import Screen
 from hpc.executors.factory import create_executor
 from hpc.locks import run_lock
 from hpc.planning import late_posts, resume
-from hpc.planning.create_run import RunDraft, WhilePlanning, create_run
 from hpc.planning.handed_over.task_list import TASKS
+from hpc.planning.new_run.create_run import WhilePlanning, create_run
+from hpc.planning.new_run.run_draft import RunDraft
 from hpc.planning.run_checks import Subject, reject_hopeless
 from hpc.planning.submit_request import SubmitRequest, say_plan
 from hpc.planning.submit_run import SubmitResult, register_new_run

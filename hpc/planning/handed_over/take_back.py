@@ -1,6 +1,6 @@
 """Take a run back from the engine that was to label it, so that its posts are free again."""
 
-from hpc.database.gather_outputs import delete_from_history
+from hpc.database.register_runs import delete_from_history
 from hpc.display.next_step import command
 from hpc.locks import run_lock
 from hpc.locks.locked_run import hold_run

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 from hpc.display.blocks import Block, Line, Table, Tone
 from hpc.display.usage import format_money
-from hpc.planning.create_run import RunDraft
-from hpc.planning.describe_draft import workload
 from hpc.planning.estimate import estimate_cost
 from hpc.planning.measured.canary import CanaryResult, CanaryVerdict
 from hpc.planning.measured.describe import describe_duration, describe_speed
 from hpc.planning.measured.duration import estimate_minutes
 from hpc.planning.measured.pace import RunPace
 from hpc.planning.measured.shard_size import ShardSize
+from hpc.planning.new_run.describe_draft import workload
+from hpc.planning.new_run.run_draft import RunDraft
 from hpc.planning.run_spec import Canary, RunSpec
 from hpc.run.model.run import Run
 from pipeline.text import counted, estimated_duration, format_duration, format_memory

@@ -12,8 +12,6 @@ from hpc.display.screen import Screen
 from hpc.display.usage import usage_of
 from hpc.executors.factory import create_executor, executor_of
 from hpc.locks.locked_run import hold_run
-from hpc.planning.create_run import RunDraft, draft_run
-from hpc.planning.describe_draft import workload
 from hpc.planning.discard import find_discardable
 from hpc.planning.estimate import estimate_cost
 from hpc.planning.measured.canary import CanaryResult, CanaryVerdict
@@ -26,6 +24,9 @@ from hpc.planning.measured.duration import estimate_minutes
 from hpc.planning.measured.run_pace import find_canary, other_work, pace_of
 from hpc.planning.measured.shard_size import ShardSize
 from hpc.planning.measured.size_run import SUGGESTED_MINUTES, size_shards
+from hpc.planning.new_run.describe_draft import workload
+from hpc.planning.new_run.draft_run import draft_run
+from hpc.planning.new_run.run_draft import RunDraft
 from hpc.planning.run_spec import RunSpec, Selection
 from hpc.planning.submit_request import SubmitRequest
 from hpc.planning.submit_run import SubmitResult, submit_run

@@ -20,7 +20,7 @@ ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
 AT_SHELL_ONLY = {"command_line", "initialize"}
 # These write commands for a person to type, and the first two lines of a run's configuration.
 WRITE_COMMANDS = {
-    "hpc/config/corrections.py",
+    "hpc/config/recorded_settings.py",
     "hpc/display/next_step.py",
     "hpc/executors/slurm/caretaker_jobs.py",
     "hpc/labels/hand_over.py",

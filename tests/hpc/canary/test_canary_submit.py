@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from hpc.config import run_config
-from hpc.planning.create_run import draft_run
 from hpc.planning.measured.submit_canary import rest_of
+from hpc.planning.new_run.draft_run import draft_run
 from hpc.planning.run_spec import Canary, Selection, validate
 from hpc.run import run_folder
 from tests.hpc.cli_bench import Bench, ended, exit_code, once, uris

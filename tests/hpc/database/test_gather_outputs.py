@@ -13,6 +13,7 @@ import pytest
 
 from hpc.database import gather_outputs, output_batches
 from hpc.database.gather_outputs import Gathered
+from hpc.database.gathered_shards import is_gathered
 from hpc.executors.local.executor import LocalExecutor
 from hpc.reconcile.look import look
 from hpc.run.model.run import Run
@@ -213,11 +214,11 @@ def test_a_busy_database_is_reported_and_nothing_is_lost(
         assert [each.pid for each in raised.value.holders] == [holder.pid]
         # `status` asks this for one line only, which is not worth waiting for.
         monkeypatch.setattr("pipeline.database.duckdb_file.LOCK_WAIT_S", 600.0)
-        assert not gather_outputs.is_gathered(run, look(run, LocalExecutor()).observation)
+        assert not is_gathered(run, look(run, LocalExecutor()).observation)
     finally:
         holder.communicate()
     assert gather(run) == counted(0, 4, 4)
-    assert gather_outputs.is_gathered(run, look(run, LocalExecutor()).observation)
+    assert is_gathered(run, look(run, LocalExecutor()).observation)
 
 
 def test_a_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
@@ -241,7 +242,7 @@ def test_a_file_that_is_not_a_database_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(RunError) as raised:
         gather(run)
     assert str(raised.value).startswith(f"the database {database} cannot be opened: ")
-    assert not gather_outputs.is_gathered(run, look(run, LocalExecutor()).observation)
+    assert not is_gathered(run, look(run, LocalExecutor()).observation)
     assert database.read_text() == "dear diary\n" * 1000
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hpc.executors.base import UnansweredError
-from hpc.executors.slurm.client import ReleaseRefusedError, Slurm
+from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.commands import (
     PROGRAMS,
     SlurmError,
@@ -16,6 +16,7 @@ from hpc.executors.slurm.commands import (
     run_command,
     run_sbatch,
 )
+from hpc.executors.slurm.submission_answers import ReleaseRefusedError
 from hpc.executors.waits import waits_shown_by
 from pipeline.errors import InputError
 

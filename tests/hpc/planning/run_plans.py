@@ -5,8 +5,8 @@ from typing import Any
 from hpc.config import run_config
 from hpc.database.gather_outputs import gather
 from hpc.executors.local.executor import LocalExecutor
-from hpc.planning import create_run
-from hpc.planning.create_run import RunDraft
+from hpc.planning.new_run import create_run
+from hpc.planning.new_run.run_draft import RunDraft
 from hpc.planning.run_spec import RunSpec, Selection, validate
 from hpc.reconcile.look import look
 from hpc.run.model.run import Run

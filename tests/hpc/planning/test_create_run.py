@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from hpc.config import run_config
-from hpc.planning import create_run
-from hpc.planning.create_run import RunDraft
+from hpc.planning.new_run import create_run
+from hpc.planning.new_run.draft_run import draft_run
+from hpc.planning.new_run.run_draft import RunDraft
 from hpc.planning.run_spec import Selection, validate
+from pipeline.backlog import shards
 from pipeline.backlog.select import BacklogCounts
 from pipeline.model import Post
 from pipeline.run_files.manifest import output_path
@@ -106,7 +108,7 @@ def test_posts_of_an_unfinished_run_are_excluded_under_its_name_only(
             source=str(bench.folder / "posts.jsonl"),
             since=None,
             counts=BacklogCounts(rows=8, duplicates=0, excluded=8, over_limit=0, posts=0),
-            sizes=create_run.shards.shard_sizes(0, run_config.load(bench.path).sharding),
+            sizes=shards.shard_sizes(0, run_config.load(bench.path).sharding),
             files=1,
         ),
     )
@@ -163,7 +165,7 @@ def test_posts_that_came_late_are_counted_and_a_backfill_takes_them(bench: Bench
 
 def test_a_dry_run_and_the_run_say_the_same(bench: Bench) -> None:
     bench.backlog([*posts(11), posts(1)[0]])
-    dry = create_run.draft_run(spec_of(bench), Selection(limit=7), (bench.folder,))
+    dry = draft_run(spec_of(bench), Selection(limit=7), (bench.folder,))
     assert dry.first == (Post(posts(1)[0].uri, posts(1)[0].text),)  # for the example of a request
     assert plan_run(bench, 7)[1] == replace(dry, first=())
 

@@ -35,7 +35,8 @@ def test_an_abandoned_planning_folder_is_deleted(bench: Bench) -> None:
 
 KILLED = """
 import os, pathlib, signal, sys
-from hpc.planning import create_run, run_spec
+from hpc.planning import run_spec
+from hpc.planning.new_run import create_run
 from hpc.executors.slurm.client import Slurm
 from pipeline.backlog import select, shards
 from hpc.config import run_config

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hpc.planning import late_posts
-from hpc.planning.create_run import RunDraft
 from hpc.planning.late_posts import LatePosts, describe_late, late_document, recall
+from hpc.planning.new_run.run_draft import RunDraft
 from hpc.planning.run_spec import Selection
 from pipeline.backlog.select import BacklogCounts
 from pipeline.backlog.shards import ShardSizes

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hpc.planning import provenance
+from hpc.planning.new_run import provenance
 
 
 @pytest.fixture

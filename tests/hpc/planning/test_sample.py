@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hpc.database.gather_outputs import forget_run
+from hpc.database.register_runs import forget_run
 from hpc.run.model.run import Run
 from pipeline.backlog.select import BacklogCounts
 from pipeline.errors import DamagedError, InputError

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from hpc.planning.create_run import RunDraft
-from hpc.planning.describe_draft import describe_draft
 from hpc.planning.estimate import CostEstimate, describe_estimate
+from hpc.planning.new_run.describe_draft import describe_draft
+from hpc.planning.new_run.run_draft import RunDraft
+from hpc.planning.new_run.stage_sample import StagedSample
 from hpc.planning.run_spec import Selection
-from hpc.planning.stage_sample import StagedSample
 from pipeline.backlog.select import BacklogCounts, OddTimes
 from pipeline.backlog.shards import ShardSizes
 from pipeline.backlog.unsent import UnsentPosts

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hpc.config import run_config
-from hpc.planning.create_run import create_run
+from hpc.planning.new_run.create_run import create_run
 from hpc.planning.run_spec import Selection, validate
 from hpc.reconcile.preflight import check_before_submission, find_python_problem
 from hpc.run import run_folder

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from hpc.display.submissions import describe_limit
-from hpc.planning.create_run import RunDraft
-from hpc.planning.describe_sample import describe_sample
 from hpc.planning.estimate import describe_estimate, estimate_cost, quota_in_posts
 from hpc.planning.measured.describe import describe_duration, describe_pace
 from hpc.planning.measured.duration import Workload, estimate_minutes
 from hpc.planning.measured.pace import RunPace
+from hpc.planning.new_run.describe_sample import describe_sample
+from hpc.planning.new_run.run_draft import RunDraft
 from hpc.planning.run_spec import RunSpec, Selection
 from hpc.run.array_plan import plan_arrays
 from hpc.run.model.arrays import ResourceRequest, ShardGroup, SubmitLimit

@@ -1,6 +1,6 @@
 """Describe the sample of a run, for people and for programs. Pure."""
 
-from hpc.planning.stage_sample import StagedSample
+from hpc.planning.new_run.stage_sample import StagedSample
 from pipeline.run_files.sample_file import MISSING, Sample, Stratum
 from pipeline.text import counted
 

@@ -6,66 +6,39 @@ next planning deletes.
 
 import contextlib
 import shutil
-import tempfile
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
 from hpc.database.run_database import check_writable
-from hpc.planning.exclusions import (
-    LABELS,
-    Exclusions,
-    find_exclusions,
-    reject_unreadable_labels,
-    uris_chosen_by_labels,
-    uris_labeled_under,
-)
 from hpc.planning.handed_over.task_list import write_hand_over
-from hpc.planning.measured.cut_posts import cut_posts, first_posts
-from hpc.planning.measured.pace import RunPace
-from hpc.planning.measured.shard_size import ShardSize
-from hpc.planning.provenance import git_commit
-from hpc.planning.run_spec import RunSpec, Selection
-from hpc.planning.stage_sample import (
-    StagedSample,
-    find_sample,
-    stage_again,
-    stage_new,
+from hpc.planning.new_run.draft_run import staged
+from hpc.planning.new_run.provenance import git_commit
+from hpc.planning.new_run.run_draft import RunDraft
+from hpc.planning.new_run.stage_sample import (
     write_sample,
 )
+from hpc.planning.run_spec import RunSpec, Selection
 from hpc.run.model.run import Run
 from hpc.run.run_folder import PLANNING, typed_run
 from hpc.runs.find_runs import all_runs
 from pipeline import __version__, files
-from pipeline.backlog import select, shards, sources
-from pipeline.backlog.left_out import LeftOut
+from pipeline.backlog import select, shards
 from pipeline.backlog.repeated_texts import (
-    COPY,
-    NO_REPEATED_TEXTS,
     RepeatedTexts,
     copies_after_first,
 )
-from pipeline.backlog.scan import day_before
-from pipeline.backlog.select import BacklogCounts, OddTimes
-from pipeline.backlog.shards import ShardSizes
-from pipeline.backlog.sources import Source
-from pipeline.backlog.unsent import UnsentPosts, find_unsent, first_to_send, give_reasons
-from pipeline.database import label_tables
-from pipeline.errors import InputError
-from pipeline.model import Post, Shard
+from pipeline.backlog.unsent import give_reasons
+from pipeline.model import Shard
 from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.run_files import manifest
 from pipeline.run_files.manifest import Manifest
 from pipeline.run_files.portable_paths import project_folders
-from pipeline.sql import share_done
-from pipeline.usage import UsedTokens
 
 README = """\
 This folder is one run of a batch classification.
@@ -92,56 +65,6 @@ STAMP = "%Y%m%dT%H%M%S"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunDraft:
-    """How many posts a run would take, and in which shards."""
-
-    source: str
-    since: datetime | None
-    """The watermark (UTC) that the run starts from; None for the whole backlog."""
-    counts: BacklogCounts
-    sizes: ShardSizes
-    unlabeled_before: int | None = None
-    """How many more rows than labels there are among those that were not read.
-
-    These are duplicates, or posts that came late. None if everything was read.
-    """
-    paid: UsedTokens | None = None
-    """The tokens that posts with comparable labels have used, if tokens have a price."""
-    future: OddTimes | None = None
-    """The unlabeled posts that were read and have a timestamp later than now."""
-    ancient: OddTimes | None = None
-    """Those with a timestamp from before FIRST_CREDIBLE_YEAR."""
-    unsent: tuple[UnsentPosts, ...] = ()
-    """The posts to label that are not sent, because they have no text to send."""
-    repeated: RepeatedTexts = NO_REPEATED_TEXTS
-    """The texts of several posts to send, if each text is asked about once."""
-    first: tuple[Post, ...] = ()
-    """The oldest posts that will be sent, as many as one request is about, by `draft_run`."""
-    notes: tuple[str, ...] = ()
-    """What a person should know: something that was asked for does not exist."""
-    files: int = 0
-    """How many files the posts were read from."""
-    left_out: tuple[LeftOut, ...] = ()
-    """What the source has beside them, and was not read."""
-    sample: StagedSample | None = None
-    """The sample that the posts are from; None if they are all posts without a label."""
-    pace: RunPace | None = None
-    """How fast earlier tasks of the same configuration were; None if nothing was measured."""
-    shard_size: ShardSize | None = None
-    """Why shards have their size, if `sharding.target_minutes` decides it."""
-
-    @property
-    def posts_to_send(self) -> int:
-        """The posts whose text is sent, for this post or for another one."""
-        return self.counts.posts - sum(each.posts for each in self.unsent)
-
-    @property
-    def posts_to_ask(self) -> int:
-        """The posts that the classifier is asked about: the others get copies of the answers."""
-        return self.posts_to_send - self.repeated.copied
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class WhilePlanning:
     """What happens while a run is planned."""
 
@@ -152,28 +75,6 @@ class WhilePlanning:
 
 
 _UNATTENDED = WhilePlanning()
-
-
-def draft_run(
-    spec: RunSpec,
-    selection: Selection,
-    folders: tuple[Path, ...],
-    progress: Progress = NO_PROGRESS,
-) -> RunDraft:
-    """Return what `create_run` would take; leave nothing behind.
-
-    Raises:
-        InputError: the source or the name does not fit, as for `create_run`.
-    """
-    with (
-        tempfile.TemporaryDirectory(prefix="hpc-plan-") as name,
-        _staged(spec, selection, folders, Path(name), progress) as (draft, connection),
-    ):
-        min_length = spec.config.backlog.min_text_length
-        together = min(spec.cost_options.posts_together, draft.sizes.largest)
-        copies = COPY if draft.repeated.texts else None
-        first = first_to_send(connection, draft.counts, min_length, most=together, but=copies)
-        return replace(draft, first=first)
 
 
 def run_before_creation(spec: RunSpec, selection: Selection, now: datetime) -> Run:
@@ -228,7 +129,7 @@ def create_run(
     try:
         staging = folder / "staging"
         staging.mkdir()
-        with _staged(spec, selection, folders, staging, meanwhile.progress, now) as (
+        with staged(spec, selection, folders, staging, meanwhile.progress, now) as (
             draft,
             connection,
         ):
@@ -326,112 +227,3 @@ def next_stamp(root: Path, now: datetime) -> str:
             newest = datetime.strptime(folder.name.split("-")[0], STAMP)
             stamps.append(newest + timedelta(seconds=1))
     return f"{max(stamps):{STAMP}}"
-
-
-@contextmanager
-def _staged(
-    spec: RunSpec,
-    selection: Selection,
-    folders: tuple[Path, ...],
-    folder: Path,
-    progress: Progress,
-    now: datetime | None = None,
-) -> Iterator[tuple[RunDraft, duckdb.DuckDBPyConnection]]:
-    """Yield a draft, and the staging database in `folder` with its posts."""
-    with select.staging(folder, spec.config.storage.limits) as connection:
-        with progress.step("reading the posts", measure=partial(share_done, connection)):
-            draft = _draft(spec, selection, folders, connection, folder, now)
-        yield draft, connection
-
-
-def _draft(
-    spec: RunSpec,
-    selection: Selection,
-    folders: tuple[Path, ...],
-    connection: duckdb.DuckDBPyConnection,
-    folder: Path,
-    now: datetime | None,
-) -> RunDraft:
-    source = sources.find_source(
-        spec.config.backlog, folders, database=spec.config.storage.database
-    )
-    chosen = uris_chosen_by_labels(spec, selection, folder)
-    exclusions = find_exclusions(spec, selection, connection, now)
-    since = None if selection.is_whole else exclusions.watermark
-    counts, sample = _stage_posts(spec, selection, source, exclusions, connection, chosen)
-    if selection.canary is not None:
-        counts = first_posts(counts, selection.canary.posts)
-    unsent = find_unsent(connection, counts, spec.config.backlog.min_text_length)
-    cut = cut_posts(spec, selection, counts, unsent, connection)
-    return RunDraft(
-        source=str(source),
-        since=since,
-        counts=counts,
-        sizes=cut.sizes,
-        unlabeled_before=_unlabeled_before(spec, since, counts, connection),
-        paid=_paid(spec, connection),
-        future=select.find_future(connection, now or datetime.now(UTC).replace(tzinfo=None)),
-        ancient=select.find_ancient(connection),
-        unsent=unsent,
-        repeated=cut.repeated,
-        notes=(*source.notes, *exclusions.notes),
-        files=len(source.files),
-        left_out=source.left_out,
-        sample=sample,
-        pace=cut.pace,
-        shard_size=cut.shard_size,
-    )
-
-
-def _stage_posts(
-    spec: RunSpec,
-    selection: Selection,
-    source: Source,
-    exclusions: Exclusions,
-    connection: duckdb.DuckDBPyConnection,
-    chosen: str | None,
-) -> tuple[BacklogCounts, StagedSample | None]:
-    """Stage the posts, as `select.stage_posts` does.
-
-    `chosen` is SQL that yields the uris which the labels of another name chose, if any did.
-    """
-    other = selection.only_labelled_by
-    sample = None
-    if selection.sample or selection.sample_name:
-        sample = find_sample(spec, selection, connection)
-    try:
-        if sample:
-            return stage_again(sample, source, exclusions.uris, connection)
-        choose_from = chosen or (uris_labeled_under(other, spec, connection) if other else None)
-        if selection.sample:
-            return stage_new(spec, selection, source, exclusions.uris, connection, choose_from)
-        counts = select.stage_posts(
-            connection,
-            source,
-            exclude=exclusions.uris,
-            since=None if selection.is_whole else exclusions.watermark,
-            limit=selection.limit,
-            choose_from=choose_from,
-        )
-    except InputError:
-        reject_unreadable_labels(spec, exclusions, connection)
-        raise
-    return counts, None
-
-
-def _unlabeled_before(
-    spec: RunSpec,
-    since: datetime | None,
-    counts: BacklogCounts,
-    connection: duckdb.DuckDBPyConnection,
-) -> int | None:
-    if since is None or not counts.unread:
-        return None
-    rows = label_tables.count_before(connection, spec.config.name, LABELS, day_before(since))
-    return max(0, counts.unread - rows)
-
-
-def _paid(spec: RunSpec, connection: duckdb.DuckDBPyConnection) -> UsedTokens | None:
-    if not spec.cost_options.price:
-        return None
-    return label_tables.read_used_tokens(connection, spec.config.name, LABELS, spec.label_spec.hash)

@@ -1,0 +1,1 @@
+"""Draft a run from the backlog, and create its folder."""
