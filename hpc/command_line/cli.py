@@ -50,7 +50,7 @@ VERBS = {
     "schema": "print every key of a configuration, for editors and for people",
 }
 # These run no classifier and no statistics, whose code may pass NumPy's arrays to PyArrow.
-WITHOUT_NUMPY = frozenset({"audit", "cancel", "logs", "ls", "status"})
+WITHOUT_NUMPY = frozenset({"audit", "cancel", "clean", "gather", "logs", "ls", "status"})
 SHELLS = ("bash", "zsh", "tcsh")
 
 _HIGHEST_SEED = 2**53  # JSON's numbers are exact up to it in R and JavaScript
@@ -72,7 +72,6 @@ def run_from_shell() -> NoReturn:
     name = arguments[0] if arguments else "--help"
     if name in VERBS:
         if name in WITHOUT_NUMPY:
-            # It asks for a version, and what tells versions takes 6 ms to import.
             importlib.import_module("pipeline.arrow.skip_numpy").import_without_numpy()
         main(importlib.import_module(f"hpc.{name}").VERB, arguments[1:])
     _exit_with(lambda: _run_without_verb(name, arguments))

@@ -4,13 +4,19 @@ PyArrow needs NumPy only to convert to and from it, and from version 18 on does 
 """
 
 import importlib
+import os
+import re
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from contextlib import suppress
+from importlib.machinery import PathFinder
+from pathlib import Path
 
 from pipeline.arrow.hidden_package import hidden
 
-_NUMPY = "numpy"
+_NUMPY, _PYARROW = "numpy", "pyarrow"
 _DOES_WITHOUT = 18
+# The folder of a package's metadata, beside the package.
+_METADATA = re.compile(r"pyarrow-(\d+)\..*\.(?:dist|egg)-info")
 
 
 def import_without_numpy() -> None:
@@ -18,14 +24,26 @@ def import_without_numpy() -> None:
 
     Everybody else can import NumPy afterward, but PyArrow converts no array of it, and no table to
     pandas. So this is for processes that run only code of this program. Where PyArrow or NumPy is
-    imported already, nothing is done.
+    imported already, or PyArrow's version is not known, nothing is done.
     """
-    if "pyarrow" in sys.modules or _NUMPY in sys.modules:
+    if _PYARROW in sys.modules or _NUMPY in sys.modules:
         return
-    try:
-        major = version("pyarrow").partition(".")[0]
-    except PackageNotFoundError:
-        return
-    if int(major) >= _DOES_WITHOUT:
+    if _oldest_installed() >= _DOES_WITHOUT:
         with hidden(_NUMPY):
-            importlib.import_module("pyarrow")
+            importlib.import_module(_PYARROW)
+
+
+def _oldest_installed() -> int:
+    """Return the major version of PyArrow; of several, which a broken installation has, the oldest.
+
+    Returns 0 if it is not known. `importlib.metadata` would tell too, and takes 15 to 25 ms to
+    import.
+    """
+    spec = PathFinder.find_spec(_PYARROW)
+    versions: list[int] = []
+    if spec and spec.origin:
+        with suppress(OSError):
+            with os.scandir(Path(spec.origin).parents[1]) as entries:
+                found = [_METADATA.fullmatch(entry.name) for entry in entries]
+            versions = [int(match[1]) for match in found if match]
+    return min(versions, default=0)

@@ -1,7 +1,13 @@
-"""Run one task of a run: `python -m pipeline.worker`, as the local executor starts it."""
+"""Run one task of a run: `python -m pipeline.worker --run-dir RUN …`, for the local executor."""
 
+import importlib
 import sys
+from itertools import pairwise
+from pathlib import Path
 
-from pipeline.worker.process import main
+from pipeline.worker.lean_start import skip_numpy
 
-main(sys.argv[1:])
+for option, value in pairwise(sys.argv):
+    if option == "--run-dir":
+        skip_numpy(Path(value))
+importlib.import_module("pipeline.worker.process").main(sys.argv[1:])

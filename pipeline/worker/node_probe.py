@@ -40,7 +40,7 @@ def main(folder: Path) -> None:
     write_report(folder, values)
     try:
         # What a task imports. An older Python fails with a SyntaxError.
-        for name in ("pipeline.worker.slurm_task", "pipeline.worker.node_stages"):
+        for name in ("pipeline.worker.array_task", "pipeline.worker.node_stages"):
             stages = importlib.import_module(name)
     except (ImportError, SyntaxError, AttributeError, OSError) as error:
         missing = f"{type(error).__name__}: {error}"

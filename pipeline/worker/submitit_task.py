@@ -10,9 +10,9 @@ from submitit.core.utils import DelayedSubmission
 
 from pipeline.model import WorkOrder
 from pipeline.terminal import use_clean_streams
+from pipeline.worker.array_task import further_copy
 from pipeline.worker.process import run_process
 from pipeline.worker.shard_task import say
-from pipeline.worker.slurm_task import further_copy
 
 
 class ShardTask:

@@ -1,6 +1,7 @@
 """PyArrow works without NumPy, and others still get theirs."""
 
 import importlib
+import pathlib
 import subprocess
 import sys
 
@@ -45,3 +46,29 @@ def test_only_verbs_that_run_no_classifier_do_without_numpy() -> None:
     assert set(VERBS) > WITHOUT_NUMPY
     verbs = [importlib.import_module(f"hpc.{name}").VERB for name in WITHOUT_NUMPY]
     assert not any(verb.classifies for verb in verbs)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "imports_numpy"),
+    [
+        (["pyarrow-18.0.0.dist-info"], False),
+        (["pyarrow-21.0.0-py3.12.egg-info", "pyarrow_hotfix-0.6.dist-info"], False),
+        (["pyarrow-17.0.0.dist-info"], True),
+        (["pyarrow-17.0.0.dist-info", "pyarrow-22.0.0.dist-info"], True),
+        ([], True),
+    ],
+    ids=["new enough", "an egg", "too old", "two versions", "unknown"],
+)
+def test_only_a_pyarrow_that_is_known_to_do_without_is_imported_without(
+    tmp_path: pathlib.Path, metadata: list[str], imports_numpy: bool
+) -> None:
+    package = tmp_path / "pyarrow"
+    package.mkdir()
+    (package / "__init__.py").write_text("try:\n    import numpy\nexcept ImportError:\n    pass\n")
+    for name in metadata:
+        (tmp_path / name).mkdir()
+    code = (
+        f"{SKIP}sys.path.insert(0, {str(tmp_path)!r}); skip(); import pyarrow; "
+        "print('numpy' in sys.modules)"
+    )
+    assert printed(code) == f"{imports_numpy}\n"

@@ -14,7 +14,7 @@ import pytest
 from pipeline.run_files import array_orders, output
 from pipeline.run_files.array_orders import ArrayOrders
 from pipeline.run_files.manifest import log_path
-from pipeline.worker.slurm_task import further_copy, requeue_handler
+from pipeline.worker.array_task import further_copy, requeue_handler
 from tests.pipeline.run_builders import make_run, posts
 
 ORDERS: dict[str, Any] = {
@@ -26,10 +26,10 @@ ORDERS: dict[str, Any] = {
 def run_task(folder: Path, index: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the entry point as the batch script does, but wait for no orders."""
     program = (
-        "import sys; from pathlib import Path; from pipeline.worker import slurm_task; import os; "
-        "wait = slurm_task.wait_for_orders; "
-        "slurm_task.wait_for_orders = lambda folder: wait(folder, wait_s=0); "
-        "slurm_task.main(Path(sys.argv[1]), os.environ)"
+        "import sys; from pathlib import Path; from pipeline.worker import array_task; import os; "
+        "wait = array_task.wait_for_orders; "
+        "array_task.wait_for_orders = lambda folder: wait(folder, wait_s=0); "
+        "array_task.main(Path(sys.argv[1]), os.environ)"
     )
     return subprocess.run(
         [sys.executable, "-c", program, str(folder)],
