@@ -11,6 +11,7 @@ from hpc.display.status_table import TONES
 from hpc.efficiency.sampled_memory import sampled_peak_mb
 from hpc.executors.base import Executor
 from hpc.run.array_indices import format_indices
+from hpc.run.causes import attempt_title
 from hpc.run.model.attempts import Attempt, Phase
 from hpc.run.model.shards import Judgement, ShardFacts, State
 from hpc.run.run_state import RunStatus
@@ -117,9 +118,9 @@ class AttemptReport:
         cause = f" ({judgement.cause})" if judgement.cause else ""
         message = f": {one_line(judgement.message)}" if judgement.message else ""
         yield Line(f"shard {index}: {judgement.state}{cause}{message}", TONES[judgement.state])
-        for attempt in self._attempts(index):
+        for place, attempt in self._attempts(index):
             yield Line("")
-            for line in self._describe_attempt(index, attempt):
+            for line in self._describe_attempt(index, place, attempt):
                 yield Line(line, Tone.FAINT if line.startswith("  |") else Tone.PLAIN)
         if others := group[1:]:
             noun = "shard" if len(others) == 1 else "shards"
@@ -128,7 +129,7 @@ class AttemptReport:
 
     def attempts(self, index: int) -> tuple[AttemptLog, ...]:
         """Read how the attempts of a shard ended, and the end of their logs."""
-        return tuple(self._read_attempt(index, attempt) for attempt in self._attempts(index))
+        return tuple(self._read_attempt(index, attempt) for _, attempt in self._attempts(index))
 
     def document(self, index: int) -> dict[str, Any]:
         """Return what --json prints about a shard."""
@@ -140,8 +141,9 @@ class AttemptReport:
             "attempts": [each.to_json() for each in self.attempts(index)],
         }
 
-    def _attempts(self, index: int) -> Sequence[Attempt]:
-        attempts = self.status.observation.shards[index].attempts
+    def _attempts(self, index: int) -> Sequence[tuple[int, Attempt]]:
+        """Return the attempts to show, each with its place among those of the shard, from 1."""
+        attempts = tuple(enumerate(self.status.observation.shards[index].attempts, start=1))
         return attempts[-1:] if self.last_only else attempts
 
     def _read_attempt(self, index: int, attempt: Attempt) -> AttemptLog:
@@ -164,9 +166,9 @@ class AttemptReport:
             tail=None if tail is None else tuple(tail),
         )
 
-    def _describe_attempt(self, index: int, attempt: Attempt) -> Iterator[str]:
+    def _describe_attempt(self, index: int, place: int, attempt: Attempt) -> Iterator[str]:
         run, observation = self.status.run, self.status.observation
-        yield _heading(attempt, observation.observed_at)
+        yield _heading(place, attempt, observation.observed_at)
         yield f"  {_record(attempt, observation.trouble)}"
         log = self._log(index, attempt)
         if attempt.words:
@@ -200,10 +202,10 @@ class AttemptReport:
             yield from _quoted(tail)
 
 
-def _heading(attempt: Attempt, now: datetime) -> str:
+def _heading(place: int, attempt: Attempt, now: datetime) -> str:
     record, task, node = attempt.record, attempt.task, _node(attempt)
     who = f"task {task}" if task else "local process"
-    parts = [f"attempt {attempt.number}: {who}{f' on {node}' if node else ''}"]
+    parts = [f"{attempt_title(place, attempt)}: {who}{f' on {node}' if node else ''}"]
     parts.append(f"submitted {attempt.submitted_at:%Y-%m-%d %H:%M:%S} UTC")
     if record and record.phase is Phase.ACTIVE and record.started_at:
         parts.append(f"running for {format_duration((now - record.started_at).total_seconds())}")

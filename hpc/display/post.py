@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import duckdb
 
 from hpc.config.run_config import Config
-from hpc.run.causes import why_ended
+from hpc.run.causes import attempt_title, why_ended
 from hpc.run.model.attempts import Attempt, Phase
 from hpc.run.model.run import Run
 from hpc.run.run_state import RunStatus
@@ -50,7 +50,7 @@ def describe_post(
         files: the files that may hold it.
     """
     in_backlog, found = _find_in_backlog(source, uri)
-    has_row, row = _find_row(config, uri)
+    has_row, row = _find_row(config, runs, uri)
     lines = [found, row]
     holders, problems = _find_shards(files, uri)
     problems += files.problems
@@ -88,7 +88,7 @@ def _find_in_backlog(source: Source, uri: str) -> tuple[bool, str]:
     )
 
 
-def _find_row(config: Config, uri: str) -> tuple[bool, str]:
+def _find_row(config: Config, runs: Sequence[Run], uri: str) -> tuple[bool, str]:
     database, table = config.storage.database, label_tables.labels_table(config.name)
     if not duckdb_file.exists(database):
         return False, f"there is no database {database} yet"
@@ -103,7 +103,7 @@ def _find_row(config: Config, uri: str) -> tuple[bool, str]:
         ).fetchall()
     if not rows:
         return False, f"table {table} has no row for it"
-    labeled, reason, origin, labeled_at, model, run_id, shard, attempt = rows[0]
+    labeled, reason, origin, labeled_at, model, run_id, shard, number = rows[0]
     what = "a label" if labeled else f"no label, because of {reason}"
     # The column `model` names what labels the run, which was not asked about every post of it.
     if reason in UNSENT:
@@ -112,9 +112,9 @@ def _find_row(config: Config, uri: str) -> tuple[bool, str]:
         how = f"copied from {one_line(origin)}, which has the same text"
     else:
         how = f"given by {model} at {labeled_at:%Y-%m-%d %H:%M:%S} UTC"
-    return True, (
-        f"table {table} has {what}: {how} (run {run_id}, shard {shard}, attempt {attempt})"
-    )
+    is_adopted = any(run.run_id == run_id and run.manifest.is_labeled_elsewhere for run in runs)
+    source = f"{'adoption' if is_adopted else 'submission'} {number}"
+    return True, (f"table {table} has {what}: {how} (run {run_id}, shard {shard}, {source})")
 
 
 def _find_shards(files: PostFiles, uri: str) -> tuple[list[ShardFile], list[str]]:
@@ -145,10 +145,10 @@ def _describe_shard(status: RunStatus, index: int) -> list[str]:
     lines = [f"run {status.run.run_id} has it in shard {index}, which is {judgement.state}{cause}"]
     if judgement.message:
         lines.append(f"  {judgement.message}")
-    for attempt in facts.attempts:
+    for place, attempt in enumerate(facts.attempts, start=1):
         task = f"task {attempt.task}, " if attempt.task else ""
         lines.append(
-            f"  attempt {attempt.number}: {task}submitted "
+            f"  {attempt_title(place, attempt)}: {task}submitted "
             f"{attempt.submitted_at:%Y-%m-%d %H:%M:%S} UTC: "
             f"{_describe_end(attempt, published=facts.output.verified)}"
         )

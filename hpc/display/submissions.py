@@ -22,7 +22,7 @@ def describe_submission(submission: Submission) -> str:
     offset = f" + {plan.offset}" if plan.offset else ""
     why = f" ({plan.why})" if plan.why else ""
     return (
-        f"attempt {submission.number}: {shards}{where}, {indices} {format_indices(plan.indices)}"
+        f"submission {submission.number}: {shards}{where}, {indices} {format_indices(plan.indices)}"
         f"{offset}, up to {plan.throttle} at a time{after}{why}"
     )
 

@@ -209,7 +209,7 @@ class _Packing:
             began=self._has_begun(shard, attempt),
         )
         words = self._last_words(shard, number)
-        title = f"attempt {number}, {task_name(attempt)}" if attempt.task else f"attempt {number}"
+        title = f"submission {number}{f', {task_name(attempt)}' if attempt.task else ''}"
         own = self.executor.log_file(self.run, shard, attempt)
         server = server_log_path(run, number, shard)
         logs = LogExcerpts(

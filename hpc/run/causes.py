@@ -68,5 +68,17 @@ def why_ended(attempt: Attempt) -> tuple[Cause, str]:
 
 
 def task_name(attempt: Attempt) -> str:
-    """Return what messages call an attempt: Slurm's name of its task, or its number."""
-    return f"task {attempt.task}" if attempt.task else f"attempt {attempt.number}"
+    """Return what messages call the task of an attempt: Slurm's name, or its submission."""
+    if attempt.task:
+        return f"task {attempt.task}"
+    return f"the process of submission {attempt.number}"
+
+
+def attempt_title(place: int, attempt: Attempt) -> str:
+    """Return `attempt 2 (submission 3)`: a shard is in some of the run's submissions only.
+
+    Args:
+        place: which of the shard's attempts it is, from 1.
+        attempt: the attempt.
+    """
+    return f"attempt {place} (submission {attempt.number})"

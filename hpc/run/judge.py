@@ -183,7 +183,9 @@ def _describe_used_up(shard: ShardFacts, policy: RetryPolicy) -> str:
     count = counted_attempts(shard, policy)
     if count < policy.max_attempts:
         return ""
-    return f"; no attempts left ({count} of {policy.max_attempts})"
+    excused = len(shard.attempts) - count
+    others = f", and {excused} that did not count" if excused else ""
+    return f"; no attempts left ({count} of {policy.max_attempts}{others})"
 
 
 def counted_attempts(shard: ShardFacts, policy: RetryPolicy) -> int:

@@ -55,7 +55,7 @@ class CrashEvidence:
     def reason(self, row: int) -> str:
         """Return the reason that a post gets when it is set aside."""
         *others, last = map(str, sorted(self.suspects[row]))
-        which = f"attempts {', '.join(others)} and {last}" if others else f"attempt {last}"
+        which = f"submissions {', '.join(others)} and {last}" if others else f"submission {last}"
         return f"poison: the task died at this post in {which}"
 
 

@@ -31,7 +31,8 @@ class ErrorCounts:
     posts: Mapping[str, int]
     """Posts with a reason instead of labels."""
     tasks: Mapping[Cause, int]
-    """Attempts at shards that are not done, which ended without an output."""
+    """The failed attempts of shards that are not done. A shard that is done takes its own away: the
+    records of all are looked up for `--efficiency`, the report and the history only."""
     never_started: int = 0
     """How many of these ended before their task ran, as if canceled while pending."""
 
@@ -80,7 +81,7 @@ def describe_errors(errors: ErrorCounts) -> list[str]:
     if errors.tasks:
         causes = (f"{count:,} {cause}" for cause, count in errors.tasks.items())
         rest = f" ({errors.never_started:,} never started)" if errors.never_started else ""
-        lines.append(f"tasks that ended without an output: {', '.join(causes)}{rest}")
+        lines.append(f"failed attempts of unfinished shards: {', '.join(causes)}{rest}")
     return lines
 
 

@@ -105,5 +105,5 @@ def test_supervise_finds_a_damaged_output_and_labels_its_shard_again(bench: Benc
     assert outcome(done) == (0, "")
     assert f"{output_path(run.folder, 1)}: it cannot be decoded: " in done.stdout
     # The damaged output is of attempt 1.
-    assert "attempt 2: 1 shard on this machine, index 1, up to 1 at a time\n" in done.stdout
+    assert "submission 2: 1 shard on this machine, index 1, up to 1 at a time\n" in done.stdout
     assert bench.query("SELECT count(*), count(DISTINCT uri) FROM labels_valence") == [(5, 5)]

@@ -28,7 +28,7 @@ def test_every_attempt_shows_slurms_state_the_last_words_and_the_log(tmp_path: P
     cluster = {**run_builders.LOCAL_CLUSTER, "executor": "slurm"}
     folder, _ = run_builders.make_run(tmp_path, run_builders.posts(2), cluster=cluster)
     run = run_folder.load(folder)
-    logs = [manifest.log_path(folder, number) for number in (1, 2, 3, 4)]
+    logs = [manifest.log_path(folder, number) for number in (1, 2)]
     for log in logs:
         log.mkdir(parents=True)
     killed_log = logs[1] / "4002_0_0_log.out"
@@ -59,8 +59,8 @@ def test_every_attempt_shows_slurms_state_the_last_words_and_the_log(tmp_path: P
             number=number, array_job_id=4000 + number, array_task_index=0, submitted_at=NOW,
             record=record, words=spoken,
         )
-        for number, record, spoken in ((1, ended, words), (2, killed, None), (3, waiting, None),
-                                      (4, canceled, None))
+        for number, record, spoken in ((1, ended, words), (2, killed, None), (5, waiting, None),
+                                      (6, canceled, None))
     ]  # fmt: skip
     shard = ShardFacts(index=0, posts=2, output=Verdict(), rows=0, attempts=tuple(made))
     status = RunStatus(
@@ -74,7 +74,7 @@ def test_every_attempt_shows_slurms_state_the_last_words_and_the_log(tmp_path: P
     assert plain_text(report.describe([0])).splitlines() == [
         "shard 0: queued: it waits",
         "",
-        "attempt 1: task 4001_0 on n1, submitted 2026-11-24 12:00:00 UTC, ran 61 s",
+        "attempt 1 (submission 1): task 4001_0 on n1, submitted 2026-11-24 12:00:00 UTC, ran 61 s",
         "  Slurm: FAILED, exit code 1:0, MaxRSS 1.21 GiB",
         "  crashed: this was scripted",
         "  |   raise",
@@ -82,17 +82,17 @@ def test_every_attempt_shows_slurms_state_the_last_words_and_the_log(tmp_path: P
         f"  log: {logs[0]}/4001_0_0_log.out",
         f"  its server's log: {server_log}",
         "",
-        "attempt 2: task 4002_0 on n1, submitted 2026-11-24 12:00:00 UTC, ran 2 s",
+        "attempt 2 (submission 2): task 4002_0 on n1, submitted 2026-11-24 12:00:00 UTC, ran 2 s",
         "  Slurm: FAILED, exit code 9:0, too short to measure its memory",
         f"  the end of {killed_log}:",
         "  | srun: error: n1: task 0: Killed",
         "  | srun: more",
         "",
-        "attempt 3: task 4003_0, submitted 2026-11-24 12:00:00 UTC",
+        "attempt 3 (submission 5): task 4005_0, submitted 2026-11-24 12:00:00 UTC",
         "  Slurm: PENDING, reason JobArrayTaskLimit",
         "  no log yet: the task has not started",
         "",
-        "attempt 4: task 4004_0, submitted 2026-11-24 12:00:00 UTC",
+        "attempt 4 (submission 6): task 4006_0, submitted 2026-11-24 12:00:00 UTC",
         "  Slurm: CANCELLED, exit code 0:0",
         "  no log: the task never started",
     ]

@@ -98,10 +98,13 @@ def test_errors_are_counted_by_kind(run: Run) -> None:
         "posts": {"poison": 2},
         "tasks": {"timeout": 2, "node": 1},
     }
+    facts, judgement = ended(6, State.DONE, Cause.TIMEOUT, Cause.CRASHED)
+    done = replace(facts, output=Verdict(publication="p"))
+    assert count_errors(status_of(run, [*shards, (done, judgement)])) == count_errors(status)
     assert describe_errors(count_errors(status)) == [
         "requests without an answer: 84 too many requests (HTTP 429), 3 of a later version, "
         "1 no answer in time",
-        "tasks that ended without an output: 2 timeout, 1 node",
+        "failed attempts of unfinished shards: 2 timeout, 1 node",
     ]
 
 
@@ -117,7 +120,7 @@ def test_a_task_that_was_canceled_while_pending_never_started(run: Run) -> None:
         for index, each in enumerate((ran, attempt, attempt))
     ]
     assert describe_errors(count_errors(status_of(run, shards))) == [
-        "tasks that ended without an output: 3 cancelled (2 never started)"
+        "failed attempts of unfinished shards: 3 cancelled (2 never started)"
     ]
 
 

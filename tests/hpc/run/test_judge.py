@@ -224,7 +224,8 @@ def test_rule_8_a_timeout_that_made_progress_is_not_counted() -> None:
     went_on = [attempt(number, "TIMEOUT", rows=500) for number in range(1, 100)]
     assert judged(*went_on, max_attempts=1).rule == 9
     stuck = [*went_on, attempt(100, "TIMEOUT", rows=0)]
-    message = "task 4100_7 ended as TIMEOUT; no attempts left (1 of 1)"
+    used_up = "no attempts left (1 of 1, and 99 that did not count)"
+    message = f"task 4100_7 ended as TIMEOUT; {used_up}"
     assert judged(*stuck, max_attempts=1) == verdict(8, message, Cause.TIMEOUT)
 
 
@@ -381,7 +382,7 @@ def test_rule_9_a_task_without_any_record_is_lost() -> None:
     message = "Slurm has no record of task 4001_7"
     assert judged(attempt()) == verdict(9, message, Cause.LOST)
     local = judged(attempt(array_job_id=None))
-    assert local == verdict(9, "there is no record of attempt 1", Cause.LOST)
+    assert local == verdict(9, "there is no record of the process of submission 1", Cause.LOST)
 
 
 def test_a_requeued_task_is_queued_whatever_its_earlier_start_reported() -> None:

@@ -45,14 +45,14 @@ def test_logs_shows_all_attempts_with_the_newest_last(blocked_run: Path, bench: 
     assert printed(done) == (
         "shard 1: blocked (crashed): this was scripted; no attempts left (2 of 2)\n"
         "\n"
-        f"attempt 1: local process on {HERE}, submitted WHEN\n"
+        f"attempt 1 (submission 1): local process on {HERE}, submitted WHEN\n"
         "  process: failed, exit code 1\n"
         "  crashed: this was scripted\n"
         '  |     raise RuntimeError("this was scripted")\n'
         "  | RuntimeError: this was scripted\n"
         f"  log: {blocked_run}/logs/0001/00001.log\n"
         "\n"
-        f"attempt 2: local process on {HERE}, submitted WHEN\n"
+        f"attempt 2 (submission 2): local process on {HERE}, submitted WHEN\n"
         "  process: failed, exit code 1\n"
         "  crashed: this was scripted\n"
         '  |     raise RuntimeError("this was scripted")\n'
@@ -61,12 +61,12 @@ def test_logs_shows_all_attempts_with_the_newest_last(blocked_run: Path, bench: 
         "\n"
         "shard 2: blocked (refused): no more of this one\n"
         "\n"
-        "attempt 1: local process, submitted WHEN\n"
+        "attempt 1 (submission 1): local process, submitted WHEN\n"
         "  process: killed by SIGKILL, exit code -9\n"
         f"  the end of {blocked_run}/logs/0001/00002.log:\n"
         "  | shard 2: 2 posts, 0 already answered\n"
         "\n"
-        f"attempt 2: local process on {HERE}, submitted WHEN\n"
+        f"attempt 2 (submission 2): local process on {HERE}, submitted WHEN\n"
         "  process: failed, exit code 1\n"
         "  refused: no more of this one\n"
         '  |     raise TaskError(Cause.REFUSED, "no more of this one", stops_run=False)\n'
@@ -81,7 +81,7 @@ def test_failed_shows_the_last_attempt_and_groups_identical_failures(
     assert printed(bench.hpc("logs", "--failed", "--lines", 1)) == (
         "shard 1: blocked (crashed): this was scripted; no attempts left (2 of 2)\n"
         "\n"
-        f"attempt 2: local process on {HERE}, submitted WHEN\n"
+        f"attempt 2 (submission 2): local process on {HERE}, submitted WHEN\n"
         "  process: failed, exit code 1\n"
         "  crashed: this was scripted\n"
         "  | RuntimeError: this was scripted\n"
@@ -91,7 +91,7 @@ def test_failed_shows_the_last_attempt_and_groups_identical_failures(
         "\n"
         "shard 2: blocked (refused): no more of this one\n"
         "\n"
-        f"attempt 2: local process on {HERE}, submitted WHEN\n"
+        f"attempt 2 (submission 2): local process on {HERE}, submitted WHEN\n"
         "  process: failed, exit code 1\n"
         "  refused: no more of this one\n"
         "  | pipeline.errors.TaskError: no more of this one\n"
@@ -153,7 +153,10 @@ def test_the_document_has_every_attempt(blocked_run: Path, bench: Bench) -> None
 def test_a_done_shard_shows_its_log_or_that_the_log_is_missing(
     blocked_run: Path, bench: Bench
 ) -> None:
-    head = "shard 0: done\n\nattempt 1: local process, submitted WHEN\n  process: ended, "
+    head = (
+        "shard 0: done\n\n"
+        "attempt 1 (submission 1): local process, submitted WHEN\n  process: ended, "
+    )
     assert printed(bench.hpc("logs", 0)) == (
         f"{head}exit code 0\n"
         f"  the end of {blocked_run}/logs/00000.log:\n"
@@ -175,13 +178,13 @@ def test_failed_attempts_of_a_complete_run_can_still_be_read(bench: Bench) -> No
     assert printed(bench.hpc("logs", 1, "--lines", 1)) == (
         "shard 1: done\n"
         "\n"
-        f"attempt 1: local process on {HERE}, submitted WHEN\n"
+        f"attempt 1 (submission 1): local process on {HERE}, submitted WHEN\n"
         "  process: failed, exit code 1\n"
         "  crashed: this was scripted\n"
         "  | RuntimeError: this was scripted\n"
         f"  log: {run}/logs/00001.log\n"
         "\n"
-        "attempt 2: local process, submitted WHEN\n"
+        "attempt 2 (submission 2): local process, submitted WHEN\n"
         "  process: ended, exit code 0\n"
         f"  the end of {run}/logs/00001.log:\n"
         "  | shard 1: published\n"

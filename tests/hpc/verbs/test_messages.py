@@ -61,7 +61,7 @@ def test_a_run_whose_shard_fails_until_a_person_forces_it(bench: Bench) -> None:
         "  blocked  crashed       1  1\n"
         "\n"
         "4 of 6 posts done (66 %)\n"
-        "tasks that ended without an output: 2 crashed\n"
+        "failed attempts of unfinished shards: 2 crashed\n"
         "\n"
         "  shard 1: this was scripted; no attempts left (2 of 2)\n"
     )
@@ -77,10 +77,11 @@ def test_a_run_whose_shard_fails_until_a_person_forces_it(bench: Bench) -> None:
     )
     after_the_plan = packed.sub("packed", after_the_plan)
     assert after_the_plan.startswith(
-        "attempt 1: 3 shards on this machine, indices 0-2, up to 2 at a time\n"
+        "submission 1: 3 shards on this machine, indices 0-2, up to 2 at a time\n"
         "gathered 2 shards: 0 rows before, 4 added, 4 after\n"
         "retrying 1 shard, crashed: same settings; shard 1: this was scripted\n"
-        "attempt 2: 1 shard on this machine, index 1, up to 1 at a time (crashed: same settings)\n"
+        "submission 2: 1 shard on this machine, index 1, up to 1 at a time "
+        "(crashed: same settings)\n"
         "packed\n"
         f"{table}"
         f"{bench.folder}/labels.duckdb, table labels_test:\n"
@@ -93,12 +94,13 @@ def test_a_run_whose_shard_fails_until_a_person_forces_it(bench: Bench) -> None:
         f"next: hpc resubmit --force runs/{run.name}\n"
     )
     assert bench.hpc("resubmit", "--force", "--dry-run").stdout == (
-        "would submit attempt 3: 1 shard, index 1, up to 1 at a time (crashed: same settings)\n"
+        "would submit submission 3: 1 shard, index 1, up to 1 at a time (crashed: same settings)\n"
     )
     assert bench.hpc("resubmit", "--force").stdout == (
         "retrying 1 shard, crashed: same settings; shard 1: this was scripted; no attempts "
         "left (2 of 2)\n"
-        "attempt 3: 1 shard on this machine, index 1, up to 1 at a time (crashed: same settings)\n"
+        "submission 3: 1 shard on this machine, index 1, up to 1 at a time "
+        "(crashed: same settings)\n"
         f"run {run.name}: complete\n"
         "\n"
         "  STATE  CAUSE  SHARDS  INDICES\n"
@@ -203,7 +205,7 @@ def test_cancel_names_the_process_that_it_stops_and_submit_resumes_the_run(bench
         "Ctrl-C again leaves at once, and the tasks stop by themselves\n"
     ) in interrupted.stdout
     shards = bench.document("status", code=1)["shards"]
-    assert shards[2]["message"] == "attempt 1 ended as never started"
+    assert shards[2]["message"] == "the process of submission 1 ended as never started"
     bench.hurry()
     assert exit_code(bench.submit()) == 0
 

@@ -229,7 +229,11 @@ def test_a_full_disk_is_noticed_before_anything_is_asked(small_disk: Path) -> No
 
 @pytest.mark.parametrize(
     ("attempts", "named"),
-    [({2}, "attempt 2"), ({1, 2}, "attempts 1 and 2"), ({12, 3, 1}, "attempts 1, 3 and 12")],
+    [
+        ({2}, "submission 2"),
+        ({1, 2}, "submissions 1 and 2"),
+        ({12, 3, 1}, "submissions 1, 3 and 12"),
+    ],
 )
 def test_the_reason_of_a_post_that_is_set_aside_names_the_attempts(
     attempts: set[int], named: str

@@ -16,7 +16,7 @@ from tests.pipeline.worker.scripted_runs import labels_and_reasons, own_texts, s
 from tests.servers.perspective import Fault, PerspectiveServer
 from tests.waiting import wait_until
 
-POISON = "poison: the task died at this post in attempts "
+POISON = "poison: the task died at this post in submissions "
 
 
 def run_attempt(run_dir: Path, attempt: int, site: Path, *, crashed: str = "", **env: str) -> int:

@@ -111,7 +111,7 @@ def test_a_post_that_kills_the_server_gets_a_reason_in_the_third_attempt(
     code, _, err = task_processes.run(replace(first, attempt=3, crashed="1,2"))
     assert (code, err) == (0, "")
     by_post = reasons(run_dir, run)
-    assert by_post.pop(7) == "poison: the task died at this post in attempts 1 and 2"
+    assert by_post.pop(7) == "poison: the task died at this post in submissions 1 and 2"
     assert by_post == [None] * 19
     assert started_servers.alive(starts_folder) == []
 
