@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from hpc.api.analysis.comparing import CompareSettings, compare
 from hpc.api.call.caller_screen import CallerScreen
 from hpc.api.call.place import Place
-from hpc.api.comparing import CompareSettings, compare
 from hpc.command_line import cli
 from hpc.command_line.verb import Outcome, Verb
 from hpc.comparison.compared import Compared

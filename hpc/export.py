@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
+from hpc.api.analysis.label_table import ExportResult, LabelQuery, export
 from hpc.api.estimation.estimator_table import EstimatorQuery, export_for_estimator
-from hpc.api.label_table import ExportResult, LabelQuery, export
 from hpc.command_line import cli
 from hpc.command_line.verb import Outcome, Verb, chosen_place
 from hpc.display.console import Printer

@@ -5,7 +5,7 @@ import shlex
 from dataclasses import asdict
 from pathlib import Path
 
-from hpc.api.coding import GoldResult, GoldSettings, gold
+from hpc.api.analysis.coding import GoldResult, GoldSettings, gold
 from hpc.command_line import cli
 from hpc.command_line.verb import Outcome, Verb, chosen_place
 from hpc.display.console import Printer

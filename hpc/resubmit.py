@@ -9,10 +9,10 @@ from hpc.command_line import cli
 from hpc.command_line.verb import Outcome, Verb, chosen_run
 from hpc.config import run_config
 from hpc.database.gathered_shards import is_gathered
-from hpc.display.amendments import changes_document
 from hpc.display.console import Printer
 from hpc.display.next_step import command, describe_next_step
-from hpc.display.run_summary import show_status
+from hpc.display.run.amendments import changes_document
+from hpc.display.run.run_summary import show_status
 from hpc.overview import other_runs
 from hpc.run.array_indices import parse_indices
 from hpc.run.cluster.slurm_time import parse_slurm_time

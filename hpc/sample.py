@@ -4,7 +4,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-from hpc.api.drawing import DEFAULT_OVERLAP, SampleResult, SampleSettings, sample
+from hpc.api.analysis.drawing import DEFAULT_OVERLAP, SampleResult, SampleSettings, sample
 from hpc.coding.write_files import FileKind
 from hpc.command_line import cli
 from hpc.command_line.verb import Outcome, Verb, chosen_place

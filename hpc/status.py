@@ -9,8 +9,8 @@ from hpc.command_line.verb import Outcome, Verb, chosen_run
 from hpc.display.console import Printer
 from hpc.display.efficiency.describe import describe_efficiency, efficiency_document
 from hpc.display.next_step import command
-from hpc.display.run_summary import show_status
-from hpc.display.status_table import document
+from hpc.display.run.run_summary import show_status
+from hpc.display.run.status_table import document
 from hpc.overview import other_runs
 from hpc.planning import late_posts
 from pipeline.archive import is_archived

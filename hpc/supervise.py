@@ -9,8 +9,8 @@ from hpc.command_line.verb import Outcome, Verb, chosen_run, report_left_out
 from hpc.display.console import Printer
 from hpc.display.efficiency.describe import describe_worthwhile, efficiency_document
 from hpc.display.interruption import what_leaving_does
-from hpc.display.run_summary import show_result
-from hpc.display.status_table import document
+from hpc.display.run.run_summary import show_result
+from hpc.display.run.status_table import document
 from hpc.efficiency.run_efficiency import run_efficiency
 from hpc.executors.factory import executor_of
 from hpc.overview import other_runs

@@ -22,16 +22,17 @@ from hpc.adoption.shard_answers import ShardAnswers
 from hpc.adoption.stage_answers import StagedFiles, stage_answers
 from hpc.locks import run_lock
 from hpc.locks.locked_run import LockedRun
-from hpc.reconcile.trust import check_run
+from hpc.reconcile.checks.trust import check_run
 from hpc.run.model.run import Run
 from hpc.run.outputs import verify_outputs
-from pipeline import __version__, ownership
+from pipeline import __version__
 from pipeline.backlog import select
 from pipeline.classifiers.external import ExternalOptions
 from pipeline.classifiers.frozen_classifier import TYPE
 from pipeline.errors import InputError, RunError
 from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.run_files.manifest import shard_path
+from pipeline.system import ownership
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,6 +14,22 @@ if TYPE_CHECKING:
     from hpc.api.adoption import AdoptResult as AdoptResult
     from hpc.api.adoption import AdoptSettings as AdoptSettings
     from hpc.api.adoption import adopt as adopt
+    from hpc.api.analysis.coding import GoldResult as GoldResult
+    from hpc.api.analysis.coding import GoldSettings as GoldSettings
+    from hpc.api.analysis.coding import gold as gold
+    from hpc.api.analysis.comparing import CompareResult as CompareResult
+    from hpc.api.analysis.comparing import CompareSettings as CompareSettings
+    from hpc.api.analysis.comparing import compare as compare
+    from hpc.api.analysis.drawing import SampleResult as SampleResult
+    from hpc.api.analysis.drawing import SampleSettings as SampleSettings
+    from hpc.api.analysis.drawing import sample as sample
+    from hpc.api.analysis.label_table import ExportResult as ExportResult
+    from hpc.api.analysis.label_table import LabelQuery as LabelQuery
+    from hpc.api.analysis.label_table import export as export
+    from hpc.api.analysis.label_table import labels as labels
+    from hpc.api.analysis.label_table import labels_batches as labels_batches
+    from hpc.api.analysis.reporting import ReportResult as ReportResult
+    from hpc.api.analysis.reporting import report as report
     from hpc.api.archiving import CleanResult as CleanResult
     from hpc.api.archiving import RestoreResult as RestoreResult
     from hpc.api.archiving import clean as clean
@@ -33,31 +49,15 @@ if TYPE_CHECKING:
     from hpc.api.cancellation import cancel as cancel
     from hpc.api.checking import CheckResult as CheckResult
     from hpc.api.checking import check as check
-    from hpc.api.coding import GoldResult as GoldResult
-    from hpc.api.coding import GoldSettings as GoldSettings
-    from hpc.api.coding import gold as gold
-    from hpc.api.comparing import CompareResult as CompareResult
-    from hpc.api.comparing import CompareSettings as CompareSettings
-    from hpc.api.comparing import compare as compare
-    from hpc.api.drawing import SampleResult as SampleResult
-    from hpc.api.drawing import SampleSettings as SampleSettings
-    from hpc.api.drawing import sample as sample
     from hpc.api.estimation.estimator_table import EstimatorQuery as EstimatorQuery
     from hpc.api.estimation.estimator_table import EstimatorTableResult as EstimatorTableResult
     from hpc.api.estimation.estimator_table import export_for_estimator as export_for_estimator
     from hpc.api.gathering import GatherResult as GatherResult
     from hpc.api.gathering import gather as gather
-    from hpc.api.label_table import ExportResult as ExportResult
-    from hpc.api.label_table import LabelQuery as LabelQuery
-    from hpc.api.label_table import export as export
-    from hpc.api.label_table import labels as labels
-    from hpc.api.label_table import labels_batches as labels_batches
     from hpc.api.listing import RunList as RunList
     from hpc.api.listing import ls as ls
     from hpc.api.notebook_screen import NotebookScreen as NotebookScreen
     from hpc.api.notebook_screen import notebook as notebook
-    from hpc.api.reporting import ReportResult as ReportResult
-    from hpc.api.reporting import report as report
     from hpc.api.resubmission import ResubmitResult as ResubmitResult
     from hpc.api.resubmission import ResubmitSettings as ResubmitSettings
     from hpc.api.resubmission import resubmit as resubmit
@@ -75,7 +75,7 @@ if TYPE_CHECKING:
     from hpc.api.trying import TryResult as TryResult
     from hpc.api.trying import TrySettings as TrySettings
     from hpc.api.trying import try_posts as try_posts
-    from hpc.display.attempts import AttemptLog as AttemptLog
+    from hpc.display.run.attempts import AttemptLog as AttemptLog
     from hpc.efficiency.run_efficiency import RunEfficiency as RunEfficiency
     from hpc.planning.run_spec import Canary as Canary
     from hpc.planning.run_spec import Selection as Selection
@@ -98,27 +98,33 @@ _HOMES = {
     "hpc.api.cancellation": ("CancelResult", "cancel"),
     "hpc.api.call.choose_run": ("RunChoice", "find_run"),
     "hpc.api.checking": ("CheckResult", "check"),
-    "hpc.api.coding": ("GoldResult", "GoldSettings", "gold"),
-    "hpc.api.comparing": ("CompareResult", "CompareSettings", "compare"),
-    "hpc.api.drawing": ("SampleResult", "SampleSettings", "sample"),
+    "hpc.api.analysis.coding": ("GoldResult", "GoldSettings", "gold"),
+    "hpc.api.analysis.comparing": ("CompareResult", "CompareSettings", "compare"),
+    "hpc.api.analysis.drawing": ("SampleResult", "SampleSettings", "sample"),
     "hpc.api.estimation.estimator_table": (
         "EstimatorQuery",
         "EstimatorTableResult",
         "export_for_estimator",
     ),
     "hpc.api.gathering": ("GatherResult", "gather"),
-    "hpc.api.label_table": ("ExportResult", "LabelQuery", "export", "labels", "labels_batches"),
+    "hpc.api.analysis.label_table": (
+        "ExportResult",
+        "LabelQuery",
+        "export",
+        "labels",
+        "labels_batches",
+    ),
     "hpc.api.listing": ("RunList", "ls"),
     "hpc.api.notebook_screen": ("NotebookScreen", "notebook"),
     "hpc.api.call.overrides": ("Overrides",),
     "hpc.api.call.place": ("Place",),
-    "hpc.api.reporting": ("ReportResult", "report"),
+    "hpc.api.analysis.reporting": ("ReportResult", "report"),
     "hpc.api.resubmission": ("ResubmitResult", "ResubmitSettings", "resubmit"),
     "hpc.api.run_status": ("ShardStatus", "StatusResult", "efficiency", "runs", "status"),
     "hpc.api.submission": ("SubmitResult", "plan", "preview", "submit"),
     "hpc.api.supervision": ("wait", "watch"),
     "hpc.api.trying": ("TryResult", "TrySettings", "try_posts"),
-    "hpc.display.attempts": ("AttemptLog",),
+    "hpc.display.run.attempts": ("AttemptLog",),
     "hpc.efficiency.run_efficiency": ("RunEfficiency",),
     "hpc.planning.run_spec": ("Canary", "Selection"),
     "hpc.run.model.run": ("Run",),

@@ -16,7 +16,7 @@ from hpc.display.next_step import command, describe_next_step
 from hpc.display.screen import Screen
 from hpc.executors.factory import executor_of
 from hpc.locks.locked_run import hold_run
-from hpc.reconcile.gather import gather_run
+from hpc.reconcile.gathering.gather import gather_run
 from hpc.run.exit_codes import FAILED, UNDER_WAY
 from hpc.run.model.run import Run, Say
 from pipeline.database.duckdb_file import HeldDatabaseError

@@ -8,9 +8,9 @@ from hpc.api.call.choose_run import RunChoice, find_run
 from hpc.api.call.place import HERE, Place
 from hpc.api.call.ranges import check_least
 from hpc.api.call.surroundings import library_call
-from hpc.display.attempts import AttemptLog, AttemptReport, unfinished_shards
 from hpc.display.blocks import Block, Line
 from hpc.display.html.render import to_html
+from hpc.display.run.attempts import AttemptLog, AttemptReport, unfinished_shards
 from hpc.executors.factory import executor_of
 from hpc.reconcile.look import look
 from hpc.run.array_indices import format_indices

@@ -8,13 +8,13 @@ from hpc.api.call.choose_run import RunChoice, find_run
 from hpc.api.call.place import HERE, Place
 from hpc.api.call.surroundings import library_call
 from hpc.database.gather_outputs import Gathered
-from hpc.display.label_counts import describe_no_label
 from hpc.display.next_step import describe_next_step
+from hpc.display.run.label_counts import describe_no_label
 from hpc.display.screen import Screen
 from hpc.executors.factory import executor_of
-from hpc.reconcile.gather import gather_run
-from hpc.reconcile.rebuild import rebuild as rebuild_database
-from hpc.reconcile.trust import describe_older_run
+from hpc.reconcile.checks.trust import describe_older_run
+from hpc.reconcile.gathering.gather import gather_run
+from hpc.reconcile.gathering.rebuild import rebuild as rebuild_database
 from hpc.run.exit_codes import FAILED
 from hpc.run.model.run import Run, Say
 from hpc.run.model.shards import State

@@ -15,7 +15,7 @@ from typing import Protocol
 from hpc.api.call.argument_types import checked
 from hpc.display.blocks import Block, Line
 from hpc.display.html.render import progress_html, to_html
-from hpc.display.status_table import describe_status
+from hpc.display.run.status_table import describe_status
 from hpc.display.terminal.render import plain_text
 from hpc.run.run_view import RunView, Sight, never_early, sleep_until_due
 from pipeline.progress import Measure, Step

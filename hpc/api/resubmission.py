@@ -18,16 +18,16 @@ from hpc.api.call.surroundings import library_call
 from hpc.checks.cluster import check_script
 from hpc.checks.finding import raise_errors
 from hpc.config import corrections
-from hpc.display.amendments import describe_changes
 from hpc.display.interruption import explained_submission
+from hpc.display.run.amendments import describe_changes
 from hpc.display.screen import Screen
 from hpc.executors.base import Executor
 from hpc.executors.factory import executor_of
 from hpc.locks.locked_run import hold_run
 from hpc.reconcile import resubmit as resubmitting
 from hpc.reconcile.amend import amend
-from hpc.reconcile.check_resources import check_resources
-from hpc.reconcile.preflight import reject_labeled_elsewhere
+from hpc.reconcile.checks.check_resources import check_resources
+from hpc.reconcile.checks.preflight import reject_labeled_elsewhere
 from hpc.run.array_plan import plan_arrays
 from hpc.run.cluster.resource_requests import apply_request, first_request
 from hpc.run.cluster.slurm_time import parse_slurm_time

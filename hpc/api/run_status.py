@@ -15,7 +15,7 @@ from hpc.database.gathered_shards import is_gathered
 from hpc.display.blocks import Line
 from hpc.display.html.render import to_html
 from hpc.display.next_step import describe_next_step
-from hpc.display.status_table import describe_status
+from hpc.display.run.status_table import describe_status
 from hpc.efficiency.run_efficiency import RunEfficiency, run_efficiency
 from hpc.executors.factory import executor_of
 from hpc.planning import late_posts

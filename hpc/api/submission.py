@@ -26,7 +26,6 @@ from hpc.run.model.run import Run, Say
 from hpc.run.run_state import RunStatus
 from hpc.run.submissions import read_submissions
 from hpc.runs.left_out import report_left_out
-from pipeline import ownership
 from pipeline.errors import InputError
 from pipeline.messages.options import (
     CANARY,
@@ -37,6 +36,7 @@ from pipeline.messages.options import (
     SEED,
     WHERE,
 )
+from pipeline.system import ownership
 
 ALL_UNLABELED = Selection()
 """The posts that `hpc submit` takes without options: all that have no label."""

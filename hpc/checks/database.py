@@ -17,7 +17,7 @@ from pipeline.database.duckdb_file import (
 )
 from pipeline.database.storage_format import is_newer
 from pipeline.errors import RunError
-from pipeline.lock_holders import describe_holders, find_lock_holders
+from pipeline.system.lock_holders import describe_holders, find_lock_holders
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,7 +20,6 @@ from hpc.run.model.attempts import Phase
 from hpc.run.model.run import Say
 from pipeline import files
 from pipeline.errors import InputError, UnreadableError
-from pipeline.file_locks import take_lock
 from pipeline.run_files.json_record import read_record
 from pipeline.run_files.node_report import (
     FOLDER_PREFIX,
@@ -30,6 +29,7 @@ from pipeline.run_files.node_report import (
     NodeOrder,
     NodeReport,
 )
+from pipeline.system.file_locks import take_lock
 from pipeline.terminal import one_line, read_tail
 from pipeline.text import format_duration
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from hpc.checks.finding import Finding, Part, error, ok, warning
 from hpc.config.grace_time import MOUNTS, file_system_of
-from hpc.reconcile.trust import check_root
+from hpc.reconcile.checks.trust import check_root
 from pipeline.errors import InputError
-from pipeline.file_locks import take_lock
-from pipeline.ownership import DENIED, describe_denial
+from pipeline.system.file_locks import take_lock
+from pipeline.system.ownership import DENIED, describe_denial
 
 # What sees these is on one machine, unless that machine exports them.
 _OF_ONE_MACHINE = frozenset({"tmpfs", "ramfs", "ext4", "ext3", "xfs", "btrfs", "overlay"})

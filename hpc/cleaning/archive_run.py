@@ -13,8 +13,8 @@ from hpc.database.run_database import database_of
 from hpc.display.next_step import command
 from hpc.executors.base import Executor
 from hpc.locks.run_lock import LOCK, check_lock, lock_run
+from hpc.reconcile.gathering.pack import pack_gathered
 from hpc.reconcile.look import look
-from hpc.reconcile.pack import pack_gathered
 from hpc.run.model.run import Run
 from hpc.run.submissions import read_submissions
 from hpc.traces.packed_tasks import packed_shards, read_packed_tasks, without_packed

@@ -22,7 +22,7 @@ from pipeline.archive import archive_path, is_archived
 from pipeline.database import duckdb_file, history
 from pipeline.database.duckdb_file import SHORT_PATIENCE
 from pipeline.errors import RunError
-from pipeline.ownership import user_name
+from pipeline.system.ownership import user_name
 
 INODES_LEFT = 3
 """The folder of an archived run, its manifest and its archive."""

@@ -24,7 +24,7 @@ from hpc.database.run_database import check_writable
 from hpc.locks import run_lock
 from hpc.planning.new_run.create_run import next_stamp
 from hpc.planning.new_run.provenance import git_commit
-from hpc.reconcile.trust import check_root
+from hpc.reconcile.checks.trust import check_root
 from hpc.run import run_folder
 from hpc.run.cluster import resources
 from hpc.run.cluster.resources import ClusterSection, ExecutorName

@@ -21,9 +21,9 @@ from hpc.executors.waits import waits_shown_by
 from hpc.run.exit_codes import FAILED, INTERRUPTED, WRONG
 from hpc.run.model.run import Run
 from hpc.runs.left_out import report_left_out as report_left_out
-from pipeline import ownership
 from pipeline.errors import InputError, Interruption, RunError
 from pipeline.messages import option
+from pipeline.system import ownership
 
 Outcome = tuple[int, dict[str, Any] | list[dict[str, str]]]
 

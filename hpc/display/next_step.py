@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from hpc.display.label_counts import describe_no_label
+from hpc.display.run.label_counts import describe_no_label
 from hpc.run.array_indices import format_indices
 from hpc.run.model.run import Run
 from hpc.run.model.shards import State

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline import ownership
+from pipeline.system import ownership
 from pipeline.terminal import one_line
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)

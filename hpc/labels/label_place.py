@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hpc.config import run_config
 from hpc.database.published_labels import DatabaseContent, read_content
-from hpc.reconcile.trust import check_run
+from hpc.reconcile.checks.trust import check_run
 from hpc.run import run_folder
 from hpc.run.model.run import Run, Say
 from hpc.runs import find_runs

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pipeline import limits
 from pipeline.late_imports import psutil
-from pipeline.ownership import user_name
+from pipeline.system.ownership import user_name
 
 TASK = "pipeline.worker"
 UNKNOWN = "-"

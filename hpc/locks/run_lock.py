@@ -13,7 +13,7 @@ from hpc.locks import lock_owner
 from hpc.run.model.run import Run
 from pipeline import limits
 from pipeline.errors import BusyError, RunError
-from pipeline.file_system import describe_file_system
+from pipeline.system.file_system import describe_file_system
 
 LOCK = ".lock"
 # `status` takes the lock for an instant, to see whether it is free.

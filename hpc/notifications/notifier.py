@@ -21,7 +21,7 @@ from hpc.run.run_state import RunStatus
 from hpc.run.submissions import read_submissions
 from pipeline.config.notify_settings import Event
 from pipeline.errors import BusyError, InputError, RunError, UnreadableError
-from pipeline.ownership import user_name
+from pipeline.system.ownership import user_name
 from pipeline.terminal import one_line
 from pipeline.text import counted
 

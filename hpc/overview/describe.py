@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from hpc.display.blocks import Block, Line, Table, Tone
-from hpc.display.status_table import RUN_TONES
+from hpc.display.run.status_table import RUN_TONES
 from hpc.overview.run_row import Kind, RunRow
 from hpc.run.run_state import RunState
 from pipeline.text import counted, format_bytes, format_duration

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hpc.display.submissions import listed_jobs
+from hpc.display.run.submissions import listed_jobs
 from hpc.executors.base import Executor, UpstreamError
 from hpc.run.model.run import Say
 from pipeline.errors import InputError

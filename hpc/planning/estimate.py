@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 
-from hpc.display.usage import cost_of, format_money
+from hpc.display.run.usage import cost_of, format_money
 from pipeline.text import counted, format_duration
 from pipeline.usage import CostOptions, UsedTokens
 

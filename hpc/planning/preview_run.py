@@ -18,7 +18,7 @@ from hpc.planning.new_run.draft_run import draft_run
 from hpc.planning.new_run.run_draft import RunDraft
 from hpc.planning.run_checks import Subject, check_cheaply
 from hpc.planning.submit_request import SubmitRequest, say_plan
-from hpc.reconcile.trust import check_root
+from hpc.reconcile.checks.trust import check_root
 from hpc.run.exit_codes import FAILED, WRONG
 from pipeline.classifiers.base import RenderedRequest
 from pipeline.classifiers.frozen_classifier import render_request

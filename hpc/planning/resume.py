@@ -11,10 +11,10 @@ from hpc.executors.base import Executor, ExecutorError, UnknownJobsError
 from hpc.executors.factory import executor_of
 from hpc.locks.locked_run import LockedRun, hold_run
 from hpc.planning.run_spec import RunSpec
+from hpc.reconcile.checks.preflight import check_before_submission
+from hpc.reconcile.checks.unrecorded import cancel_unrecorded
 from hpc.reconcile.look import look
-from hpc.reconcile.preflight import check_before_submission
 from hpc.reconcile.submit import report_waiting, resume_submissions, submit_shards
-from hpc.reconcile.unrecorded import cancel_unrecorded
 from hpc.run import outputs
 from hpc.run.model.run import Run, Say
 from hpc.run.plan import ShardSelection

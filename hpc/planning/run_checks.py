@@ -29,7 +29,7 @@ from hpc.planning.new_run.describe_draft import describe_waves, workload
 from hpc.planning.new_run.run_draft import RunDraft
 from hpc.planning.run_spec import RunSpec, Selection
 from hpc.planning.service_end import describe_end, until_end
-from hpc.reconcile.preflight import find_python_problem
+from hpc.reconcile.checks.preflight import find_python_problem
 from hpc.run.array_plan import plan_arrays
 from hpc.run.cluster.resource_requests import first_request
 from hpc.run.model.arrays import ShardGroup, Submission

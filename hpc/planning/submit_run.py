@@ -15,7 +15,7 @@ from hpc.display.interruption import (
     what_leaving_does,
 )
 from hpc.display.next_step import command, describe_next_step
-from hpc.display.run_summary import show_result, show_status
+from hpc.display.run.run_summary import show_result, show_status
 from hpc.display.screen import Screen
 from hpc.executors.base import (
     CaretakerRole,
@@ -36,13 +36,13 @@ from hpc.planning.run_checks import Subject, reject_hopeless
 from hpc.planning.run_spec import RunSpec
 from hpc.planning.submit_request import SubmitRequest, say_plan
 from hpc.reconcile.caretaker import submit_caretaker
-from hpc.reconcile.check_resources import check_resources
+from hpc.reconcile.checks.check_resources import check_resources
+from hpc.reconcile.checks.preflight import find_python_problem
+from hpc.reconcile.checks.trust import check_root
+from hpc.reconcile.checks.unrecorded import UnrecordedError
 from hpc.reconcile.look import look
 from hpc.reconcile.loop import supervise
-from hpc.reconcile.preflight import find_python_problem
 from hpc.reconcile.submit import SubmittedWave, report_waiting, submit_shards
-from hpc.reconcile.trust import check_root
-from hpc.reconcile.unrecorded import UnrecordedError
 from hpc.run.exit_codes import FAILED, UNDER_WAY
 from hpc.run.model.run import Run, Say
 from hpc.run.plan import ShardSelection

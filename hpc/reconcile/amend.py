@@ -10,10 +10,10 @@ from hpc.run.run_folder import typed_run
 from hpc.run.submissions import read_submissions
 from pipeline import __version__
 from pipeline.errors import BusyError
-from pipeline.ownership import user_name
 from pipeline.run_files import amendments
 from pipeline.run_files.amendments import Amendment, Change
 from pipeline.run_files.portable_paths import project_folders
+from pipeline.system.ownership import user_name
 
 
 def amend(run: Run, changes: Sequence[Change], *, dry_run: bool = False) -> Run:

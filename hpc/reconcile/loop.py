@@ -9,16 +9,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from hpc.display.next_step import command, describe_old_news
-from hpc.display.submissions import describe_limit, describe_waiting
+from hpc.display.run.submissions import describe_limit, describe_waiting
 from hpc.executors.base import CaretakerRole, Executor, ExecutorError, SubmitLimitError
 from hpc.locks import run_lock
 from hpc.notifications.notifier import Notifier
 from hpc.reconcile.backoff import PASSING_ERRORS, Backoff, LeftUnreadError
-from hpc.reconcile.gather_rounds import GatherRounds
+from hpc.reconcile.checks.preflight import check_before_submission
+from hpc.reconcile.checks.trust import check_run, describe_older_run
+from hpc.reconcile.checks.unrecorded import cancel_unrecorded
+from hpc.reconcile.gathering.gather_rounds import GatherRounds
+from hpc.reconcile.gathering.pack import pack_and_report
 from hpc.reconcile.look import OccasionalLooks, look
-from hpc.reconcile.pack import pack_and_report
 from hpc.reconcile.polling.waits import Waits
-from hpc.reconcile.preflight import check_before_submission
 from hpc.reconcile.room import RoomAtSlurm
 from hpc.reconcile.submit import (
     SubmittedWave,
@@ -26,8 +28,6 @@ from hpc.reconcile.submit import (
     resume_submissions,
     submit_shards,
 )
-from hpc.reconcile.trust import check_run, describe_older_run
-from hpc.reconcile.unrecorded import cancel_unrecorded
 from hpc.run import submissions
 from hpc.run.array_plan import alive_tasks
 from hpc.run.model.attempts import Phase

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from hpc.display.next_step import command
-from hpc.display.submissions import describe_submission
+from hpc.display.run.submissions import describe_submission
 from hpc.executors.base import (
     BLAMES_NO_SETTING,
     CaretakerRole,
@@ -12,8 +12,9 @@ from hpc.executors.base import (
     ExecutorError,
 )
 from hpc.reconcile.caretaker import submit_caretaker
+from hpc.reconcile.checks.preflight import check_before_submission
+from hpc.reconcile.checks.unrecorded import cancel_unrecorded
 from hpc.reconcile.look import look
-from hpc.reconcile.preflight import check_before_submission
 from hpc.reconcile.submit import (
     SubmittedWave,
     plan_submission,
@@ -21,7 +22,6 @@ from hpc.reconcile.submit import (
     resume_submissions,
     submit_shards,
 )
-from hpc.reconcile.unrecorded import cancel_unrecorded
 from hpc.run.array_plan import next_number
 from hpc.run.exit_codes import FAILED, UNDER_WAY
 from hpc.run.model.arrays import ResourceRequest, Submission

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from hpc.display.next_step import command
-from hpc.display.submissions import (
+from hpc.display.run.submissions import (
     describe_limit,
     describe_refusal,
     describe_retries,
@@ -23,9 +23,9 @@ from hpc.executors.base import (
     UnansweredError,
 )
 from hpc.locks import run_lock
+from hpc.reconcile.checks.preflight import check_before_submission
+from hpc.reconcile.checks.unrecorded import check_unrecorded
 from hpc.reconcile.observe import with_limits
-from hpc.reconcile.preflight import check_before_submission
-from hpc.reconcile.unrecorded import check_unrecorded
 from hpc.run.array_plan import next_number
 from hpc.run.causes import why_ended
 from hpc.run.model.arrays import ArrayPlan, Submission

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from hpc.display.run.usage import cost_of
 from hpc.display.system_error import describe_error
-from hpc.display.usage import cost_of
 from hpc.trial.candidates import Candidate
 from pipeline.classifiers import frozen_classifier
 from pipeline.classifiers.base import Classifier, TaskShare

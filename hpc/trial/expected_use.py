@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from hpc.display.usage import MILLION, format_money
+from hpc.display.run.usage import MILLION, format_money
 from hpc.trial.candidates import Candidate
 from pipeline.classifiers import frozen_classifier
 from pipeline.model import JsonObject, Post

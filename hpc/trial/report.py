@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from hpc.display.blocks import Block, Line, Table, Tone
-from hpc.display.usage import format_money
+from hpc.display.run.usage import format_money
 from hpc.trial.agreement import Agreement, Measure, Side, label_names
 from hpc.trial.attempt import Attempt
 from hpc.trial.posts import TrialPosts

@@ -8,7 +8,7 @@ from pipeline import limits
 from pipeline.config.input_files import InputFiles
 from pipeline.config.redaction import SHOWN, Redaction
 from pipeline.errors import InputError
-from pipeline.ownership import DENIED
+from pipeline.system.ownership import DENIED
 
 _ONE_PERSON = "A key file is for one person: name your own with classifier.api_key_file"
 # A shorter one keeps nobody out, and stands for none (`none`, `EMPTY`, `x`, for servers that want

@@ -25,7 +25,6 @@ from pipeline.config.session_limits import LOGIN_NODE, SessionLimits
 from pipeline.database.open_here import is_open_elsewhere_here, is_open_here, opened_by_us
 from pipeline.database.tables import CREATE_TABLES, HISTORY_TABLES
 from pipeline.errors import BusyError, RunError, UnreadableError
-from pipeline.lock_holders import LockHolder, describe_holders, find_lock_holders
 from pipeline.sql import (
     configure_session,
     is_lock_message,
@@ -34,6 +33,7 @@ from pipeline.sql import (
     quoted,
     spill_folder,
 )
+from pipeline.system.lock_holders import LockHolder, describe_holders, find_lock_holders
 
 LOCK_WAIT_S = 10.0
 # A process that gathers or reads is soon done. Only what takes longer is worth a message.

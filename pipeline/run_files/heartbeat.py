@@ -20,7 +20,7 @@ from msgspec import Meta, field
 from pipeline import files, usage
 from pipeline.config.keys import Section
 from pipeline.run_files.json_record import find_record
-from pipeline.spare_descriptors import SpareDescriptors
+from pipeline.system.spare_descriptors import SpareDescriptors
 from pipeline.terminal import without_middle
 
 HEARTBEAT_SECONDS = 15.0

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import msgspec
 
-from pipeline import files, out_of_memory
+from pipeline import files
 from pipeline.config.keys import Section
 from pipeline.errors import Cause, InputError, TaskError, UnreadableError
 from pipeline.run_files.json_record import find_record
 from pipeline.run_files.manifest import log_path
-from pipeline.shortage import find_shortage
-from pipeline.spare_descriptors import SpareDescriptors
+from pipeline.system import out_of_memory
+from pipeline.system.shortage import find_shortage
+from pipeline.system.spare_descriptors import SpareDescriptors
 from pipeline.terminal import without_middle
 
 LONGEST_TRACEBACK = 20_000

@@ -11,7 +11,6 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline import out_of_memory
 from pipeline.errors import Cause, TaskError
 from pipeline.service import backoff
 from pipeline.service.activity import RequestCounter, ServiceActivity
@@ -24,6 +23,7 @@ from pipeline.service.route import PermanentFault
 from pipeline.service.service import ReplyRules, RequestPolicy, Service
 from pipeline.service.throttling import RecentReplies, Tally
 from pipeline.service.wire import Wire
+from pipeline.system import out_of_memory
 from pipeline.text import counted
 
 # More memory than now comes only if requests under way end.

@@ -35,7 +35,7 @@ from pipeline.service.limited_http import (
 )
 from pipeline.service.retry_after import requested_wait_s
 from pipeline.service.route import PermanentFault, Proxy
-from pipeline.shortage import find_shortage
+from pipeline.system.shortage import find_shortage
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse  # urllib3 1.26 has another name for it

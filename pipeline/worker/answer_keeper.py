@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from pipeline import out_of_memory
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer, Post
 from pipeline.run_files.checkpoints.checkpoint import Checkpoint
-from pipeline.shortage import is_shortage
-from pipeline.spare_descriptors import SpareDescriptors
+from pipeline.system import out_of_memory
+from pipeline.system.shortage import is_shortage
+from pipeline.system.spare_descriptors import SpareDescriptors
 from pipeline.text import counted
 from pipeline.worker.crash_journal import CrashJournal
 

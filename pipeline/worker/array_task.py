@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 
-from pipeline import ownership
 from pipeline.errors import InputError, UnreadableError
 from pipeline.run_files import array_orders
 from pipeline.run_files.array_orders import ArrayOrders
+from pipeline.system import ownership
 from pipeline.terminal import flush_streams
 from pipeline.worker.process import end_at_once, run_task
 from pipeline.worker.shard_task import say

@@ -13,10 +13,10 @@ from pipeline.classifiers import frozen_classifier, registry
 from pipeline.classifiers.one_answer import ask_once
 from pipeline.config.check import Problems
 from pipeline.errors import InputError
-from pipeline.file_locks import take_lock
 from pipeline.model import Post
 from pipeline.run_files.json_record import read_record
 from pipeline.run_files.node_report import LOCK, ORDER, NodeOrder
+from pipeline.system.file_locks import take_lock
 from pipeline.terminal import one_line
 
 _CONNECT_S = 10.0

@@ -4,8 +4,8 @@ import time
 from collections.abc import Sequence
 
 from pipeline.model import Answer
-from pipeline.processes import resident_mb, seconds_since_start
 from pipeline.run_files.pace import Pace
+from pipeline.system.processes import resident_mb, seconds_since_start
 from pipeline.worker.classifier_thread import PostObserver
 
 # Posts that take no time would have no rate.

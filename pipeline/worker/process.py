@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pipeline import processes
 from pipeline.arrow.skip_pandas import skip_pandas
 from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.frozen_classifier import create
@@ -25,6 +24,7 @@ from pipeline.run_files import amendments, heartbeat, last_words, manifest, outp
 from pipeline.run_files.last_words import LastWordsWriter
 from pipeline.run_files.manifest import Manifest
 from pipeline.service.descriptors import describe_lack, raise_limit
+from pipeline.system import processes
 from pipeline.terminal import flush_streams, use_clean_streams
 from pipeline.worker.shard_task import Task, TaskOutcome, say
 

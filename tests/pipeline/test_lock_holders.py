@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.lock_holders import LockHolder, find_lock_holders, name_program
+from pipeline.system.lock_holders import LockHolder, find_lock_holders, name_program
 
 LOCK = (
     "import fcntl, sys; f = open(sys.argv[1], 'r+b'); "

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from pipeline import processes
+from pipeline.system import processes
 from tests.waiting import wait_until
 
 # The child leaves its parent's process group.
@@ -123,7 +123,8 @@ def test_an_open_connection_is_not_a_listener() -> None:
 
 def test_a_process_that_forbids_it_leaves_no_core() -> None:
     program = (
-        "import resource, ctypes; from pipeline import processes; processes.forbid_core_dumps(); "
+        "import resource, ctypes; from pipeline.system import processes; "
+        "processes.forbid_core_dumps(); "
         "print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
     )
     done = subprocess.run(

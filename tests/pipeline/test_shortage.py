@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.errors import Cause, TaskError
 from pipeline.run_files.last_words import blames_post
-from pipeline.shortage import find_shortage
+from pipeline.system.shortage import find_shortage
 from tests.pipeline.exhaustion import exhausted_descriptors
 
 LACKS = [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EIO, errno.ENOSPC,

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from pipeline.ownership import user_name
+from pipeline.system.ownership import user_name
 from tests.slurm.private_cluster import posts
 from tests.slurm.private_cluster.cluster import wait_for
 from tests.slurm.private_cluster.commands import Bench

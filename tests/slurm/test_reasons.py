@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from hpc.executors.slurm.reasons import OUTLOOK
+from hpc.executors.slurm.answers.reasons import OUTLOOK
 from tests.slurm.private_cluster.programs import environment
 
 pytestmark = pytest.mark.slurm

@@ -11,8 +11,8 @@ from hpc.api.call.place import HERE, Place
 from hpc.run.model.run import Run
 from hpc.run.run_folder import reload
 from hpc.runs import find_runs
-from pipeline import ownership
 from pipeline.errors import InputError
+from pipeline.system import ownership
 
 
 class HasRun(Protocol):

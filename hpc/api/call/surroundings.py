@@ -9,8 +9,8 @@ from types import FrameType
 import duckdb
 
 from hpc.display.system_error import describe_error
-from pipeline import ownership
 from pipeline.errors import RunError
+from pipeline.system import ownership
 
 
 @contextmanager

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hpc.api.analysis.label_table import LabelFinder, names_of
 from hpc.api.call.argument_types import checked
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.place import HERE, PathText, Place
 from hpc.api.call.surroundings import library_call
-from hpc.api.label_table import LabelFinder, names_of
 from hpc.database.export_target import check_not_posts, check_target
 from hpc.labels.hand_over import HandedOver, HandOverRequest, Purpose, describe, hand_over
 from hpc.run.exit_codes import FAILED

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from hpc.display.progress_line import describe_progress
+from hpc.display.run.progress_line import describe_progress
 from hpc.run.model.run import Say
 from hpc.run.run_state import RunState
 from hpc.run.run_view import Sight, never_early, sleep_until_due

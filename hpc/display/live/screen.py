@@ -11,8 +11,8 @@ from hpc.display.live.tasks import (
     most_urgent_first,
     running_tasks,
 )
-from hpc.display.pending import describe_pending
-from hpc.display.status_table import (
+from hpc.display.run.pending import describe_pending
+from hpc.display.run.status_table import (
     RUN_TONES,
     TONES,
     describe_activity,

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from hpc.executors.base import Cancellation, CaretakerRole
+from hpc.executors.slurm.answers.parse import Record
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.commands import SlurmError
-from hpc.executors.slurm.parse import Record
 from hpc.locks import run_lock
 from hpc.run import submissions
 from hpc.run.model.arrays import Submission

@@ -8,16 +8,23 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from hpc.executors.base import SubmitLimitError
-from hpc.executors.slurm import parse
+from hpc.executors.slurm.answers import parse
+from hpc.executors.slurm.answers.controller_settings import (
+    ControllerSettings,
+    parse_controller_settings,
+)
+from hpc.executors.slurm.answers.submission_answers import (
+    may_have_been_sent,
+    raise_if_held,
+    unanswered,
+)
 from hpc.executors.slurm.commands import SlurmError, run_command, run_sbatch
-from hpc.executors.slurm.controller_settings import ControllerSettings, parse_controller_settings
 from hpc.executors.slurm.limits import submit_limits
 from hpc.executors.slurm.limits.partitions import SINFO_FORMAT, Partition, parse_partitions
-from hpc.executors.slurm.submission_answers import may_have_been_sent, raise_if_held, unanswered
 from hpc.run.array_indices import TaskId
 from hpc.run.model.attempts import Phase, TaskRecord
 from pipeline.errors import RunError
-from pipeline.ownership import user_name
+from pipeline.system.ownership import user_name
 
 PATIENCE_S = 60.0
 # The clocks of two machines, and sacct's window, never agree to a second.

@@ -33,8 +33,8 @@ from hpc.run.model.attempts import Attempt, Phase, Records
 from hpc.run.model.run import Run, Say
 from hpc.run.submissions import job_prefixes, read_submissions
 from pipeline import files, limits
-from pipeline.ownership import user_name
 from pipeline.run_files.manifest import log_path
+from pipeline.system.ownership import user_name
 
 # When Slurm last answered in full, in the run's folder.
 ANSWERED = ".slurm-answered"

@@ -7,13 +7,13 @@ have ended.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from hpc.executors.slurm.answers.parse import Record, newer
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.commands import SlurmError
-from hpc.executors.slurm.parse import Record, newer
 from hpc.run.model.arrays import Submission
 from hpc.run.model.attempts import Phase, Records, TaskRecord
 from pipeline.errors import Cause
-from pipeline.ownership import user_name
+from pipeline.system.ownership import user_name
 
 _BY = " by "
 _REQUEUED = (Cause.NODE, Cause.PREEMPTED)

@@ -17,8 +17,8 @@ from hpc.executors.base import (
     SubmitLimitError,
     UnansweredError,
 )
+from hpc.executors.slurm.answers.submission_answers import ReleaseRefusedError
 from hpc.executors.slurm.client import Slurm
-from hpc.executors.slurm.submission_answers import ReleaseRefusedError
 from hpc.executors.slurm.unrecorded import find_unrecorded
 from hpc.executors.slurm.upstream import check_upstream
 from hpc.locks import run_lock

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hpc.executors.base import UnrecordedJob, UnrecordedJobs
-from hpc.executors.slurm import parse
+from hpc.executors.slurm.answers import parse
+from hpc.executors.slurm.answers.submission_answers import NOT_RELEASED
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.commands import SlurmError
-from hpc.executors.slurm.submission_answers import NOT_RELEASED
 from hpc.naming.job_names import parse_job_name
 from hpc.naming.run_ids import parse_run_id
 from hpc.run.array_indices import TaskId

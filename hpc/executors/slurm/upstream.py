@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from hpc.executors.base import UpstreamError
+from hpc.executors.slurm.answers.parse import Record
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.commands import SlurmError
-from hpc.executors.slurm.parse import Record
 from hpc.run.array_indices import TaskId
 from hpc.run.model.attempts import Phase, TaskRecord
 from pipeline.messages.options import AFTER

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from statistics import median
 
-from hpc.display.usage import cost_of, format_money
+from hpc.display.run.usage import cost_of, format_money
 from hpc.efficiency.sampled_memory import LEAST_SAMPLED_S, OWN_COUNT, SOURCE, is_short, peak_mb
 from hpc.figures.charts import Histogram, Series
 from hpc.html_report.elements import Element, Figure, Paragraph, Section, Table, figures

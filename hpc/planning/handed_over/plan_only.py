@@ -14,7 +14,7 @@ from hpc.planning.new_run.run_draft import RunDraft
 from hpc.planning.run_checks import Subject, reject_hopeless
 from hpc.planning.submit_request import SubmitRequest, say_plan
 from hpc.planning.submit_run import SubmitResult, register_new_run
-from hpc.reconcile.trust import check_root
+from hpc.reconcile.checks.trust import check_root
 from hpc.run.model.run import Run
 from pipeline.errors import InputError
 from pipeline.messages.options import AFTER, PLAN_ONLY

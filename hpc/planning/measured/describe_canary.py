@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from hpc.display.blocks import Block, Line, Table, Tone
-from hpc.display.usage import format_money
+from hpc.display.run.usage import format_money
 from hpc.planning.estimate import estimate_cost
 from hpc.planning.measured.canary import CanaryResult, CanaryVerdict
 from hpc.planning.measured.describe import describe_duration, describe_speed

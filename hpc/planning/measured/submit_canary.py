@@ -7,9 +7,9 @@ same command resumes the canary, and does not repeat one that is complete.
 from dataclasses import dataclass, replace
 
 from hpc.display.interruption import explained, what_leaving_does
-from hpc.display.run_summary import show_result
+from hpc.display.run.run_summary import show_result
+from hpc.display.run.usage import usage_of
 from hpc.display.screen import Screen
-from hpc.display.usage import usage_of
 from hpc.executors.factory import create_executor, executor_of
 from hpc.locks.locked_run import hold_run
 from hpc.planning.discard import find_discardable

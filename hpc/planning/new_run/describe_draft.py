@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from datetime import datetime
 
-from hpc.display.submissions import describe_limit
+from hpc.display.run.submissions import describe_limit
 from hpc.planning.estimate import describe_estimate, estimate_cost, quota_in_posts
 from hpc.planning.measured.describe import describe_duration, describe_pace
 from hpc.planning.measured.duration import Workload, estimate_minutes

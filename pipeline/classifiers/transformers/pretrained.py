@@ -8,8 +8,8 @@ from safetensors import SafetensorError
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging
 
-from pipeline import out_of_memory
 from pipeline.classifiers.transformers.model_folder import BadModel
+from pipeline.system import out_of_memory
 
 # Transformers gives a tokenizer a larger number where nobody said how much its model reads.
 _NO_LIMIT = 1_000_000

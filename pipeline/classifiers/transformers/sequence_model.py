@@ -12,13 +12,13 @@ from pathlib import Path
 
 import torch
 
-from pipeline import out_of_memory
 from pipeline.classifiers.transformers.device import choose_device
 from pipeline.classifiers.transformers.pretrained import (
     check_tokenizer,
     load_pretrained,
     max_length,
 )
+from pipeline.system import out_of_memory
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

@@ -22,7 +22,7 @@ from pipeline.service.quota.lease_folder import LeaseFolder, expired_pauses, pau
 from pipeline.service.quota.leases import Lease, LeaseTerms, Permit, parse_leases
 from pipeline.service.quota.membership import Membership
 from pipeline.service.quota.pace import Pace, Slots
-from pipeline.shortage import is_shortage
+from pipeline.system.shortage import is_shortage
 from pipeline.terminal import one_line
 from pipeline.text import counted
 

@@ -291,7 +291,7 @@ def test_codings_wait_for_a_database_that_is_open_elsewhere(
 ) -> None:
     draw(bench, "held", "--labels", CHOICES)
     path = code(bench, "held.csv", "h.csv", lambda *_: {"valence_label": "neutral"})
-    monkeypatch.setattr("hpc.reconcile.gather.WAIT_S", 0.1)
+    monkeypatch.setattr("hpc.reconcile.gathering.gather.WAIT_S", 0.1)
     with held(bench.folder / "labels.duckdb"):
         document = bench.document("gold", path, "--as", "gold_held", "--sample", "held", code=1)
     assert not document["gathered"]

@@ -7,7 +7,7 @@ import msgspec
 import pyarrow as pa
 import pytest
 
-from hpc.reconcile.rebuild import rebuild
+from hpc.reconcile.gathering.rebuild import rebuild
 from hpc.run import run_folder
 from hpc.run.model.run import Run
 from pipeline.errors import RunError

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hpc.display.amendments import describe_changes
+from hpc.display.run.amendments import describe_changes
 from pipeline.run_files.amendments import Change
 
 

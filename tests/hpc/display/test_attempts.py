@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from hpc.display.attempts import AttemptReport
+from hpc.display.run.attempts import AttemptReport
 from hpc.display.terminal.render import plain_text
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.executor import SlurmExecutor

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from hpc.display.label_counts import describe_labeled, describe_no_label, describe_reasons
+from hpc.display.run.label_counts import describe_labeled, describe_no_label, describe_reasons
 from hpc.run.model.shards import Judgement, ShardFacts, State
 from hpc.run.run_state import LabelCounts, count_labels
 from pipeline.run_files.heartbeat import Heartbeat

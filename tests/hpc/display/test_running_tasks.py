@@ -13,7 +13,7 @@ from hpc.display.live.quota import QuotaUse, describe_quota, quota_use
 from hpc.display.live.remaining import describe_to_go
 from hpc.display.live.stacked_bar import divide
 from hpc.display.live.tasks import Urgency, most_urgent_first, running_tasks
-from hpc.display.status_table import describe_activity, document
+from hpc.display.run.status_table import describe_activity, document
 from hpc.run.model.attempts import Attempt, Phase, TaskRecord
 from hpc.run.model.run import Run
 from hpc.run.model.shards import Judgement, ShardFacts, State

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from hpc.display import status_table
 from hpc.display.next_step import command, describe_next_step
+from hpc.display.run import status_table
 from hpc.display.terminal.render import plain_text
 from hpc.run import run_folder
 from hpc.run.model.attempts import Attempt, Phase, TaskRecord

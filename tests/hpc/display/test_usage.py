@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpc.display.usage import Usage, describe_usage, usage_of
+from hpc.display.run.usage import Usage, describe_usage, usage_of
 from hpc.run.model.shards import ShardFacts
 from pipeline.run_files.heartbeat import Heartbeat
 from pipeline.run_files.output import Verdict

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hpc.executors.base import ExecutorError, ResourceCheck
 from hpc.executors.local.executor import LocalExecutor
 from hpc.executors.slurm.limits.partitions import check_resources, parse_partitions
-from hpc.reconcile.check_resources import check_resources as check_cluster
+from hpc.reconcile.checks.check_resources import check_resources as check_cluster
 from hpc.run.cluster.resources import Cluster, ExecutorName, Resources
 from hpc.run.cluster.slurm_time import format_slurm_time, parse_slurm_time
 from pipeline.errors import InputError

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hpc.executors.slurm.reasons import OUTLOOK, Outlook, advice, outlook
+from hpc.executors.slurm.answers.reasons import OUTLOOK, Outlook, advice, outlook
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hpc.executors.slurm.parse import Record, parse_sacct, parse_squeue
+from hpc.executors.slurm.answers.parse import Record, parse_sacct, parse_squeue
 from hpc.run.array_indices import TaskId, format_indices
 from hpc.run.model.attempts import Phase
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpc.executors.slurm.parse import begin_of_pending, parse_sbatch_answer
+from hpc.executors.slurm.answers.parse import begin_of_pending, parse_sbatch_answer
 
 CHATTER = st.text(st.characters(exclude_categories=["Cs"])).filter(
     lambda text: all(not any(c.isdigit() for c in line) for line in text.splitlines())

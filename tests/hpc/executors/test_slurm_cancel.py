@@ -10,10 +10,10 @@ import pytest
 
 from hpc.executors.base import CaretakerRole, ExecutorError
 from hpc.executors.slurm import cancel as cancellation
+from hpc.executors.slurm.answers.parse import parse_squeue_names
 from hpc.executors.slurm.client import Prefix, QueryResult, Slurm
 from hpc.executors.slurm.commands import SlurmError
 from hpc.executors.slurm.executor import CLUSTER, SlurmExecutor
-from hpc.executors.slurm.parse import parse_squeue_names
 from hpc.locks import run_lock
 from hpc.naming.job_names import new_prefix
 from hpc.run import run_folder, submissions

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hpc.executors.base import UnansweredError
+from hpc.executors.slurm.answers.submission_answers import ReleaseRefusedError
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.commands import (
     PROGRAMS,
@@ -16,7 +17,6 @@ from hpc.executors.slurm.commands import (
     run_command,
     run_sbatch,
 )
-from hpc.executors.slurm.submission_answers import ReleaseRefusedError
 from hpc.executors.waits import waits_shown_by
 from pipeline.errors import InputError
 

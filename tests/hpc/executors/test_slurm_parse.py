@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpc.executors.slurm.parse import parse_sacct, parse_squeue, parse_squeue_names
+from hpc.executors.slurm.answers.parse import parse_sacct, parse_squeue, parse_squeue_names
 from hpc.run.array_indices import TaskId
 from hpc.run.model.attempts import Phase, TaskRecord
 from pipeline.errors import Cause

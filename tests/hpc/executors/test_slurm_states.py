@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpc.executors.slurm.states import MEANING, SlurmState, meaning
+from hpc.executors.slurm.answers.states import MEANING, SlurmState, meaning
 from hpc.run.causes import REMEDY
 from hpc.run.model.attempts import Phase
 from pipeline.errors import Cause

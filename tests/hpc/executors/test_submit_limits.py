@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hpc.executors.slurm.controller_settings import parse_config
+from hpc.executors.slurm.answers.controller_settings import parse_config
 from hpc.executors.slurm.limits.submit_limits import (
     Association,
     Owner,

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from hpc.executors.base import UnrecordedJob
+from hpc.executors.slurm.answers.parse import parse_squeue_names
 from hpc.executors.slurm.client import Prefix, Slurm
-from hpc.executors.slurm.parse import parse_squeue_names
 from hpc.executors.slurm.unrecorded import find_unrecorded
 from hpc.naming.job_names import earlier_prefix, new_prefix
 from hpc.run import run_folder, submissions

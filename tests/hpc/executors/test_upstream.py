@@ -1,6 +1,6 @@
 """What Slurm knows of the jobs that a run waits for, from its two answers."""
 
-from hpc.executors.slurm.parse import parse_sacct, parse_squeue
+from hpc.executors.slurm.answers.parse import parse_sacct, parse_squeue
 from hpc.executors.slurm.upstream import collect
 
 ACCOUNTED = """\

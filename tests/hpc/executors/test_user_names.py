@@ -2,7 +2,7 @@
 
 from hpc.executors.slurm.query import with_user_names
 from hpc.run.model.attempts import Phase, TaskRecord
-from pipeline.ownership import user_name
+from pipeline.system.ownership import user_name
 
 
 def test_a_canceled_task_has_the_name_of_the_person_who_canceled_it() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hpc.efficiency.attempt_use import requested_cpus
 from hpc.html_report.facts import Quota
-from hpc.html_report.read_runs import read_runs
+from hpc.html_report.observe.read_runs import read_runs
 from hpc.run import run_folder, submissions
 from hpc.run.model.arrays import ArrayPlan
 from hpc.run.model.run import Run

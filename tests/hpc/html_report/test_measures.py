@@ -24,12 +24,17 @@ from hpc.html_report.facts import (
     SpeedStep,
 )
 from hpc.html_report.labeling_setup import without_paths
-from hpc.html_report.labels_view import labels_view
 from hpc.html_report.methods import describe_methods
-from hpc.html_report.read_columns import choose_edges, read_columns
-from hpc.html_report.read_counts import MOST_PERIODS, OTHER_REASON, choose_period, read_counts
-from hpc.html_report.read_courses import interval_of_mean, interval_of_share
-from hpc.html_report.read_speed import MOST_STEPS, choose_step
+from hpc.html_report.observe.labels_view import labels_view
+from hpc.html_report.observe.read_columns import choose_edges, read_columns
+from hpc.html_report.observe.read_counts import (
+    MOST_PERIODS,
+    OTHER_REASON,
+    choose_period,
+    read_counts,
+)
+from hpc.html_report.observe.read_courses import interval_of_mean, interval_of_share
+from hpc.html_report.observe.read_speed import MOST_STEPS, choose_step
 from hpc.html_report.sections.resources import describe_costs
 from hpc.html_report.sections.speed import describe_speed
 from hpc.html_report.sections.tasks import STEPS, TONES, count_at_work

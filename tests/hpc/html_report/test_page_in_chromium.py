@@ -9,7 +9,7 @@ import pytest
 from hpc.figures.draw_page_chart import draw_page_chart
 from hpc.html_report.describe_page import ReadSubject, describe_page
 from hpc.html_report.elements import Page, Subject
-from hpc.html_report.read_speed import filled
+from hpc.html_report.observe.read_speed import filled
 from hpc.html_report.render import render
 from hpc.html_report.sections.provenance import describe_provenance
 from tests.browser.chromium import Chromium

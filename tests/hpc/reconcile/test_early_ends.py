@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpc.executors.slurm.states import MEANING, SlurmState
+from hpc.executors.slurm.answers.states import MEANING, SlurmState
 from hpc.reconcile.early_ends import MOST_LOGS, PATIENCE, mark_early_ends
 from hpc.reconcile.log_end import read_log_end
 from hpc.run.causes import cause_of

@@ -8,8 +8,9 @@ import pytest
 from hpc.display.live.plain_lines import PlainLines
 from hpc.executors.local.executor import LocalExecutor
 from hpc.locks import run_lock
-from hpc.reconcile import gather as gathering
-from hpc.reconcile import gather_rounds, loop
+from hpc.reconcile import loop
+from hpc.reconcile.gathering import gather as gathering
+from hpc.reconcile.gathering import gather_rounds
 from hpc.run.model.run import Run
 from pipeline.database import duckdb_file
 from pipeline.database.duckdb_file import HeldDatabaseError

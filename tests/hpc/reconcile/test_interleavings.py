@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from hpc.api import auditing
 from hpc.api.auditing import AuditedBacklog
 from hpc.reconcile.audit_files import collect_files
-from hpc.reconcile.rebuild import rebuild
+from hpc.reconcile.gathering.rebuild import rebuild
 from pipeline.backlog import sources
 from pipeline.database.backlog_audit import Audit
 from pipeline.errors import RunError

@@ -13,7 +13,7 @@ from hpc.display.live.plain_lines import PlainLines
 from hpc.executors.base import ExecutorError, TaskQuery
 from hpc.executors.local.executor import LocalExecutor
 from hpc.locks import run_lock
-from hpc.reconcile.gather import gather_and_report
+from hpc.reconcile.gathering.gather import gather_and_report
 from hpc.reconcile.look import look
 from hpc.reconcile.loop import supervise
 from hpc.run.cluster.resources import Cluster

@@ -15,15 +15,15 @@ import pytest
 
 from hpc.database.gather_outputs import Target, gather
 from hpc.database.history_rows import attempt_rows
-from hpc.display.attempts import AttemptReport
+from hpc.display.run.attempts import AttemptReport
 from hpc.display.terminal.render import plain_text
 from hpc.executors.base import Executor, TaskQuery
 from hpc.executors.local.executor import LocalExecutor
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.executor import SlurmExecutor
 from hpc.locks import run_lock
+from hpc.reconcile.gathering.pack import pack_gathered
 from hpc.reconcile.look import look
-from hpc.reconcile.pack import pack_gathered
 from hpc.run import run_folder
 from hpc.run.model.arrays import ArrayPlan, Submission
 from hpc.run.model.run import Run

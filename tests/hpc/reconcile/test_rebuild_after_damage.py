@@ -15,8 +15,8 @@ from hpc.database import gather_outputs, replace_database
 from hpc.database.gather_outputs import Gathered
 from hpc.display.gathered import describe_left_out
 from hpc.executors.local.executor import LocalExecutor
+from hpc.reconcile.gathering.rebuild import rebuild
 from hpc.reconcile.look import look
-from hpc.reconcile.rebuild import rebuild
 from hpc.run.model.run import Run
 from pipeline.errors import InputError, RunError, UnreadableError
 from pipeline.run_files.manifest import output_path

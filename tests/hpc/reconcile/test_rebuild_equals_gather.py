@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from hpc.database import gather_outputs
 from hpc.executors.local.executor import LocalExecutor
+from hpc.reconcile.gathering.rebuild import rebuild
 from hpc.reconcile.look import look
-from hpc.reconcile.rebuild import rebuild
 from hpc.run import run_folder
 from hpc.run.model.run import Run
 from pipeline.config.sections import DUCKDB, LAYOUTS, PARQUET

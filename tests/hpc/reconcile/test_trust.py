@@ -11,13 +11,13 @@ import msgspec
 import pytest
 
 from hpc.executors.local.executor import LocalExecutor
-from hpc.reconcile.gather import gather_run
-from hpc.reconcile.preflight import check_before_submission
-from hpc.reconcile.rebuild import rebuild
-from hpc.reconcile.trust import check_root, check_run, describe_older_run
+from hpc.reconcile.checks.preflight import check_before_submission
+from hpc.reconcile.checks.trust import check_root, check_run, describe_older_run
+from hpc.reconcile.gathering.gather import gather_run
+from hpc.reconcile.gathering.rebuild import rebuild
 from hpc.run.model.run import Run
 from pipeline.errors import InputError, RunError
-from pipeline.ownership import close_to_group, other_writers, private_files
+from pipeline.system.ownership import close_to_group, other_writers, private_files
 from tests.hpc.cli_bench import valence_run
 from tests.hpc.users import ANA, GROUP, only_root
 

@@ -11,9 +11,9 @@ import pytest
 from hpc.executors.base import ExecutorError, UnknownJobsError, UnrecordedJob, UnrecordedJobs
 from hpc.executors.local.executor import LocalExecutor
 from hpc.locks import run_lock
+from hpc.reconcile.checks.unrecorded import UnrecordedError
 from hpc.reconcile.look import look
 from hpc.reconcile.submit import submit_shards
-from hpc.reconcile.unrecorded import UnrecordedError
 from hpc.run import run_folder
 from hpc.run.model.arrays import ArrayPlan, Submission
 from hpc.run.model.run import Run

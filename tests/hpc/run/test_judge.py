@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpc.executors.slurm.states import MEANING, SlurmState
+from hpc.executors.slurm.answers.states import MEANING, SlurmState
 from hpc.run.causes import REMEDY, Remedy, why_ended
 from hpc.run.judge import counted_attempts, judge, judge_all, rest_of_grace
 from hpc.run.model.attempts import Attempt, Phase, TaskRecord, UnreadableFile

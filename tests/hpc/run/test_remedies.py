@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpc.display.submissions import describe_retries
+from hpc.display.run.submissions import describe_retries
 from hpc.executors.slurm.limits.partitions import limits_of, parse_partitions
 from hpc.run.causes import REMEDY, Remedy, why_ended
 from hpc.run.model.arrays import ArrayPlan, Limits, ResourceRequest, ShardGroup

@@ -11,7 +11,7 @@ import pytest
 from hpc.config import run_config
 from hpc.planning.new_run.create_run import create_run
 from hpc.planning.run_spec import Selection, validate
-from hpc.reconcile.preflight import check_before_submission, find_python_problem
+from hpc.reconcile.checks.preflight import check_before_submission, find_python_problem
 from hpc.run import run_folder
 from hpc.run.submissions import read_submissions
 from pipeline.classifiers.frozen_classifier import check_frozen

@@ -4,11 +4,11 @@ import re
 import shlex
 
 from hpc.executors.node_jobs import LOG, NO_FOLDER, NodeJob, NodeJobState
+from hpc.executors.slurm.answers.reasons import advice
+from hpc.executors.slurm.answers.states import meaning
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.commands import SlurmError
-from hpc.executors.slurm.reasons import advice
 from hpc.executors.slurm.setup_lines import guard_setup
-from hpc.executors.slurm.states import meaning
 from hpc.run.cluster.resources import Resources, SbatchValue, megabytes
 from hpc.run.model.attempts import Phase
 from pipeline import files

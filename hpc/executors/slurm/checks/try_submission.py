@@ -20,7 +20,7 @@ from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.commands import SlurmError
 from hpc.run.cluster.resources import Cluster
 from pipeline import files
-from pipeline.ownership import user_name
+from pipeline.system.ownership import user_name
 
 
 def try_submission(slurm: Slurm, script: str, cluster: Cluster) -> SubmissionTest:

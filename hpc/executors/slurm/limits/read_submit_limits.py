@@ -3,14 +3,14 @@
 import os
 from collections.abc import Callable
 
+from hpc.executors.slurm.answers.controller_settings import parse_config
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.commands import SlurmError
-from hpc.executors.slurm.controller_settings import parse_config
 from hpc.executors.slurm.limits import submit_limits
 from hpc.executors.slurm.limits.submit_limits import Association, Owner, Qos
 from hpc.run.cluster.resources import Cluster
 from hpc.run.model.arrays import SubmitLimit
-from pipeline.ownership import user_name
+from pipeline.system.ownership import user_name
 
 _QOS_FORMAT = "format=Name,MaxSubmitPU,MaxSubmitPA,GrpSubmit,Flags"
 _DEFAULT_QOS_FORMAT = "format=Partition,DefaultQOS,QOS"

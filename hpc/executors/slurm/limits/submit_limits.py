@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from hpc.executors.slurm.reasons import OUTLOOK
-from hpc.executors.slurm.states import meaning
+from hpc.executors.slurm.answers.reasons import OUTLOOK
+from hpc.executors.slurm.answers.states import meaning
 from hpc.run.array_indices import parse_task_id
 from hpc.run.model.arrays import SubmitLimit
 from hpc.run.model.attempts import Phase

@@ -3,9 +3,9 @@
 import os
 import re
 
+from hpc.executors.slurm.answers.controller_settings import parse_config
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.commands import SlurmError
-from hpc.executors.slurm.controller_settings import parse_config
 from hpc.executors.slurm.survey.facts import (
     ASSOCIATIONS_FORMAT,
     NODES_FORMAT,
@@ -16,7 +16,7 @@ from hpc.executors.slurm.survey.facts import (
     parse_nodes,
     parse_shown_partitions,
 )
-from pipeline.ownership import user_name
+from pipeline.system.ownership import user_name
 
 # A person waits for the answers. A controller that is down is asked once only.
 _PATIENCE_S = 10.0

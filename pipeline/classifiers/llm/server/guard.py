@@ -21,8 +21,8 @@ import time
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
-from pipeline import processes
 from pipeline.config.redaction import Redaction
+from pipeline.system import processes
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 # A task has about 15 s to end before Slurm's SIGKILL, and must write its last checkpoint part too.

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import out_of_memory
+from pipeline.system import out_of_memory
 from pipeline.terminal import printable, read_tail
 
 LINES, LONGEST_LINE = 15, 300

@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline import processes
 from pipeline.classifiers.llm.server.options import ServerOptions
 from pipeline.config.secret import Secret
 from pipeline.model import JsonObject
+from pipeline.system import processes
 
 HOST = "127.0.0.1"
 # The guard's own patience with a server that ignores SIGTERM, and a little more.

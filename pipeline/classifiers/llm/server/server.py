@@ -17,9 +17,9 @@ from pipeline.classifiers.llm.server.options import Server, ServerOptions, serve
 from pipeline.classifiers.llm.server.process import HOST, Ports, ServerProcess
 from pipeline.config.secret import Secret
 from pipeline.errors import TaskError
-from pipeline.processes import ForeignListener
 from pipeline.run_files.last_words import cause_of
 from pipeline.service.endpoint import Stopped
+from pipeline.system.processes import ForeignListener
 
 RESTARTS, PORTS = 1, 5
 POLL_SECONDS = 0.25

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import requests
 
-from pipeline import processes as proc
 from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.frozen_classifier import create
 from pipeline.classifiers.llm import chat
@@ -23,6 +22,7 @@ from pipeline.errors import Cause, TaskError
 from pipeline.model import JsonObject
 from pipeline.run_files import manifest, output
 from pipeline.service.http_reply import Reply
+from pipeline.system import processes as proc
 from tests.pipeline import run_builders, task_processes
 from tests.pipeline.classifiers.classifier_setup import answers, labels_of, posts
 from tests.pipeline.classifiers.llm import labeled

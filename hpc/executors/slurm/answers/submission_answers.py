@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from hpc.executors.base import UnansweredError
-from hpc.executors.slurm import parse
+from hpc.executors.slurm.answers import parse
 from hpc.executors.slurm.commands import SlurmError
 
 # An array that was not released begins in a year; Slurm's own estimates look ahead by days.

@@ -6,15 +6,15 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from hpc.display.amendments import amendments_document, describe_amendments
 from hpc.display.blocks import Bar, Block, Line, Table, Tone
-from hpc.display.label_counts import describe_labeled, describe_reasons
 from hpc.display.live.errors import count_errors, describe_errors, errors_document
 from hpc.display.live.quota import describe_quota, quota_document, quota_use
 from hpc.display.live.remaining import describe_to_go, posts_per_second, seconds_to_go
 from hpc.display.live.tasks import running_tasks, task_document
-from hpc.display.pending import describe_pending
-from hpc.display.usage import Usage, describe_usage, usage_of
+from hpc.display.run.amendments import amendments_document, describe_amendments
+from hpc.display.run.label_counts import describe_labeled, describe_reasons
+from hpc.display.run.pending import describe_pending
+from hpc.display.run.usage import Usage, describe_usage, usage_of
 from hpc.run.array_indices import format_indices
 from hpc.run.model.run import Run
 from hpc.run.model.shards import Judgement, Observation, ShardFacts, State

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 import duckdb
 
 from hpc.html_report.facts import Course, CoursePoint, Period
-from hpc.html_report.labels_view import POST_TIME, VIEW, WEIGHT
-from hpc.html_report.read_counts import MOST_PERIODS
+from hpc.html_report.observe.labels_view import POST_TIME, VIEW, WEIGHT
+from hpc.html_report.observe.read_counts import MOST_PERIODS
 from pipeline.sql import quoted
 
 LEAST_POSTS = 10

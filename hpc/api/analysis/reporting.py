@@ -12,10 +12,10 @@ from hpc.api.call.surroundings import library_call
 from hpc.comparison.load_analysis import load_analysis
 from hpc.display.screen import Screen
 from hpc.html_report.describe_page import ReadSubject, describe_page
+from hpc.html_report.observe.read_gold import read_gold
+from hpc.html_report.observe.read_speed import filled
+from hpc.html_report.observe.read_subject import read_subject
 from hpc.html_report.page_file import check_page, write_page
-from hpc.html_report.read_gold import read_gold
-from hpc.html_report.read_speed import filled
-from hpc.html_report.read_subject import read_subject
 from hpc.html_report.render import render
 from hpc.html_report.subjects import Chosen, choose_subjects
 from hpc.labels.label_place import find_place

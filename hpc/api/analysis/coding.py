@@ -22,7 +22,7 @@ from hpc.display.next_step import command
 from hpc.display.screen import Screen
 from hpc.executors.factory import executor_of
 from hpc.labels.label_place import LabelPlace, find_place
-from hpc.reconcile.gather import gather_run
+from hpc.reconcile.gathering.gather import gather_run
 from hpc.run.exit_codes import FAILED
 from hpc.run.model.run import Run, Say
 from pipeline.analysis.coder_agreement import CoderAgreement

@@ -18,8 +18,8 @@ from hpc.run.model.arrays import Submission
 from hpc.run.model.run import Run, Say
 from hpc.run.submissions import find_traces, record_path
 from pipeline.errors import InputError, RunError
-from pipeline.ownership import user_name
 from pipeline.run_files import heartbeat
+from pipeline.system.ownership import user_name
 from pipeline.text import format_duration
 
 

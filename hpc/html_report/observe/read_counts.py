@@ -8,8 +8,8 @@ from datetime import date
 import duckdb
 
 from hpc.html_report.facts import LabelCounts, Period, PeriodCount
-from hpc.html_report.labels_view import POST_TIME, VIEW
-from hpc.html_report.read_missing import count_missing, missing_span
+from hpc.html_report.observe.labels_view import POST_TIME, VIEW
+from hpc.html_report.observe.read_missing import count_missing, missing_span
 from pipeline.sql import fetch_number
 
 MOST_PERIODS = 120

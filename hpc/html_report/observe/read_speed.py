@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import duckdb
 
 from hpc.html_report.facts import RunCosts, RunSpeed, SpeedStep
-from hpc.html_report.labels_view import VIEW, WEIGHT
+from hpc.html_report.observe.labels_view import VIEW, WEIGHT
 from pipeline.model import KIND_TYPES, UNSENT, ColumnKind
 from pipeline.sql import literal, quoted
 

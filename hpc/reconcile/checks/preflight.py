@@ -7,7 +7,7 @@ or a file may have been moved. Attempts without it would all fail, and stop the 
 from pathlib import Path
 
 from hpc.display.next_step import command
-from hpc.reconcile.trust import check_run
+from hpc.reconcile.checks.trust import check_run
 from hpc.run.model.run import Run
 from pipeline.classifiers import frozen_classifier
 from pipeline.config.check import Problems

@@ -14,8 +14,8 @@ from hpc.html_report.facts import (
     NumberColumn,
     Period,
 )
-from hpc.html_report.labels_view import VIEW, WEIGHT
-from hpc.html_report.read_courses import read_means, read_shares
+from hpc.html_report.observe.labels_view import VIEW, WEIGHT
+from hpc.html_report.observe.read_courses import read_means, read_shares
 from pipeline.analysis.overlap import NUMBERS, column_kinds
 from pipeline.model import ColumnKind
 from pipeline.sql import quoted

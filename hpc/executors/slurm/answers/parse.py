@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from hpc.executors.slurm.reasons import advice
-from hpc.executors.slurm.states import meaning
+from hpc.executors.slurm.answers.reasons import advice
+from hpc.executors.slurm.answers.states import meaning
 from hpc.run.array_indices import TaskId, parse_task_id
 from hpc.run.model.attempts import Phase, TaskRecord
 from pipeline.errors import Cause

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hpc.display.blocks import Block, Line, Tone
-from hpc.display.status_table import TONES
+from hpc.display.run.status_table import TONES
 from hpc.efficiency.sampled_memory import sampled_peak_mb
 from hpc.executors.base import Executor
 from hpc.run.array_indices import format_indices

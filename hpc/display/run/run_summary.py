@@ -3,8 +3,8 @@
 from hpc.display import preview
 from hpc.display.blocks import Line
 from hpc.display.next_step import describe_next_step
+from hpc.display.run.status_table import describe_status
 from hpc.display.screen import Screen
-from hpc.display.status_table import describe_status
 from hpc.run.run_state import RunState, RunStatus
 
 

@@ -8,8 +8,8 @@ import contextlib
 
 from hpc.database.gather_outputs import Gathered
 from hpc.executors.base import Executor
-from hpc.reconcile.gather import gather_and_report
-from hpc.reconcile.pack import SHARDS_AT_ONCE, pack_gathered
+from hpc.reconcile.gathering.gather import gather_and_report
+from hpc.reconcile.gathering.pack import SHARDS_AT_ONCE, pack_gathered
 from hpc.run.model.run import Say
 from hpc.run.model.shards import State
 from hpc.run.run_state import RunStatus

@@ -18,13 +18,13 @@ from hpc.html_report.facts import (
     SubjectFacts,
 )
 from hpc.html_report.labeling_setup import free_texts_of, setups_of, without_paths
-from hpc.html_report.labels_view import labels_view
-from hpc.html_report.read_columns import read_columns
-from hpc.html_report.read_counts import count_posts_of_others, read_counts
-from hpc.html_report.read_missing import inputs_without_output
-from hpc.html_report.read_runs import read_runs
-from hpc.html_report.read_sample import read_sample
-from hpc.html_report.read_speed import read_costs, read_speeds
+from hpc.html_report.observe.labels_view import labels_view
+from hpc.html_report.observe.read_columns import read_columns
+from hpc.html_report.observe.read_counts import count_posts_of_others, read_counts
+from hpc.html_report.observe.read_missing import inputs_without_output
+from hpc.html_report.observe.read_runs import read_runs
+from hpc.html_report.observe.read_sample import read_sample
+from hpc.html_report.observe.read_speed import read_costs, read_speeds
 from hpc.html_report.subjects import Chosen
 from hpc.run.model.run import Run, Say
 

@@ -8,9 +8,9 @@ from hpc.database.run_database import database_of
 from hpc.display.gathered import describe_gathered, describe_left_out
 from hpc.executors.base import Executor
 from hpc.locks.run_lock import lock_run
+from hpc.reconcile.checks.trust import check_run
+from hpc.reconcile.gathering.pack import pack_and_report
 from hpc.reconcile.look import look
-from hpc.reconcile.pack import pack_and_report
-from hpc.reconcile.trust import check_run
 from hpc.run.model.run import Run, Say
 from hpc.run.run_state import RunStatus
 from pipeline.database.duckdb_file import Patience

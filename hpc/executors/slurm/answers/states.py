@@ -5,7 +5,7 @@ Source: sacct(1) and squeue(1), JOB STATE CODES, Slurm 22.05 to 25.05.
 
 from enum import StrEnum
 
-from hpc.executors.slurm.reasons import Outlook, outlook
+from hpc.executors.slurm.answers.reasons import Outlook, outlook
 from hpc.run.model.attempts import Phase
 from pipeline.errors import Cause
 

@@ -14,9 +14,9 @@ from hpc.display.next_step import command
 from hpc.run.model.run import Run
 from hpc.run.submissions import record_path
 from pipeline.errors import InputError
-from pipeline.ownership import Writers, describe_mode, other_writers
 from pipeline.run_files.amendments import FOLDER
 from pipeline.run_files.manifest import log_path
+from pipeline.system.ownership import Writers, describe_mode, other_writers
 
 KEY = "storage.trust_group"
 _WHY = "can write to it, and can run programs as you in the tasks"

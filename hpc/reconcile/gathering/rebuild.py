@@ -10,8 +10,8 @@ from hpc.database.run_database import database_of
 from hpc.display.gathered import describe_gathered, describe_left_out
 from hpc.executors.factory import executor_of
 from hpc.locks import run_lock
+from hpc.reconcile.checks.trust import check_run
 from hpc.reconcile.look import look
-from hpc.reconcile.trust import check_run
 from hpc.run import run_folder
 from hpc.run.model.run import Run, Say
 from hpc.runs import find_runs

@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from hpc.display.label_counts import describe_labeled
-from hpc.display.pending import describe_pending
+from hpc.display.run.label_counts import describe_labeled
+from hpc.display.run.pending import describe_pending
 from hpc.run.model.shards import State
 from hpc.run.run_state import RunStatus
 from pipeline.text import counted

@@ -10,7 +10,7 @@ from datetime import date
 import duckdb
 
 from hpc.html_report.facts import Period
-from hpc.html_report.labels_view import POST_TIME
+from hpc.html_report.observe.labels_view import POST_TIME
 from hpc.run.model.run import Run
 from hpc.run.outputs import verify_outputs
 from pipeline.run_files.manifest import shard_path

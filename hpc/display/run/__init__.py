@@ -1,0 +1,1 @@
+"""Describe a run: its shards and attempts, its labels, what it costs and waits for."""

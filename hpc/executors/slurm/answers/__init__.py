@@ -1,0 +1,1 @@
+"""Parse what Slurm prints, and say what it means."""

@@ -1,0 +1,1 @@
+"""Read what a page says from the database and the runs' folders."""

@@ -1,0 +1,1 @@
+"""Check, before anything is submitted, what would keep a run's tasks from working."""

@@ -1,0 +1,1 @@
+"""Ask the operating system: processes, memory, locks, file systems and owners of files."""
