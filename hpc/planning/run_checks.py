@@ -4,9 +4,11 @@ Those of `CHEAP` need no service and no job, so that `submit` makes them too. `h
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+
+from msgspec.structs import replace
 
 from hpc.checks.cluster import (
     SeenCluster,

@@ -7,8 +7,10 @@ Pure, but for the function that reads the end of a log.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec.structs import replace
 
 from hpc.run.causes import task_name
 from hpc.run.model.attempts import Attempt, EarlyEnd, Phase

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from msgspec import structs
+
 from hpc.display.next_step import command, describe_old_news
 from hpc.display.run.submissions import describe_limit, describe_waiting
 from hpc.executors.base import CaretakerRole, Executor, ExecutorError, SubmitLimitError
@@ -296,7 +298,9 @@ class _Supervision:
             submission = recorded[last.number]
             recorded[last.number] = submissions.write_submission(
                 self._run,
-                replace(submission, restarted=(*submission.restarted, last.array_task_index)),
+                structs.replace(
+                    submission, restarted=(*submission.restarted, last.array_task_index)
+                ),
             )
             self._view(f"shard {judgement.index}: {judgement.message}: requeuing it")
             try:

@@ -5,8 +5,10 @@ has published by then, or never will.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+
+from msgspec.structs import replace
 
 from hpc.executors.base import Executor, TaskQuery
 from hpc.reconcile.early_ends import has_early_ends, mark_early_ends

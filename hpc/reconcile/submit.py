@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from msgspec import structs
+
 from hpc.display.next_step import command
 from hpc.display.run.submissions import (
     describe_limit,
@@ -149,7 +151,7 @@ def submit_shards(
     last = check_unrecorded(status.run, executor, recorded, lock, say)
     # Of a submission without any record, log or file of its tasks, the outputs still tell.
     last = max([last, *(shard.output.attempt for shard in status.observation.shards)])
-    status = replace(status, observation=replace(status.observation, last_number=last))
+    status = replace(status, observation=structs.replace(status.observation, last_number=last))
     status = prepare(status, executor, selection)
     limit = tightest(status.observation.submit_limits or ())
     plans = plan(status, selection)
@@ -261,7 +263,7 @@ class _Submitter:
             # The throttles were planned for all groups at once, so each waits for the former.
             before = tuple(str(submission.array_job_id) for submission in sent)
             group = tuple(
-                replace(array, after=0, after_jobs=(*array.after_jobs, *before))
+                structs.replace(array, after=0, after_jobs=(*array.after_jobs, *before))
                 for array in plans
                 if array.request == request
             )

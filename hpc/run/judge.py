@@ -4,9 +4,10 @@ The rules carry the numbers that the documentation gives them.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+
+from msgspec.structs import replace
 
 from hpc.run.causes import Remedy, cause_of, remedy, task_name, why_ended
 from hpc.run.model.attempts import Attempt, Phase, UnreadableFile

@@ -6,7 +6,9 @@ submitted now, and the rest when tasks have ended.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from hpc.run.array_plan import Capacity, alive_tasks, capacity, next_number, plan_arrays
 from hpc.run.cluster.resource_requests import first_request

@@ -6,7 +6,9 @@ whatever the cause. Shards that request the same form a group, and a group is su
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from hpc.run.causes import Remedy, cause_of, remedy
 from hpc.run.model.arrays import Limits, ResourceRequest, ShardGroup

@@ -7,10 +7,10 @@ one counts. A last line that is incomplete, because the process was killed, does
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from hpc.run.model.arrays import Submission
 from hpc.run.model.attempts import LogExcerpt, LogExcerpts, TaskRecord

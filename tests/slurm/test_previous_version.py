@@ -4,11 +4,11 @@ import pathlib
 import pickletools
 import shlex
 import sys
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 import submitit
+from msgspec.structs import replace
 from submitit.core.utils import DelayedSubmission, JobPaths
 
 from hpc.executors.slurm.client import Slurm

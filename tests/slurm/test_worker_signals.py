@@ -5,11 +5,11 @@ import re
 import shlex
 import sys
 from collections import Counter
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.submitit_executor import WaitingArrayExecutor

@@ -9,8 +9,10 @@ import os
 import shlex
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+
+from msgspec.structs import replace
 
 from hpc.executors.base import Cancellation, CaretakerRole
 from hpc.executors.slurm.answers.parse import Record

@@ -5,7 +5,8 @@ have ended.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from hpc.executors.slurm.answers.parse import Record, newer
 from hpc.executors.slurm.client import Slurm

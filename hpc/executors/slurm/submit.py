@@ -7,9 +7,10 @@ A death at any point leaves intents, or arrays on hold that have run nothing; th
 
 import importlib
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from hpc.executors.base import (
     CopySubmittedError,

@@ -1,12 +1,12 @@
 """Arrays to submit, and what was submitted, as values. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+import msgspec
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ResourceRequest:
+
+class ResourceRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a task requests, as far as that may change from attempt to attempt."""
 
     mem_gb: float | None = None
@@ -20,8 +20,7 @@ class ResourceRequest:
 FIRST_REQUEST = ResourceRequest()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How far a task's resources can grow; None where the executor does not say."""
 
     mem_gb: float | None = None
@@ -35,11 +34,10 @@ class Limits:
         """Return the limits without these nodes, a comma list. A pattern in it leaves too many."""
         if self.nodes is None or not excluded:
             return self
-        return replace(self, nodes=self.nodes - set(excluded.split(",")))
+        return msgspec.structs.replace(self, nodes=self.nodes - set(excluded.split(",")))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SubmitLimit:
+class SubmitLimit(msgspec.Struct, frozen=True, kw_only=True):
     """A limit on how many jobs are submitted at a time. Array tasks count one by one."""
 
     name: str
@@ -55,8 +53,7 @@ class SubmitLimit:
         return max(0, self.most - self.used)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ShardGroup:
+class ShardGroup(msgspec.Struct, frozen=True, kw_only=True):
     """Shards whose next attempts request the same."""
 
     shards: tuple[int, ...]
@@ -71,8 +68,7 @@ class ShardGroup:
     """Cause and remedy in words; empty for first attempts."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ArrayPlan:
+class ArrayPlan(msgspec.Struct, frozen=True, kw_only=True):
     """One array to submit. Shard index = `offset` + array index."""
 
     offset: int
@@ -102,8 +98,7 @@ class ArrayPlan:
         return tuple(self.offset + index for index in self.indices)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Submission:
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """One sbatch, and the record of it.
 
     The record is written before sbatch (the intent), again with the job id once sbatch has taken
@@ -123,7 +118,7 @@ class Submission:
     """Slurm's id of the array; None before sbatch, and for the local executor."""
     released_at: datetime | None = None
     """When the array was released (UTC); None before that."""
-    crashed: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    crashed: Mapping[int, tuple[int, ...]] = {}
     """By array index, the former attempts of the shard that crashed."""
     forced: bool = False
     """Whether a person submitted it by force."""

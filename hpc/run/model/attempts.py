@@ -1,8 +1,9 @@
 """Attempts of a shard, and what an executor reports of them, as values. Pure."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+import msgspec
 
 from hpc.run.model.arrays import FIRST_REQUEST, ResourceRequest
 from pipeline.errors import Cause
@@ -19,8 +20,7 @@ class Phase(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TaskRecord:
+class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What an executor reports of one task. Times are UTC."""
 
     phase: Phase
@@ -61,8 +61,7 @@ class TaskRecord:
 Records = dict[tuple[int, int], TaskRecord]
 
 
-@dataclass(frozen=True, slots=True)
-class EarlyEnd:
+class EarlyEnd(msgspec.Struct, frozen=True):
     """What it means that a task ended before its first line."""
 
     cause: Cause
@@ -74,16 +73,14 @@ class EarlyEnd:
     still show which cause it is; None once one got further."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogExcerpt:
+class LogExcerpt(msgspec.Struct, frozen=True):
     """A part of a shard's one log, in bytes."""
 
     offset: int
     length: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LogExcerpts:
+class LogExcerpts(msgspec.Struct, frozen=True, kw_only=True):
     """Where an attempt's logs are in the log of its shard; None where it left none."""
 
     log: LogExcerpt | None = None
@@ -94,8 +91,7 @@ class LogExcerpts:
     """The traceback of its last words."""
 
 
-@dataclass(frozen=True, slots=True)
-class UnreadableFile:
+class UnreadableFile(msgspec.Struct, frozen=True):
     """A file that is there and cannot be read now. Nothing is known about its content."""
 
     problem: str
@@ -104,8 +100,7 @@ class UnreadableFile:
     """Whether only a person can make it readable."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One released submission of a shard."""
 
     number: int

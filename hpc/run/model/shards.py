@@ -3,9 +3,10 @@
 The rules are in `hpc.run.judge`.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+import msgspec
 
 from hpc.run.model.arrays import Limits, Submission, SubmitLimit
 from hpc.run.model.attempts import Attempt, UnreadableFile
@@ -27,8 +28,7 @@ class State(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ShardFacts:
+class ShardFacts(msgspec.Struct, frozen=True, kw_only=True):
     """All that was observed of one shard."""
 
     index: int
@@ -51,8 +51,7 @@ class ShardFacts:
     """How many of its posts get a copy of the answer to another post."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Observation:
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """A run at one moment."""
 
     observed_at: datetime
@@ -87,8 +86,7 @@ class Observation:
         return tuple(submission for submission in self.submissions if submission.released_at)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Judgement:
+class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     """A shard in one state with one cause."""
 
     index: int

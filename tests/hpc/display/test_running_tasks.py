@@ -1,12 +1,12 @@
 """What is told of running tasks, of errors and of a quota, by the heartbeats of tasks."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from hpc.display.live.errors import FAULT_WORDS, count_errors, describe_errors
 from hpc.display.live.quota import QuotaUse, describe_quota, quota_use
@@ -62,8 +62,8 @@ def test_the_heartbeat_of_an_earlier_attempt_is_no_sign_of_this_one(run: Run) ->
 def test_a_task_that_slurm_does_not_speak_of_is_shown_by_its_heartbeat(run: Run) -> None:
     (facts, judged), silent = running(0, heartbeat()), running(1, None)
     unknown = [
-        (facts, replace(judged, state=State.UNKNOWN)),
-        (silent[0], replace(silent[1], state=State.UNKNOWN)),
+        (facts, structs.replace(judged, state=State.UNKNOWN)),
+        (silent[0], structs.replace(silent[1], state=State.UNKNOWN)),
     ]
     tasks = running_tasks(status_of(run, unknown, trouble="squeue: timed out"))
     assert [task.shard for task in tasks] == [0]
@@ -99,7 +99,7 @@ def test_errors_are_counted_by_kind(run: Run) -> None:
         "tasks": {"timeout": 2, "node": 1},
     }
     facts, judgement = ended(6, State.DONE, Cause.TIMEOUT, Cause.CRASHED)
-    done = replace(facts, output=Verdict(publication="p"))
+    done = structs.replace(facts, output=Verdict(publication="p"))
     assert count_errors(status_of(run, [*shards, (done, judgement)])) == count_errors(status)
     assert describe_errors(count_errors(status)) == [
         "requests without an answer: 84 too many requests (HTTP 429), 3 of a later version, "
@@ -111,7 +111,7 @@ def test_errors_are_counted_by_kind(run: Run) -> None:
 def test_a_task_that_was_canceled_while_pending_never_started(run: Run) -> None:
     record = TaskRecord(phase=Phase.ENDED, slurm_state="CANCELLED", cause=Cause.CANCELLED)
     attempt = Attempt(number=1, array_job_id=1, array_task_index=0, submitted_at=NOW, record=record)
-    ran = replace(attempt, record=replace(record, node="n1", elapsed_s=5))
+    ran = structs.replace(attempt, record=structs.replace(record, node="n1", elapsed_s=5))
     shards = [
         (
             ShardFacts(index=index, posts=250, output=Verdict(), attempts=(each,)),
@@ -164,7 +164,7 @@ def test_tasks_of_the_run_that_start_or_have_just_ended_are_not_tasks_of_other_r
         started_at=NOW - timedelta(minutes=5),
         ended_at=NOW - timedelta(seconds=20),
     )
-    done = replace(facts, attempts=(replace(facts.attempts[0], record=over),))
+    done = structs.replace(facts, attempts=(structs.replace(facts.attempts[0], record=over),))
     use = quota_use(status_of(run, [*shards, (done, resting(3, State.DONE)[1])]))
     assert use is not None
     assert use.other_tasks == 0
@@ -174,7 +174,7 @@ def test_killed_tasks_of_the_run_are_not_tasks_of_other_runs(run: Run) -> None:
     def killed(index: int, state: State, age_s: float) -> tuple[ShardFacts, Judgement]:
         facts, judgement = ended(index, state, Cause.CRASHED)
         beat = heartbeat(age_s=age_s, quota_tasks=5)
-        return replace(facts, left_behind=beat), judgement
+        return structs.replace(facts, left_behind=beat), judgement
 
     shards = [
         running(0, heartbeat(requests_last_minute=1500, quota_tasks=5)),
@@ -200,7 +200,7 @@ def test_a_task_that_was_killed_before_it_kept_an_answer_is_of_the_run_too(run: 
     again, judgement = running(0, heartbeat(requests_last_minute=5, quota_tasks=3))
     blocked = ShardFacts(index=1, posts=250, output=Verdict(), attempts=(attempt,))
     shards = [
-        (replace(again, attempts=(attempt, *again.attempts)), judgement),
+        (structs.replace(again, attempts=(attempt, *again.attempts)), judgement),
         (blocked, Judgement(index=1, state=State.BLOCKED, rule=8, cause=Cause.CANCELLED)),
     ]
     use = quota_use(status_of(run, shards))

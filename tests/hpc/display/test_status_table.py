@@ -121,7 +121,7 @@ def test_the_report_says_why_tasks_are_pending_and_what_helps(run_of_eight_shard
         waiting = TaskRecord(
             phase=Phase.WAITING, slurm_state="PENDING", reason=reason, advice=advice
         )
-        shown = replace(attempt(1, index, started_min_ago=None), record=waiting)
+        shown = structs.replace(attempt(1, index, started_min_ago=None), record=waiting)
         return ShardFacts(index=index, posts=250, output=Verdict(), attempts=(shown,))
 
     facts = [
@@ -184,7 +184,9 @@ def test_a_run_that_is_not_running_has_no_time_to_go(
 def test_a_suspended_task_has_no_rate(run_of_eight_shards: Run) -> None:
     at_work = attempt(1, 0, started_min_ago=10)
     assert at_work.record
-    suspended = replace(at_work, record=replace(at_work.record, slurm_state="SUSPENDED"))
+    suspended = structs.replace(
+        at_work, record=structs.replace(at_work.record, slurm_state="SUSPENDED")
+    )
     facts = [ShardFacts(index=0, posts=2000, output=Verdict(), rows=9, attempts=(suspended,))]
     line = table(run_of_eight_shards, facts, [judgement(0, State.RUNNING)]).splitlines()[5]
     assert line == "9 of 2,000 posts done (0 %)"
@@ -211,7 +213,7 @@ def test_posts_done_are_those_of_the_heartbeat_while_the_task_may_be_at_work(
     run_of_eight_shards: Run, state: State, rows: int, counted: int, done: int
 ) -> None:
     output = DONE if state is State.DONE else Verdict()
-    facts = replace(FACTS[2], index=0, output=output, rows=rows, heartbeat=beat(counted))
+    facts = structs.replace(FACTS[2], index=0, output=output, rows=rows, heartbeat=beat(counted))
     status = RunStatus(
         run=run_of_eight_shards, observation=observed([facts]), judgements=(judgement(0, state),)
     )
@@ -225,7 +227,7 @@ def test_posts_done_never_go_back_because_a_task_with_copied_answers_has_ended(
     run_of_eight_shards: Run,
 ) -> None:
     def seen(state: State, kept: int) -> tuple[int, int]:
-        facts = replace(FACTS[2], index=0, rows=kept, copies=90, heartbeat=beat(180))
+        facts = structs.replace(FACTS[2], index=0, rows=kept, copies=90, heartbeat=beat(180))
         judgements = (judgement(0, state),)
         status = RunStatus(
             run=run_of_eight_shards, observation=observed([facts]), judgements=judgements
@@ -283,7 +285,7 @@ def test_the_rate_is_what_the_running_tasks_report(run_of_eight_shards: Run) -> 
         return Heartbeat(written_at=NOW, progress_at=NOW, rows=100, posts=250,
                          rate_per_minute=rate, last_error="", node="n1")  # fmt: skip
 
-    facts = [replace(FACTS[2], index=at, heartbeat=beat(70.0)) for at in range(2)]
+    facts = [structs.replace(FACTS[2], index=at, heartbeat=beat(70.0)) for at in range(2)]
     judged = [judgement(at, State.RUNNING) for at in range(2)]
     line = table(run_of_eight_shards, facts, judged).splitlines()[5]
     assert line == "200 of 2,000 posts done (10 %), 140 posts/min, about 13 min to go, at 12:12"
@@ -294,10 +296,10 @@ def test_there_is_no_rate_until_a_resubmitted_task_reports_its_own(
 ) -> None:
     former = structs.replace(beat(100, rate=70.0), written_at=NOW - timedelta(minutes=3))
     again = (attempt(1, 0, started_min_ago=600), attempt(2, 0, started_min_ago=2))
-    resubmitted = replace(FACTS[2], index=0, attempts=again)
+    resubmitted = structs.replace(FACTS[2], index=0, attempts=again)
     lines = [
         table(run_of_eight_shards, [facts, FACTS[1]], JUDGED_AGAIN).splitlines()[6]
-        for facts in (resubmitted, replace(resubmitted, heartbeat=former))
+        for facts in (resubmitted, structs.replace(resubmitted, heartbeat=former))
     ]
     assert lines == ["350 of 2,000 posts done (17 %)"] * 2
 
@@ -306,12 +308,15 @@ def test_there_is_no_time_to_go_before_the_first_answer(run_of_eight_shards: Run
     """Posts with too little text are done at once, while the server starts."""
     waits = Heartbeat(written_at=NOW, progress_at=NOW, rows=100, posts=250, rate_per_minute=0.0,
                       last_error="the server is starting", node="n1")  # fmt: skip
-    facts = [replace(FACTS[2], index=0, heartbeat=waits), replace(FACTS[3], index=1)]
+    facts = [
+        structs.replace(FACTS[2], index=0, heartbeat=waits),
+        structs.replace(FACTS[3], index=1),
+    ]
     judged = [judgement(0, State.RUNNING), judgement(1, State.QUEUED)]
     line = table(run_of_eight_shards, facts, judged).splitlines()[6]
     assert line == "100 of 2,000 posts done (5 %)"
     # A shard that is done has had its answers: from then on there is a mean, also between beats.
-    facts[1] = replace(FACTS[0], index=1)
+    facts[1] = structs.replace(FACTS[0], index=1)
     judged[1] = judgement(1, State.DONE)
     line = table(run_of_eight_shards, facts, judged).splitlines()[6]
     assert line == "350 of 2,000 posts done (17 %), 35 posts/min, about 47 min to go, at 12:47"
@@ -322,7 +327,7 @@ def test_the_message_of_a_running_shard_is_shown_only_if_it_is_stalled(
 ) -> None:
     judged = [
         judgement(0, State.RUNNING, message="it runs"),
-        replace(judgement(1, State.RUNNING, message="it stands still"), stalled=True),
+        structs.replace(judgement(1, State.RUNNING, message="it stands still"), stalled=True),
     ]
     lines = table(run_of_eight_shards, FACTS[2:4], judged).splitlines()
     assert lines[-1] == "  shard 1: it stands still"
@@ -448,7 +453,7 @@ def test_a_blocked_shard_of_a_run_under_way_is_named_with_its_own_command(
     judged = [
         judgement(0, State.RUNNING),
         judgement(3, State.BLOCKED, Cause.CRASHED),
-        replace(judgement(4, State.BLOCKED), rule=3),
+        structs.replace(judgement(4, State.BLOCKED), rule=3),
     ]
     run = command("supervise", run_of_eight_shards).partition(" supervise ")[2]
     assert describe_next_step(status_of(run_of_eight_shards, *judged), is_gathered=False) == (
@@ -468,8 +473,8 @@ def test_a_complete_run_needs_nothing_more_once_it_is_gathered(run_of_eight_shar
 
 
 def test_tasks_that_slurm_holds_are_cancelled_before_a_resubmit(run_of_eight_shards: Run) -> None:
-    held = replace(judgement(0, State.BLOCKED), rule=3)
-    cancelled = replace(judgement(1, State.BLOCKED, Cause.CANCELLED), rule=8)
+    held = structs.replace(judgement(0, State.BLOCKED), rule=3)
+    cancelled = structs.replace(judgement(1, State.BLOCKED, Cause.CANCELLED), rule=8)
     done = judgement(2, State.DONE)
     assert next_command(status_of(run_of_eight_shards, held, done)) == NextStep(verb="cancel")
     assert next_command(status_of(run_of_eight_shards, held, cancelled)) == NextStep(
@@ -483,7 +488,7 @@ def test_similar_troubles_of_running_tasks_are_shown_once(run_of_eight_shards: R
                          rate_per_minute=0.0, last_error=trouble, node="n1")  # fmt: skip
 
     said = ["the server is starting, 42 s by now", "", "the server is starting, 7 s by now", "503"]
-    facts = [replace(FACTS[i], heartbeat=beat(trouble)) for i, trouble in enumerate(said)]
+    facts = [structs.replace(FACTS[i], heartbeat=beat(trouble)) for i, trouble in enumerate(said)]
     states = [State.RUNNING, State.RUNNING, State.RUNNING, State.DONE]
     judged = [judgement(i, state) for i, state in enumerate(states)]
     assert table(run_of_eight_shards, facts, judged).splitlines()[-2:] == [

@@ -1,11 +1,11 @@
 """Whether a cluster hides the jobs of others, and from whom."""
 
 import os
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.commands import SlurmError

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from hpc.executors.base import CaretakerRole, ExecutorError
 from hpc.executors.slurm import cancel as cancellation
@@ -209,7 +210,9 @@ def record_arrays(run: Run, *jobs: int) -> None:
     now = datetime.now(UTC)
     plans = [ArrayPlan(offset=0, indices=(0,), throttle=1, parallel_tasks=1) for _ in jobs]
     for intent, job in zip(submissions.plan_intents(run, plans, now), jobs, strict=True):
-        submissions.write_submission(run, replace(intent, array_job_id=job, released_at=now))
+        submissions.write_submission(
+            run, structs.replace(intent, array_job_id=job, released_at=now)
+        )
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.submitit_executor import WaitingArrayExecutor
@@ -86,7 +87,7 @@ def test_an_array_has_one_file_of_orders_from_which_each_task_takes_its_own(
     folder = tmp_path / "run" / "logs" / "0002"
     resources = Resources(python="python")
     executor = WaitingArrayExecutor(folder, resources, requeues=3)
-    submission = replace(SUBMISSION, crashed={7: (1, 3)})
+    submission = structs.replace(SUBMISSION, crashed={7: (1, 3)})
     executor.submit_waiting(Taking(), submission, None)
     for _ in range(2):  # as a submission that was interrupted and is resumed
         executor.write_orders(submission, amendments=2)

@@ -1,11 +1,11 @@
 """The jobs of a run that Slurm has and no record names."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from hpc.executors.base import UnrecordedJob
 from hpc.executors.slurm.answers.parse import parse_squeue_names

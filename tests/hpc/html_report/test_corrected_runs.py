@@ -1,8 +1,9 @@
 """A report shows what held when the attempts of a run ran, whatever a correction changed later."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from hpc.efficiency.attempt_use import requested_cpus
 from hpc.html_report.facts import Quota

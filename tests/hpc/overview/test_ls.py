@@ -3,12 +3,12 @@
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from hpc.executors.slurm.client import QueryResult, Slurm
 from hpc.executors.slurm.commands import SlurmError

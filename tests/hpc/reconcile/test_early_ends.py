@@ -1,6 +1,5 @@
 """Tasks that ended before their first line: the node's fault, or the environment's."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from hpc.executors.slurm.answers.states import MEANING, SlurmState
 from hpc.reconcile.early_ends import MOST_LOGS, PATIENCE, mark_early_ends
@@ -45,7 +45,7 @@ def attempt(
 def shards_of(*attempts: tuple[Attempt, ...]) -> list[ShardFacts]:
     return [
         ShardFacts(index=index, posts=10, output=Verdict(), attempts=tuple(
-            replace(one, array_task_index=index) for one in given_attempts
+            structs.replace(one, array_task_index=index) for one in given_attempts
         ))
         for index, given_attempts in enumerate(attempts)
     ]  # fmt: skip
@@ -93,7 +93,7 @@ def test_one_node_is_no_proof_and_the_array_after_it_decides() -> None:
     # A partition of one node has no other.
     assert causes((on_n1, attempt(node="n1", number=2))) == [Cause.ENVIRONMENT]
     # After a person has changed something, it takes two again.
-    assert causes((on_n1, replace(elsewhere, forced=True))) == [Cause.NODE]
+    assert causes((on_n1, structs.replace(elsewhere, forced=True))) == [Cause.NODE]
 
 
 @pytest.mark.parametrize("exit_code", ["0:9", "0:15", "137:0", "143:0"])
@@ -103,7 +103,7 @@ def test_a_task_that_was_killed_says_nothing_about_the_environment(exit_code: st
     def killed(node: str, number: int = 1) -> Attempt:
         made = attempt(node=node, number=number)
         assert made.record
-        return replace(made, record=replace(made.record, exit_code=exit_code))
+        return structs.replace(made, record=structs.replace(made.record, exit_code=exit_code))
 
     assert causes((attempt(node="n3"), killed("n1", 2))) == [Cause.NODE]
     assert causes((killed("n1"), attempt(node="n3", number=2))) == [Cause.NODE]
@@ -249,7 +249,7 @@ attempts = st.builds(
     forced=st.booleans(),
 )
 histories = st.lists(attempts, max_size=4).map(
-    lambda found: tuple(replace(one, number=n) for n, one in enumerate(found, 1))
+    lambda found: tuple(structs.replace(one, number=n) for n, one in enumerate(found, 1))
 )
 
 
@@ -261,9 +261,9 @@ def test_only_attempts_that_ended_and_never_began_are_marked_and_one_array_has_o
     marked = mark_early_ends(before, now=LATER, grace=GRACE, read_log_end=lambda shard, attempt: "")
     by_array: dict[int, set[Cause | None]] = {}
     for shard, old in zip(marked, before, strict=True):
-        assert replace(shard, attempts=old.attempts) == old
+        assert structs.replace(shard, attempts=old.attempts) == old
         for one, plain in zip(shard.attempts, old.attempts, strict=True):
-            assert replace(one, early_end=None) == plain
+            assert structs.replace(one, early_end=None) == plain
             assert plain.record
             has_ended = plain.record.slurm_state in ("FAILED", "COMPLETED")
             is_early = has_ended and not plain.began

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.executor import SlurmExecutor
@@ -185,7 +186,7 @@ def test_an_interrupted_submission_is_finished_before_anything_is_resubmitted(
     assert outcome.sent == ()
     record = json.loads((twice_submitted_run.folder / "submissions" / "0003.json").read_text())
     assert (record["array_job_id"], record["released_at"] is None) == (4713, False)
-    assert replace(intent, array_job_id=4713).plan == plan
+    assert structs.replace(intent, array_job_id=4713).plan == plan
 
 
 def test_a_dry_run_writes_nothing(twice_submitted_run: Run) -> None:

@@ -114,7 +114,7 @@ def test_what_a_colleague_began_and_nobody_else_can_see_stops_the_submission(
 ) -> None:
     if is_begun:
         (intent,) = plan_intents(run, (PLAN,), datetime.now(UTC))
-        write_submission(run, replace(intent, submitter=61_001))
+        write_submission(run, msgspec.structs.replace(intent, submitter=61_001))
         hidden = 61_001
     else:
         logs = run.folder / "logs" / "0001"

@@ -1,6 +1,5 @@
 """The nine rules, by example and as properties of whatever may be observed."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,6 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from hpc.executors.slurm.answers.states import MEANING, SlurmState
 from hpc.run.causes import REMEDY, Remedy, why_ended

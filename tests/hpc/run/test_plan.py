@@ -1,7 +1,6 @@
 """How shards become arrays, and which shards may be submitted again."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from hpc.run import run_folder
 from hpc.run.array_plan import plan_arrays

@@ -1,12 +1,12 @@
 """The cause decides what a shard gets next, and shards that get the same go together."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from hpc.display.run.submissions import describe_retries
 from hpc.executors.slurm.limits.partitions import limits_of, parse_partitions

@@ -139,7 +139,9 @@ def test_a_wave_is_the_oldest_shards_that_fit(
     run: Run, limits: tuple[SubmitLimit, ...], shards: tuple[int, ...], spare: int, at_most: int
 ) -> None:
     status = World(run, most=1).status()
-    status = replace(status, observation=replace(status.observation, submit_limits=limits))
+    status = replace(
+        status, observation=msgspec.structs.replace(status.observation, submit_limits=limits)
+    )
     selection = ShardSelection(shards=shards, spare_jobs=spare, at_most=at_most)
     wave = next_wave(status, selection)
     assert wave == tuple(sorted(shards))[: len(wave)]

@@ -56,11 +56,11 @@ def ended(index: int, seconds_ago: float) -> tuple[ShardFacts, Judgement]:
     facts, judged = running(index, None)
     (attempt,) = facts.attempts
     assert attempt.record
-    record = replace(
+    record = structs.replace(
         attempt.record, phase=Phase.ENDED, ended_at=NOW - timedelta(seconds=seconds_ago)
     )
-    facts = replace(facts, attempts=(replace(attempt, record=record),))
-    return facts, replace(judged, state=State.ENDING, rule=7)
+    facts = structs.replace(facts, attempts=(structs.replace(attempt, record=record),))
+    return facts, structs.replace(judged, state=State.ENDING, rule=7)
 
 
 def waits_of(run: Run, clock: Clock) -> Waits:
