@@ -1,7 +1,7 @@
 """Load the classifiers that are installed.
 
-The program's own are those of `shipped`. Another package adds one through the entry point group
-`pipeline.classifiers`:
+The program's own are listed here, so that a newer version of the code has them at once. Another
+package adds one through the entry point group `pipeline.classifiers`:
 
 [project.entry-points."pipeline.classifiers"]
 mine = "mypackage.module:MyClassifier"
@@ -14,8 +14,20 @@ from typing import cast
 from pipeline.classifiers.base import Classifier
 from pipeline.classifiers.options import Options
 from pipeline.classifiers.other_packages import places_of_others
-from pipeline.classifiers.shipped import RECORDED, SHIPPED
 from pipeline.errors import InputError
+
+_SHIPPED = {
+    "external": "pipeline.classifiers.external:ExternalLabels",
+    "guard": "pipeline.classifiers.guard.classifier:Guard",
+    "llm": "pipeline.classifiers.llm.classifier:Llm",
+    "moderation": "pipeline.classifiers.moderation.classifier:Moderation",
+    "perspective": "pipeline.classifiers.perspective.classifier:Perspective",
+    "transformers": "pipeline.classifiers.transformers.classifier:TransformersClassifier",
+    "valence": "pipeline.classifiers.valence:Valence",
+}
+
+# Labels that people gave. No configuration can choose it, because no task can ask people.
+_RECORDED = {"human": "pipeline.classifiers.human:HumanLabels"}
 
 
 def load(kind: str) -> type[Classifier[Options]]:
@@ -24,7 +36,7 @@ def load(kind: str) -> type[Classifier[Options]]:
     Raises:
         InputError: there is no such classifier, or it cannot be imported.
     """
-    place = SHIPPED.get(kind) or RECORDED.get(kind) or places_of_others().get(kind)
+    place = _SHIPPED.get(kind) or _RECORDED.get(kind) or places_of_others().get(kind)
     if place is None:
         raise InputError(
             f"classifier.type: there is no {kind!r}; installed: {', '.join(installed())}"
@@ -39,9 +51,9 @@ def load(kind: str) -> type[Classifier[Options]]:
 
 def installed() -> list[str]:
     """Return the names of all classifiers, ours and those of other packages, sorted."""
-    return sorted({*SHIPPED, *places_of_others()})
+    return sorted({*_SHIPPED, *places_of_others()})
 
 
 def is_installed(kind: str) -> bool:
     """Tell whether a configuration can choose this classifier."""
-    return kind in SHIPPED or kind in installed()
+    return kind in _SHIPPED or kind in installed()

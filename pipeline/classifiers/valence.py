@@ -32,6 +32,7 @@ class Valence(Classifier[ValenceOptions]):
 
     options_type = ValenceOptions
     is_instant = True
+    needs_numpy = False
 
     @classmethod
     def freeze(cls, options: ValenceOptions, inputs: InputFiles) -> ValenceOptions:

@@ -99,6 +99,10 @@ class Manifest(Section, frozen=True, kw_only=True):
     layout: Annotated[
         str, key("Where the labels are kept if their name has none yet.", omit_default=True)
     ] = "duckdb"
+    needs_numpy: Annotated[
+        bool, key("Whether tasks import PyArrow with NumPy.", omit_default=True)
+    ] = True
+    """True where an older version made the run."""
 
     @property
     def is_coded_by_people(self) -> bool:

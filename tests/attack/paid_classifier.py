@@ -24,6 +24,7 @@ class Paid(Classifier[Options]):
     """
 
     options_type = Options
+    needs_numpy = False
     columns = (Column("length", "integer"),)
     model = "paid 1"
 

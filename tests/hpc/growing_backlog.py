@@ -50,6 +50,7 @@ class Paying(Classifier[PayingOptions]):
     model = "paying 1"
 
     options_type = PayingOptions
+    needs_numpy = False
 
     def __init__(self, options: PayingOptions, share: TaskShare) -> None:
         self._folder = Path(options.folder)

@@ -52,6 +52,7 @@ class Scripted(Classifier[ScriptedOptions]):
 
     columns = (Column("mood", "text"),)
     model = "scripted 1"
+    needs_numpy = False
     secret = Secret(KEY)
 
     def __init__(self, options: ScriptedOptions, share: TaskShare) -> None:

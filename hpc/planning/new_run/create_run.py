@@ -34,6 +34,7 @@ from pipeline.backlog.repeated_texts import (
     copies_after_first,
 )
 from pipeline.backlog.unsent import give_reasons
+from pipeline.classifiers.registry import load
 from pipeline.model import Shard
 from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.run_files import manifest
@@ -213,6 +214,7 @@ def _manifest(
         canary=selection.canary is not None,
         layout=config.storage.layout,
         session=config.storage.limits.to_json(),
+        needs_numpy=load(config.classifier.kind).needs_numpy,
     )
 
 

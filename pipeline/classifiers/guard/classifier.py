@@ -28,6 +28,7 @@ class Guard(EndpointClassifier[GuardOptions]):
     """Gives the label or labels, their probabilities, `llm_model_name`, and the tokens used."""
 
     options_type = GuardOptions
+    needs_numpy = False
 
     @classmethod
     def freeze(cls, options: GuardOptions, inputs: InputFiles) -> GuardOptions:

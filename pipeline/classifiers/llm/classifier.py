@@ -44,6 +44,7 @@ class Llm(EndpointClassifier[LlmOptions]):
     """Gives the declared labels, `llm_model_name`, and the tokens that were used."""
 
     options_type = LlmOptions
+    needs_numpy = False
 
     @classmethod
     def freeze(cls, options: LlmOptions, inputs: InputFiles) -> LlmOptions:

@@ -68,6 +68,7 @@ class Moderation(Classifier[ModerationOptions]):
     """Gives one score per configured category, and whether the service flags the post."""
 
     options_type = ModerationOptions
+    needs_numpy = False
     policy = RequestPolicy()
     """How requests are repeated; the timeout is an option."""
 

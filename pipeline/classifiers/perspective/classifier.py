@@ -54,6 +54,7 @@ class Perspective(Classifier[PerspectiveOptions]):
     """
 
     options_type = PerspectiveOptions
+    needs_numpy = False
     policy = RequestPolicy(until_quota_resets=until_next_minute)
     """How requests are repeated; the timeout is an option."""
 

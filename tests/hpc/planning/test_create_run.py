@@ -15,6 +15,7 @@ from hpc.planning.new_run.run_draft import RunDraft
 from hpc.planning.run_spec import Selection, validate
 from pipeline.backlog import shards
 from pipeline.backlog.select import BacklogCounts
+from pipeline.classifiers.valence import Valence
 from pipeline.model import Post
 from pipeline.run_files.manifest import output_path
 from tests.hpc.cli_bench import Bench, uris
@@ -55,6 +56,15 @@ def test_a_runs_folder_holds_nothing_of_how_it_was_created(bench: Bench) -> None
     assert (run.folder / "config.yaml").read_text() == "name: test\n"
     assert run.run_id == run.folder.name
     assert run.manifest.database == str(bench.folder / "labels.duckdb")
+
+
+@pytest.mark.parametrize("needed", [True, False])
+def test_a_run_records_whether_its_classifier_needs_numpy(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, needed: bool
+) -> None:
+    bench.backlog(posts(1))
+    monkeypatch.setattr(Valence, "needs_numpy", needed)
+    assert created(bench).manifest.needs_numpy is needed
 
 
 def test_planning_deletes_no_file_that_is_open(

@@ -30,6 +30,7 @@ class Scripted(Classifier[ScriptedOptions]):
     """The next word of file <array index> says what happens; afterwards labels by length."""
     columns = (Column("length", "integer"),)
     model = "scripted"
+    needs_numpy = False
 
     options_type = ScriptedOptions
 
