@@ -86,8 +86,14 @@ class Printer:
             EOFError: nobody answers: stdin has ended.
         """
         print(clean(question), end=" ", file=self._stream, flush=True)
-        if not (line := sys.stdin.readline()):
-            print(file=self._stream, flush=True)
+        is_answered = False
+        try:
+            line = sys.stdin.readline()
+            is_answered = bool(line)
+        finally:  # after Ctrl-C and Ctrl-D, what follows begins a line of its own
+            if not is_answered:
+                print(file=self._stream, flush=True)
+        if not line:
             raise EOFError
         return line.strip()
 

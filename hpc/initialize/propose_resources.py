@@ -58,7 +58,7 @@ class Choice:
 def propose_account(survey: ClusterSurvey, shell_account: str | None) -> Choice | None:
     """Return the account to charge; '' to leave it to Slurm; None if only a person can choose."""
     if shell_account:
-        return Choice(value=shell_account, why="your shell names it (SBATCH_ACCOUNT)")
+        return Choice(value=shell_account, why="your shell names it in SBATCH_ACCOUNT")
     accounts = survey.accounts()
     if survey.default_account in accounts:
         return Choice(value=survey.default_account, why="it is your default account")
@@ -92,7 +92,7 @@ def propose_partition(
 ) -> Choice | None:
     """Return the partition that fits a classifier; None if there is none to choose from."""
     if shell_partition:
-        return Choice(value=shell_partition, why="your shell names it (SBATCH_PARTITION)")
+        return Choice(value=shell_partition, why="your shell names it in SBATCH_PARTITION")
     if not partitions:
         return None
     best = max(partitions, key=lambda each: _fitness(each, needs))

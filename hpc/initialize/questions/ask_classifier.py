@@ -16,6 +16,7 @@ from hpc.initialize.models import (
     llm_request,
     transformers_values,
 )
+from hpc.initialize.questions import checks
 from hpc.initialize.questions.ask_key import KeyPlace
 from hpc.initialize.questions.ask_server import ask_address, ask_model, ask_server
 from hpc.initialize.questions.classifier_interview import ClassifierInterview
@@ -75,7 +76,7 @@ def ask_kind(answerer: Answerer, given: Given) -> str | None:
     question = Question(
         flag="--classifier",
         text="Which classifier labels the posts?",
-        missing="name a classifier",
+        missing="a classifier",
         default="valence",
         why="valence is the quickest way to see that everything works",
         options=tuple(Option(value=kind, note=_NOTES.get(kind, "")) for kind in kinds),
@@ -243,6 +244,7 @@ def _ask_transformers(interview: ClassifierInterview) -> ClassifierAnswers | Non
                 missing=f"the commit of {model} on the hub, as its page shows it",
                 default=pinned,
                 why="this program was tested with it" if pinned else "",
+                check=checks.one_word,
             ),
             interview.given.revision,
         )

@@ -116,7 +116,8 @@ def _ask_cluster_name(answerer: Answerer, given: Given, survey: ClusterSurvey) -
     question = Question(
         flag="--cluster-name",
         text="Which cluster runs the tasks?",
-        missing="you have accounts on several clusters",
+        missing="the name of a cluster",
+        unproposed="you have accounts on several clusters",
         default=default,
         why="it is the cluster of this machine" if default else "",
         options=tuple(Option(value=name) for name in survey.clusters),
@@ -171,13 +172,14 @@ class _Resources:
                     f"{answer!r} is not one of your accounts on this cluster"
                     f"{did_you_mean(answer, accounts)}; you have {', '.join(accounts)}"
                 )
-            return answer
+            return checks.one_word(answer)
 
         return self._ask(
             Question(
                 flag="--account",
                 text="Which account pays?",
-                missing="you have several accounts, and none is your default",
+                missing="an account",
+                unproposed="you have several accounts, and none is your default",
                 options=tuple(Option(value=name) for name in accounts),
                 check=check,
                 may_be_empty=not accounts,
@@ -200,13 +202,14 @@ class _Resources:
                     f"{unknown[0]!r} is not a partition of this cluster"
                     f"{did_you_mean(unknown[0], names)}; sinfo shows {', '.join(names)}"
                 )
-            return answer
+            return checks.one_word(answer)
 
         return self._ask(
             Question(
                 flag="--partition",
                 text="Which partition runs the tasks?",
-                missing="no partition is up that your account may use",
+                missing="a partition",
+                unproposed="no partition is up that your account may use",
                 options=tuple(Option(value=each.name, note=_describe(each)) for each in usable),
                 check=check,
                 may_be_empty=not names or any(each.is_default for each in usable),
@@ -219,20 +222,21 @@ class _Resources:
         choices = qos_choices(self.survey, account, partition)
         proposed = propose_qos(self.survey, account, partition)
         if self.site.jobs.qos:
-            proposed = Choice(value=self.site.jobs.qos, why="your shell names it (SBATCH_QOS)")
+            proposed = Choice(value=self.site.jobs.qos, why="your shell names it in SBATCH_QOS")
         if self.given.qos is None and proposed is not None and not proposed.value:
             return ""  # most sites ask for none
 
         def check(answer: str) -> str:
             if choices and self.survey.checks_qos and answer not in choices:
                 raise InvalidAnswer(f"{answer!r} is not available to you: {', '.join(choices)}")
-            return answer
+            return checks.one_word(answer)
 
         return self._ask(
             Question(
                 flag="--qos",
                 text="Which quality of service (QOS)?",
-                missing="you may use several QOS, and none is your default",
+                missing="a QOS",
+                unproposed="you may use several QOS, and none is your default",
                 options=tuple(Option(value=name) for name in choices),
                 check=check,
                 may_be_empty=True,
@@ -249,7 +253,8 @@ class _Resources:
             Question(
                 flag="--gres",
                 text="Which generic resources does a task need? Write them as for sbatch --gres.",
-                missing="such as gpu:1",
+                missing="generic resources, such as gpu:1",
+                check=checks.one_word,
                 may_be_empty=True,
             ),
             self.given.gres,

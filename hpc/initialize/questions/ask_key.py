@@ -56,7 +56,7 @@ def ask_key(
         flag="--api-key-file" if given.api_key_env is None else "--api-key-env",
         text="Where is the API key? Name a file that only you can read (mode 600), or an "
         "environment variable. Do not type the key itself.",
-        missing="name the file that holds the API key",
+        missing="the file that holds the API key",
         default=proposal if is_needed or is_set else "",
         why=_why(proposal, is_set=is_set, is_needed=is_needed),
         check=lambda answer: _check(answer, given),
@@ -72,12 +72,12 @@ def ask_key(
 
 
 def _why(proposal: str, *, is_set: bool, is_needed: bool) -> str:
+    if not (is_needed or is_set):
+        return "servers of your own usually need none"
     if proposal.startswith("~"):
         there = Path(proposal).expanduser().exists()
         return "the file exists" if there else "cron and later sessions find it too"
-    if is_set:
-        return "this variable is set"
-    return "" if is_needed else "servers of your own usually need none"
+    return "this variable is set" if is_set else ""
 
 
 def _check(answer: str, given: Given) -> str:

@@ -129,7 +129,8 @@ def ask_model(
         Question(
             flag="--model",
             text="Which model? Give the name that the server uses for it.",
-            missing="the server has several models" if models else "the name of the model",
+            missing="the name of the model",
+            unproposed="the server has several models" if models and default is None else "",
             default=default,
             why=why if default else "",
             options=tuple(Option(value=model) for model in models),

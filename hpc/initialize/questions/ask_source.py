@@ -74,7 +74,8 @@ def _ask_files(answerer: Answerer, given: Given) -> tuple[Question, Source, Sour
     question = Question(
         flag="--source",
         text="Where are the posts? Name a file, a folder, or a glob such as posts/*.csv.",
-        missing=_why_no_source(known, given.folder, is_complete=is_complete),
+        missing="a file, a folder or a glob",
+        unproposed=_why_no_source(known, given.folder, is_complete=is_complete),
         default=best.source if best else None,
         why=_describe_columns(propose_columns(_best_table(best))) if best else "",
         options=tuple(Option(value=each.source, note=each.summary) for each in known),
@@ -166,7 +167,8 @@ def _ask_table(answerer: Answerer, given: Given, facts: SourceFacts) -> TableFac
     question = Question(
         flag="--table",
         text="Which table holds the posts?",
-        missing=f"{facts.source} has {len(names)} tables, and none or several look like posts"
+        missing="the name of a table",
+        unproposed=f"{facts.source} has {len(names)} tables, and none or several look like posts"
         if names
         else f"{facts.source} has no table",
         default=best.name if best else None,
@@ -262,7 +264,8 @@ def _ask_column(
     question = Question(
         flag=role.flag,
         text=role.text,
-        missing=f"no column looks like {role.noun}{_hint(role, table)}",
+        missing="the name of a column",
+        unproposed=f"no column looks like {role.noun}{_hint(role, table)}",
         default=best.column if best else None,
         why=best.why if best else "",
         options=tuple(

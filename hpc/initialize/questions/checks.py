@@ -14,6 +14,13 @@ def whole_number(answer: str) -> str:
     return str(int(digits[:18]))
 
 
+def one_word(answer: str) -> str:
+    """Return a name that Slurm or a hub gives to something. Raises InvalidAnswer."""
+    if len(answer.split()) != 1:
+        raise InvalidAnswer(f"should be one word, not {answer!r}")
+    return answer
+
+
 def memory(answer: str, largest_gb: float) -> str:
     """Return a number of GiB that a node has; 0: that is not known. Raises InvalidAnswer."""
     try:

@@ -1,6 +1,7 @@
 """Ask a person on a terminal, with the proposals as defaults."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hpc.display.blocks import Line, Table, Tone
 from hpc.display.console import Printer
@@ -35,6 +36,7 @@ class Dialog:
                 return question.answer(given)
             except InvalidAnswer as error:
                 raise InputError(f"{question.flag}: {error}") from None
+        question = _with_usable_proposal(question)
         self._show(question)
         while True:
             try:
@@ -57,6 +59,8 @@ class Dialog:
         self._list(question.options[:_MOST_OPTIONS], question)
         if question.why:
             self._printer.show(Line(f"  {question.why}", Tone.FAINT))
+        if question.default is None and question.unproposed:
+            self._printer.show(Line(f"  nothing is proposed: {question.unproposed}", Tone.FAINT))
 
     def _list(self, options: Sequence[Option], question: Question) -> None:
         if not options:
@@ -68,6 +72,22 @@ class Dialog:
         self._printer.show(Table(rows=rows, right_aligned=frozenset({0})))
         if more := len(question.options) - len(options):
             self._printer.show(Line(f"  and {more:,} more: type {_MORE} to list them", Tone.FAINT))
+
+
+def _with_usable_proposal(question: Question) -> Question:
+    """Return the question with a proposal that Enter can accept, or with the reason for none.
+
+    What a shell names, such as SBATCH_ACCOUNT, need not exist on this cluster.
+    """
+    if question.default is None:
+        return question
+    try:
+        question.answer(question.default)
+    except InvalidAnswer as error:
+        why = f" ({question.why})" if question.why else ""
+        problem = f"{question.default}{why} cannot be used: {error}"
+        return replace(question, default=None, why="", unproposed=problem)
+    return question
 
 
 def _wants_list(typed: str, question: Question) -> bool:
@@ -84,7 +104,7 @@ def _interpret(typed: str, question: Question) -> str:
     values = _values(question)
     if not typed and question.default is not None:
         return question.answer(question.default)
-    if not typed and not question.may_be_empty:
+    if not typed:
         raise InvalidAnswer(_what_to_type(question))
     if typed in values:
         return question.answer(typed)
@@ -100,11 +120,13 @@ def _interpret(typed: str, question: Question) -> str:
 def _what_to_type(question: Question) -> str:
     """Return what a person can answer where nothing is proposed."""
     count = len(question.options)
-    what = f"type the {question.label}"
-    if not count:
-        return what
-    numbers = {1: "1", 2: "1 or 2"}.get(count, f"a number from 1 to {count}")
-    return f"choose {numbers}, or {what}"
+    ways = [f"type {question.missing}"]
+    if count:
+        numbers = {1: "1", 2: "1 or 2"}.get(count, f"a number from 1 to {count}")
+        ways.insert(0, f"choose {numbers}")
+    if question.may_be_empty:
+        ways.append(f"type {NOTHING} for none")
+    return f"Enter accepts nothing here: {', or '.join(ways)}"
 
 
 def _values(question: Question) -> list[str]:

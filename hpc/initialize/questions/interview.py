@@ -104,8 +104,7 @@ def _ask_name(answerer: Answerer, given: Given, kind: str) -> str | None:
                 "should be lower-case letters, digits and _, and begin with a letter, because it "
                 "names a table"
             ) from None
-        files = [configuration_name(answer)]
-        files += [prompt_name(answer)] if kind == _WITH_PROMPT else []
+        files = _files_of(answer, kind)
         if TEMPLATE in files:
             raise InvalidAnswer(f"cannot be {answer}, because {TEMPLATE} is the template")
         for file in files:
@@ -119,7 +118,7 @@ def _ask_name(answerer: Answerer, given: Given, kind: str) -> str | None:
     question = Question(
         flag="--name",
         text="What are the labels called? Their table is labels_NAME.",
-        missing="name the labels",
+        missing="a name for the labels",
         default=_free_name(given, kind) if answerer.can_ask_again else kind,
         why="it is the classifier's name",
         check=check,
@@ -128,8 +127,20 @@ def _ask_name(answerer: Answerer, given: Given, kind: str) -> str | None:
 
 
 def _free_name(given: Given, kind: str) -> str:
+    """Return the classifier's name, with a number if a file of the project has it already."""
     names = (kind if number == 1 else f"{kind}_{number}" for number in count(1))
-    return next(name for name in names if not _exists(given, configuration_name(name)))
+    return next(
+        name
+        for name in names
+        if TEMPLATE not in (files := _files_of(name, kind))
+        and not any(_exists(given, file) for file in files)
+    )
+
+
+def _files_of(name: str, kind: str) -> tuple[str, ...]:
+    """Return the files that a name of labels needs, without the template."""
+    prompts = (prompt_name(name),) if kind == _WITH_PROMPT else ()
+    return (configuration_name(name), *prompts)
 
 
 def _ask_template(answerer: Answerer, given: Given) -> str | None:
@@ -148,10 +159,11 @@ def _ask_template(answerer: Answerer, given: Given) -> str | None:
     question = Question(
         flag="--template",
         text=f"{TEMPLATE} exists. Which template should the configuration use?",
-        missing=f"{given.folder / TEMPLATE} exists. Add --template {TEMPLATE} to use it as it is, "
-        "or --force to keep it under another name and write a new one",
+        missing="a file",
+        unproposed=f"{given.folder / TEMPLATE} exists. Add --template {TEMPLATE} to use it as it "
+        "is, or --force to keep it under another name and write a new one",
         default=TEMPLATE if answerer.can_ask_again else None,
-        why="it stays as it is",
+        why="it exists, and stays as it is",
         check=check,
     )
     return answerer.ask(question, given.template)

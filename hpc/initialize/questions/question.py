@@ -44,7 +44,9 @@ class Question:
     text: str
     """The question as a person reads it."""
     missing: str
-    """Why it needs an answer where nothing is proposed, a clause."""
+    """What has to be given where nothing is proposed, such as `the name of the model`."""
+    unproposed: str = ""
+    """Why nothing is proposed where a proposal was to be expected, a clause."""
     default: str | None = None
     """The proposal; None if only a person can know; '' to leave the key out."""
     why: str = ""
@@ -71,6 +73,8 @@ class Question:
             return ""
         if not given:
             raise InvalidAnswer("is empty")
+        if given == NOTHING and given not in (option.value for option in self.options):
+            raise InvalidAnswer("cannot be left out")
         if any("\ud800" <= character <= "\udfff" for character in given):
             raise InvalidAnswer("is not UTF-8, which no configuration can hold: rename it")
         return self.check(given)

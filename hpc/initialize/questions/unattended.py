@@ -26,7 +26,8 @@ class Unattended:
         if given is None and question.default is None:
             choices = ", ".join(option.value for option in question.options)
             listed = f" ({choices})" if choices else ""
-            self._problems.append(f"{question.flag} is missing: {question.missing}{listed}")
+            why = question.unproposed or question.missing
+            self._problems.append(f"{question.flag} is missing: {why}{listed}")
             return None
         try:
             answer = question.answer(question.default or "" if given is None else given)

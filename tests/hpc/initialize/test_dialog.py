@@ -56,7 +56,44 @@ def test_enter_where_nothing_is_proposed_says_what_to_type(folder: Path) -> None
     sqlite_file(folder / "more.db", ROWS)
     done = dialog(folder, "", CTRL_D)
     assert done.asked == ("source", "source")
-    assert "source: choose 1 or 2, or type the source" in done.screen
+    assert "nothing is proposed: several files may hold the posts" in done.screen
+    assert "source: Enter accepts nothing here: choose 1 or 2, or type a file" in done.screen
+
+
+def test_enter_takes_no_proposal_that_cannot_be_used(folder: Path) -> None:
+    (folder / "cluster.yaml").mkdir()
+    done = dialog(folder, *[""] * 8, CTRL_D)
+    assert done.asked[-2:] == ("template", "template")
+    assert "template: Enter accepts nothing here: type a file" in done.screen
+    assert "template [" not in done.screen
+
+
+def test_a_blank_line_is_enter_and_a_dash_leaves_out_only_what_may_be_left_out(
+    folder: Path,
+) -> None:
+    slurm = ("--classifier", "valence", "--executor", "slurm")
+    at_name = ["  "] * 4
+    done = dialog(folder, *at_name, "-", "", "two words", "-", "", "", CTRL_C, arguments=slurm)
+    assert done.code == 130, done.screen
+    assert done.asked[4:] == (
+        *("name", "name", "account", "account", "partition", "time", "memory in GiB"),
+    )
+    assert "memory in GiB [2]:  ^C\ninterrupted" in done.screen
+
+
+def test_a_prompt_that_is_there_is_not_proposed_to_be_overwritten(folder: Path) -> None:
+    (folder / "llm_prompt.txt").write_text("mine")
+    server = ("--classifier", "llm", "--base-url", "http://127.0.0.1:9/v1", "--model", "m")
+    done = dialog(folder, arguments=server)
+    assert (done.code, (folder / "llm_prompt.txt").read_text()) == (0, "mine"), done.screen
+    assert run_config.load(folder / "llm_2.yaml").name == "llm_2"
+
+
+def test_no_key_is_proposed_for_a_server_that_may_need_none(folder: Path) -> None:
+    server = ("--classifier", "llm", "--base-url", "http://127.0.0.1:9/v1", "--model", "m")
+    done = dialog(folder, arguments=server)
+    assert "API key file [none]" in done.screen
+    assert "servers of your own usually need none" in done.screen
 
 
 @pytest.mark.parametrize("key", [CTRL_C, CTRL_D])
