@@ -1,25 +1,20 @@
-"""Choose the shards whose tasks' files may be packed. Pure."""
+"""Choose the shards whose tasks' files may be packed once they are gathered. Pure."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 
 from hpc.run.model.attempts import Attempt, Phase
 from hpc.run.model.shards import Judgement, Observation, State
 
 
-def packable_shards(
-    observation: Observation,
-    judgements: Sequence[Judgement],
-    gathered: Collection[int],
-    *,
-    grace: timedelta,
+def shards_of_ended_tasks(
+    observation: Observation, judgements: Sequence[Judgement], *, grace: timedelta
 ) -> tuple[int, ...]:
-    """Return the indices of shards that are done and gathered, and of which no task can be alive.
+    """Return the indices of shards that are done, and of which no task can be alive.
 
     Args:
         observation: what was observed of the run.
         judgements: what follows for each shard.
-        gathered: the indices of the shards whose outputs the database has as they are now.
         grace: how long accounting and the file system may lag behind what happened.
     """
     if not observation.answered:
@@ -30,7 +25,6 @@ def packable_shards(
         judgement.index
         for judgement, shard in zip(judgements, observation.shards, strict=True)
         if judgement.state is State.DONE
-        and judgement.index in gathered
         and all(
             _is_over(attempt, observation, grace, is_silence_proof=is_silence_proof)
             for attempt in shard.attempts

@@ -26,7 +26,7 @@ from hpc.run.submissions import has_returned, read_submissions
 from hpc.traces.file_cache import delete_caches
 from hpc.traces.inodes import count_inodes
 from hpc.traces.log_folder import LogFolder, list_log_folder
-from hpc.traces.packable import packable_shards
+from hpc.traces.packable import shards_of_ended_tasks
 from hpc.traces.packed_tasks import (
     PackedTask,
     PackedTasks,
@@ -78,12 +78,15 @@ def _plan_packing(status: RunStatus, executor: Executor) -> "_Packing | None":
     if read_submissions(run) != observation.submissions:
         return None
     grace = timedelta(seconds=run.cluster.grace_seconds)
-    gathered = read_gathered_shards(run, observation)
-    shards = packable_shards(observation, status.judgements, gathered, grace=grace)
+    ended = shards_of_ended_tasks(observation, status.judgements, grace=grace)
+    if not ended:
+        return None
     packing = _Packing.begin(run, executor, observation.submissions)
-    packing.todo = [
-        facts for shard in shards if packing.has_files(facts := observation.shards[shard])
-    ]
+    with_files = [shard for shard in ended if packing.has_files(observation.shards[shard])]
+    if not with_files:
+        return None
+    gathered = read_gathered_shards(run, observation)
+    packing.todo = [observation.shards[shard] for shard in with_files if shard in gathered]
     return packing if packing.todo else None
 
 
