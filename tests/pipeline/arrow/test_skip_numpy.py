@@ -72,3 +72,13 @@ def test_only_a_pyarrow_that_is_known_to_do_without_is_imported_without(
         "print('numpy' in sys.modules)"
     )
     assert printed(code) == f"{imports_numpy}\n"
+
+
+@pytest.mark.parametrize("lean", [True, False])
+def test_compute_functions_come_with_numpy_only_if_pyarrow_did(lean: bool) -> None:
+    code = (
+        f"{SKIP}{'skip(); ' if lean else ''}import pyarrow; "
+        "from pipeline.late_imports import arrow_compute as pc; "
+        "print(pc.is_null.__name__, 'numpy' in sys.modules); import numpy; print(numpy.pi)"
+    )
+    assert printed(code) == f"is_null {not lean}\n3.141592653589793\n"
