@@ -1,11 +1,16 @@
 """How much of a quota a run uses, by the heartbeats of its tasks. Pure."""
 
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from hpc.display.live.remaining import own_heartbeat
 from hpc.run.model.attempts import Attempt
+from hpc.run.model.run import Run
 from hpc.run.model.shards import State
+from hpc.run.run_folder import run_at
 from hpc.run.run_state import RunStatus
 from pipeline.text import counted
 from pipeline.usage import cost_options
@@ -24,21 +29,26 @@ class QuotaUse:
     """Requests within the last minute, summed over the tasks. Their minutes end some seconds apart,
     so the sum may be a little above the quota."""
     quota_per_minute: int | None
-    """The requests per minute that all tasks of the key may send; None if there is no such quota.
-    """
+    """The requests per minute that all tasks of the key may send, as these tasks were submitted
+    with it; the largest, if a correction gave some of them another one; None without a quota."""
     other_tasks: int | None
     """How many tasks of other runs share the key's quota; None if that is not known."""
+    tasks_by_quota: Mapping[int | None, int]
+    """How many of the tasks were submitted with which quota, the largest first."""
+    next_quota_per_minute: int | None
+    """The quota of tasks that are submitted from now on."""
 
 
 def quota_use(status: RunStatus) -> QuotaUse | None:
     """Return what a run's tasks send; None where no running task says it."""
     now = status.observation.observed_at
-    beats = [
-        beat
+    speaking = [
+        (shard.attempts[-1].number, beat)
         for shard, judgement in zip(status.observation.shards, status.judgements, strict=True)
         if judgement.state in (State.RUNNING, State.UNKNOWN) and (beat := own_heartbeat(shard))
         if now - beat.written_at <= _LONGEST_AGE
     ]
+    beats = [beat for _, beat in speaking]
     requests = [
         beat.requests_last_minute for beat in beats if beat.requests_last_minute is not None
     ]
@@ -49,12 +59,35 @@ def quota_use(status: RunStatus) -> QuotaUse | None:
         ((beat.written_at, beat.quota_tasks) for beat in beats if beat.quota_tasks is not None),
         default=None,
     )
+    tasks_by_quota = _count_quotas(
+        status.run,
+        [number for number, beat in speaking if beat.requests_last_minute is not None],
+    )
     own = len(requests) + _killed_lately(status) + _starting(status) + _done_lately(status)
     return QuotaUse(
         requests_per_minute=sum(requests),
-        quota_per_minute=cost_options(status.run.manifest.classifier).requests_per_minute,
+        quota_per_minute=None if None in tasks_by_quota else max(filter(None, tasks_by_quota)),
         other_tasks=max(0, sharing[1] - own) if sharing else None,
+        tasks_by_quota=tasks_by_quota,
+        next_quota_per_minute=_quota(status.run),
     )
+
+
+def _count_quotas(run: Run, submissions: Sequence[int]) -> Mapping[int | None, int]:
+    """Return how many tasks were submitted with which quota, by their submissions.
+
+    A correction holds for later submissions only.
+    """
+    tasks = Counter(submissions)
+    counts: Counter[int | None] = Counter()
+    for number, count in tasks.items():
+        counts[_quota(run_at(run, number))] += count
+    largest_first = sorted(counts, key=lambda quota: -(quota or math.inf))
+    return {quota: counts[quota] for quota in largest_first}
+
+
+def _quota(run: Run) -> int | None:
+    return cost_options(run.manifest.classifier).requests_per_minute
 
 
 def _starting(status: RunStatus) -> int:
@@ -106,16 +139,39 @@ def _has_ended_within(age: timedelta, attempt: Attempt | None, now: datetime) ->
 def describe_quota(use: QuotaUse) -> str:
     """Return one line, such as `2,952 of 3,000 requests in the last minute (98 %)`.
 
-    Return '' without a quota. Tasks that have ended since do not count: they say no more.
+    Return '' where no task has a quota, now or later. Tasks that have ended since do not count:
+    they say no more.
     """
-    if use.quota_per_minute is None:
+    quotas = {*use.tasks_by_quota, use.next_quota_per_minute}
+    if quotas == {None}:
         return ""
-    share = use.requests_per_minute * 100 // max(1, use.quota_per_minute)
-    sent = f"{use.requests_per_minute:,} of {use.quota_per_minute:,}"
-    line = f"{sent} requests in the last minute ({share} %)"
+    sent = f"{use.requests_per_minute:,}"
+    if len(use.tasks_by_quota) == 1 and use.quota_per_minute:
+        share = use.requests_per_minute * 100 // max(1, use.quota_per_minute)
+        line = f"{sent} of {use.quota_per_minute:,} requests in the last minute ({share} %)"
+    else:
+        line = f"{sent} requests in the last minute"
     if use.other_tasks:
         line += f", shared with {counted(use.other_tasks, 'task')} of other runs"
+    return line + _describe_correction(use)
+
+
+def _describe_correction(use: QuotaUse) -> str:
+    """Return which tasks have which quota, to follow the line; '' if all have the same."""
+    line = ""
+    if len(use.tasks_by_quota) > 1:
+        each = (
+            f"{counted(count, 'task')} with {_words(quota)}"
+            for quota, count in use.tasks_by_quota.items()
+        )
+        line = f"; {', '.join(each)}"
+    if [*use.tasks_by_quota] != [use.next_quota_per_minute]:
+        line += f"; the next tasks get {_words(use.next_quota_per_minute)}"
     return line
+
+
+def _words(quota: int | None) -> str:
+    return "no quota" if quota is None else f"a quota of {quota:,}"
 
 
 def quota_document(use: QuotaUse | None) -> dict[str, int | None] | None:
@@ -126,4 +182,5 @@ def quota_document(use: QuotaUse | None) -> dict[str, int | None] | None:
         "requests_per_minute": use.requests_per_minute,
         "quota_per_minute": use.quota_per_minute,
         "other_tasks": use.other_tasks,
+        "next_quota_per_minute": use.next_quota_per_minute,
     }

@@ -1,5 +1,6 @@
 """What is told of running tasks, of errors and of a quota, by the heartbeats of tasks."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from hpc.run.model.attempts import Attempt, Phase, TaskRecord
 from hpc.run.model.run import Run
 from hpc.run.model.shards import Judgement, ShardFacts, State
 from pipeline.errors import Cause
+from pipeline.run_files.amendments import Amendment, Change
 from pipeline.run_files.last_words import LastWords
 from pipeline.run_files.output import Verdict
 from pipeline.service.activity import RequestFault
@@ -137,12 +139,16 @@ def test_the_quota_in_use_is_the_sum_over_the_tasks_that_speak(run: Run) -> None
         resting(4, State.QUEUED),
     ]
     use = quota_use(status_of(run, shards))
-    assert use == QuotaUse(requests_per_minute=2952, quota_per_minute=3000, other_tasks=3)
+    assert use == QuotaUse(
+        requests_per_minute=2952, quota_per_minute=3000, other_tasks=3, tasks_by_quota={3000: 2},
+        next_quota_per_minute=3000,
+    )  # fmt: skip
     assert describe_quota(use) == (
         "2,952 of 3,000 requests in the last minute (98 %), shared with 3 tasks of other runs"
     )
     assert document(status_of(run, shards))["quota"] == {
         "requests_per_minute": 2952, "quota_per_minute": 3000, "other_tasks": 3,
+        "next_quota_per_minute": 3000,
     }  # fmt: skip
 
 
@@ -208,12 +214,58 @@ def test_a_task_that_was_killed_before_it_kept_an_answer_is_of_the_run_too(run: 
     assert use.other_tasks == 0
 
 
+def submitted_in(number: int, shard: tuple[ShardFacts, Judgement]) -> tuple[ShardFacts, Judgement]:
+    facts, judgement = shard
+    (attempt,) = facts.attempts
+    again = structs.replace(attempt, number=number)
+    return structs.replace(facts, attempts=(again,)), judgement
+
+
+def corrected(run: Run, old: int | None, new: int | None) -> Run:
+    """The run with a quota that was corrected after its first submission."""
+    key = "classifier.requests_per_minute"
+    amendment = Amendment(
+        format=1, number=1, amended_at="2026-11-24T11:55:00", amended_by="anna", version="0.1.0",
+        after_attempt=1, changes=(Change(key=key, place=key, old=old, new=new),),
+    )  # fmt: skip
+    classifier = {**run.manifest.classifier, "requests_per_minute": new}
+    manifest = structs.replace(run.manifest, classifier=classifier)
+    return replace(run, manifest=manifest, amendments=(amendment,))
+
+
+def test_running_tasks_keep_the_quota_that_they_were_submitted_with(run: Run) -> None:
+    beat = heartbeat(requests_last_minute=1200)
+    earlier = [submitted_in(1, running(index, beat)) for index in range(2)]
+    later = submitted_in(2, running(2, heartbeat(requests_last_minute=60)))
+
+    use = quota_use(status_of(corrected(run, 3000, 600), earlier))
+    assert use is not None
+    assert (use.quota_per_minute, use.next_quota_per_minute) == (3000, 600)
+    assert describe_quota(use) == (
+        "2,400 of 3,000 requests in the last minute (80 %); the next tasks get a quota of 600"
+    )
+    use = quota_use(status_of(corrected(run, 3000, 600), [*earlier, later]))
+    assert use is not None
+    assert use.tasks_by_quota == {3000: 2, 600: 1}
+    assert describe_quota(use) == (
+        "2,460 requests in the last minute; 2 tasks with a quota of 3,000, 1 task with a quota of "
+        "600; the next tasks get a quota of 600"
+    )
+    use = quota_use(status_of(corrected(run, None, 600), earlier))
+    assert use is not None
+    assert (use.quota_per_minute, use.next_quota_per_minute) == (None, 600)
+    assert describe_quota(use) == (
+        "2,400 requests in the last minute; the next tasks get a quota of 600"
+    )
+
+
 def test_without_a_quota_no_quota_is_in_use(tmp_path: Path) -> None:
     run = make_run(tmp_path, 1)
     status = status_of(run, [running(0, heartbeat(requests_last_minute=0))])
     assert describe_activity(status) == []
     assert document(status)["quota"] == {
         "requests_per_minute": 0, "quota_per_minute": None, "other_tasks": None,
+        "next_quota_per_minute": None,
     }  # fmt: skip
     assert quota_use(status_of(run, [running(0, heartbeat())])) is None
 
