@@ -8,10 +8,10 @@ from typing import Any
 
 from hpc.display.blocks import Block, Line, Tone
 from hpc.display.run.status_table import TONES
-from hpc.efficiency.sampled_memory import sampled_peak_mb
+from hpc.efficiency.sampled_memory import SOURCE, sampled_peak_mb
 from hpc.executors.base import Executor
 from hpc.run.array_indices import format_indices
-from hpc.run.causes import attempt_title
+from hpc.run.causes import attempt_title, cause_of
 from hpc.run.model.attempts import Attempt, Phase
 from hpc.run.model.shards import Judgement, ShardFacts, State
 from hpc.run.run_state import RunStatus
@@ -20,6 +20,7 @@ from pipeline.errors import Cause
 from pipeline.terminal import last_lines, one_line, printable
 from pipeline.text import format_duration, format_memory
 
+_MIB_PER_GIB = 1024
 NEEDS_ATTENTION = (State.FAILED, State.BLOCKED)
 
 
@@ -67,6 +68,10 @@ class AttemptLog:
     """Its exit code, as Slurm records it."""
     node: str | None
     """Where it ran."""
+    mem_gb: float | None
+    """The memory that it requested, in GiB; None where only the partition knows it."""
+    max_rss_mb: float | None
+    """The peak of its memory in MiB, as Slurm sampled it; None where it was not measured."""
     cause: Cause | None
     """Why it failed, in its last words; None if it left none."""
     message: str
@@ -91,6 +96,8 @@ class AttemptLog:
             "slurm_state": self.slurm_state,
             "exit_code": self.exit_code,
             "node": self.node,
+            "mem_gb": self.mem_gb,
+            "max_rss_mb": self.max_rss_mb,
             "words": words,
             "traceback": self.traceback if self.cause else None,
             "log": str(self.log) if self.log else None,
@@ -158,6 +165,8 @@ class AttemptReport:
             slurm_state=record.slurm_state if record else None,
             exit_code=record.exit_code if record else None,
             node=_node(attempt),
+            mem_gb=_requested_gb(attempt),
+            max_rss_mb=(sampled_peak_mb(record.max_rss_mb, record.elapsed_s) if record else None),
             cause=words.cause if words else None,
             message=printable(words.message) if words else "",
             traceback=printable(traceback_of(run, index, attempt)) if words else "",
@@ -170,6 +179,8 @@ class AttemptReport:
         run, observation = self.status.run, self.status.observation
         yield _heading(place, attempt, observation.observed_at)
         yield f"  {_record(attempt, observation.trouble)}"
+        if _ran_out_of_memory(attempt):
+            yield f"  memory: {_memory(attempt)}"
         log = self._log(index, attempt)
         if attempt.words:
             yield f"  {attempt.words.cause}: {one_line(attempt.words.message)}"
@@ -221,12 +232,41 @@ def _record(attempt: Attempt, trouble: str | None) -> str:
         return f"{who}: does not answer: {trouble}" if trouble else f"{who}: no record"
     parts = [record.slurm_state]
     parts += [f"exit code {record.exit_code}"] if record.exit_code else []
-    if peak := sampled_peak_mb(record.max_rss_mb, record.elapsed_s):
+    if _ran_out_of_memory(attempt):
+        pass  # a line of its own has both what it requested and what it used
+    elif peak := sampled_peak_mb(record.max_rss_mb, record.elapsed_s):
         parts.append(f"MaxRSS {format_memory(peak)}")
     elif record.max_rss_mb:
         parts.append("too short to measure its memory")
     parts += [f"reason {record.reason}"] if record.reason else []
     return f"{who}: {', '.join(parts)}"
+
+
+def _ran_out_of_memory(attempt: Attempt) -> bool:
+    has_ended = attempt.phase is Phase.ENDED and attempt.record is not None
+    return has_ended and cause_of(attempt) is Cause.OUT_OF_MEMORY
+
+
+def _memory(attempt: Attempt) -> str:
+    """Return what a task that ran out of memory had requested, and what was measured."""
+    requested = _requested_gb(attempt)
+    parts = [f"{format_memory(requested * _MIB_PER_GIB)} requested"] if requested else []
+    record = attempt.record
+    peak = sampled_peak_mb(record.max_rss_mb, record.elapsed_s) if record else None
+    if peak:
+        parts.append(f"{format_memory(peak)} measured by {SOURCE} (MaxRSS)")
+    elif record and record.max_rss_mb:
+        parts.append("too short to measure what it used")
+    else:
+        parts.append("what it used was not measured")
+    if peak and requested and peak < requested * _MIB_PER_GIB:
+        parts.append("which samples it and may miss the peak")
+    return ", ".join(parts)
+
+
+def _requested_gb(attempt: Attempt) -> float | None:
+    """Return the memory that a task requested, in GiB; None where only the partition knows it."""
+    return attempt.request.mem_gb or (attempt.record.req_mem_gb if attempt.record else None)
 
 
 def _node(attempt: Attempt) -> str | None:

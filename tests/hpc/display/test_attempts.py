@@ -4,12 +4,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from hpc.display.run.attempts import AttemptReport
 from hpc.display.terminal.render import plain_text
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.executor import SlurmExecutor
 from hpc.run import run_folder
+from hpc.run.model.arrays import ResourceRequest
 from hpc.run.model.attempts import Attempt, Phase, TaskRecord
 from hpc.run.model.shards import Judgement, Observation, ShardFacts, State
 from hpc.run.run_state import RunStatus
@@ -96,3 +98,44 @@ def test_every_attempt_shows_slurms_state_the_last_words_and_the_log(tmp_path: P
         "  Slurm: CANCELLED, exit code 0:0",
         "  no log: the task never started",
     ]
+
+
+@pytest.mark.parametrize(
+    ("peak_mb", "elapsed_s", "requested_gb", "memory"),
+    [
+        (8191.0, 600, 8.0, "8 GiB requested, 8 GiB measured by Slurm's accounting (MaxRSS), which "
+         "samples it and may miss the peak"),
+        (9216.0, 600, 8.0, "8 GiB requested, 9 GiB measured by Slurm's accounting (MaxRSS)"),
+        (3.0, 2, 8.0, "8 GiB requested, too short to measure what it used"),
+        (None, 600, None, "what it used was not measured"),
+    ],
+)  # fmt: skip
+def test_a_task_that_ran_out_of_memory_shows_what_it_requested_and_used(
+    tmp_path: Path,
+    peak_mb: float | None,
+    elapsed_s: int,
+    requested_gb: float | None,
+    memory: str,
+) -> None:
+    cluster = {**run_builders.LOCAL_CLUSTER, "executor": "slurm"}
+    folder, _ = run_builders.make_run(tmp_path, run_builders.posts(2), cluster=cluster)
+    killed = TaskRecord(
+        phase=Phase.ENDED, slurm_state="OUT_OF_MEMORY", exit_code="0:125", node="n1",
+        cause=Cause.OUT_OF_MEMORY, started_at=STARTED, elapsed_s=elapsed_s, max_rss_mb=peak_mb,
+    )  # fmt: skip
+    attempt = Attempt(
+        number=1, array_job_id=4001, array_task_index=0, submitted_at=NOW, record=killed,
+        request=ResourceRequest(mem_gb=requested_gb),
+    )  # fmt: skip
+    shard = ShardFacts(index=0, posts=2, output=Verdict(), rows=0, attempts=(attempt,))
+    status = RunStatus(
+        run=run_folder.load(folder),
+        observation=Observation(observed_at=NOW, shards=(shard,), answered=True, last_answer=NOW),
+        judgements=(Judgement(index=0, state=State.FAILED, rule=9, cause=Cause.OUT_OF_MEMORY),),
+    )
+    report = AttemptReport(status=status, executor=SlurmExecutor(Slurm()), most_lines=2)
+    shown = plain_text(report.describe([0])).splitlines()
+    assert shown[3:5] == ["  Slurm: OUT_OF_MEMORY, exit code 0:125", f"  memory: {memory}"]
+    (logged,) = report.attempts(0)
+    assert logged.mem_gb == requested_gb
+    assert logged.max_rss_mb == (peak_mb if elapsed_s > 60 else None)
