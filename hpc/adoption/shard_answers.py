@@ -79,7 +79,7 @@ class ShardAnswers:
             kept.discard()
 
     def _reopen(self, index: int, number: int) -> None:
-        """Keep what the engine said in an output, as before it was published, and set that aside.
+        """Keep the answers of an output that stay, as before it was published, and set it aside.
 
         The answers are in the work folder before the output has another name, so whatever ends
         this process, the same command continues.

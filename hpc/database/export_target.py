@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 from hpc.config.recorded_settings import recorded_backlog
@@ -12,6 +13,7 @@ from pipeline.backlog.own_files import LABEL_COLUMNS
 from pipeline.backlog.recognize_file import recognize_file
 from pipeline.backlog.selects_path import selects
 from pipeline.config.sections import Backlog
+from pipeline.database.export_labels import format_of
 from pipeline.errors import InputError
 from pipeline.messages.options import COLUMNS, REPLACE, TO
 from pipeline.run_files import manifest
@@ -26,13 +28,23 @@ class KnownBacklog:
     """The folders that a relative source may start from."""
 
 
-def check_target(target: Path, *, replaces: bool) -> None:
-    """Raise InputError if the file must not be written there.
+def export_target(to: str | PathLike[str], *, replaces: bool) -> Path:
+    """Return the absolute path of the file to write.
 
     Args:
-        target: the file.
+        to: the file as a person names it, with ~ or relative to the working folder.
         replaces: whether an existing file may be replaced.
+
+    Raises:
+        InputError: its name ends like no format, or it must not be written there.
     """
+    format_of(Path(to))
+    target = Path(to).expanduser().absolute()
+    _check_place(target, replaces=replaces)
+    return target
+
+
+def _check_place(target: Path, *, replaces: bool) -> None:
     if not target.parent.is_dir():
         raise InputError(f"{TO.given(target)}: there is no folder {target.parent}")
     if target.is_dir():

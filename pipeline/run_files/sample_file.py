@@ -81,6 +81,12 @@ class Sample(Section, frozen=True, kw_only=True):
         int | None, key("How many posts have the texts of the population.", omit_default=True)
     ] = None
     """None where posts were drawn and not texts, and in files of earlier versions."""
+    posts_missing: Annotated[
+        int | None,
+        key("How many posts of the name's runs had no published result yet.", omit_default=True),
+    ] = None
+    """They could not be drawn. None where posts were drawn and not texts, and in files of earlier
+    versions."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,7 +125,7 @@ def write(run_root: Path, sample: Sample, rows: pa.Table) -> Path:
     """Write a sample, which must not exist yet, and return its file.
 
     A file with equal content stays. When and from which path the sample was drawn may differ, and
-    how many posts have texts that were not drawn.
+    how many posts have texts that were not drawn, or have no result yet.
 
     Args:
         run_root: the folder of the runs.
@@ -200,7 +206,9 @@ def _advised(path: Path) -> Iterator[None]:
 
 def _content(sample: Sample) -> Sample:
     """Return a description without what may differ between two draws of the same sample."""
-    return msgspec.structs.replace(sample, drawn_at="", source="", population_posts=None)
+    return msgspec.structs.replace(
+        sample, drawn_at="", source="", population_posts=None, posts_missing=None
+    )
 
 
 def _find_problem(sample: Sample, rows: pa.Table) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from hpc.api.call.argument_types import checked
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.place import HERE, PathText, Place
@@ -36,6 +38,7 @@ from pipeline.errors import InputError
 from pipeline.messages.options import CODERS, OVERLAP, SEED, SIZE
 from pipeline.model import POST_COLUMNS
 from pipeline.run_files import sample_file
+from pipeline.run_files.sample_file import Sample
 from pipeline.sampling.allocate import Allocation
 
 _LABELS = "labeled"
@@ -175,7 +178,7 @@ def sample(
         contents = write_files.render(files, task)
         write_files.check_new(contents)
         coding_record.write(place.run_root, _record(drawn, coders, overlap))
-        path = sample_file.write(place.run_root, drawn.sample.sample, drawn.sample.rows)
+        path = sample_file.write(place.run_root, _dated(drawn), drawn.sample.rows)
         write_files.write(contents)
     return _describe(drawn, assignment, overlap, path, tuple(contents))
 
@@ -206,6 +209,11 @@ def _draw(
             posts_missing=published.posts_missing,
             problems=published.problems,
         )
+
+
+def _dated(drawn: _Drawn) -> Sample:
+    """Return the sample with how far the runs of its name were when it was drawn."""
+    return msgspec.structs.replace(drawn.sample.sample, posts_missing=drawn.posts_missing)
 
 
 def _describe(

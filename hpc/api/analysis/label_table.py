@@ -22,7 +22,7 @@ from hpc.database.export_target import (
     KnownBacklog,
     backlogs_of,
     check_not_posts,
-    check_target,
+    export_target,
 )
 from hpc.database.published_labels import published_labels
 from hpc.display.screen import Screen
@@ -191,9 +191,7 @@ def export(
         OSError: the disk is full, or the folder is closed to this user.
     """
     screen = screen_of(say)
-    export_labels.format_of(Path(to))
-    target = Path(to).expanduser().absolute()
-    check_target(target, replaces=replace)
+    target = export_target(to, replaces=replace)
     with library_call():
         finder = LabelFinder(at)
         check_not_posts(target, names_of(query.columns), finder.known_backlogs())

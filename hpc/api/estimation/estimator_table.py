@@ -9,11 +9,10 @@ from hpc.api.call.argument_types import checked
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.place import HERE, PathText, Place
 from hpc.api.call.surroundings import library_call
-from hpc.database.export_target import check_not_posts, check_target
+from hpc.database.export_target import check_not_posts, export_target
 from hpc.labels.hand_over import HandedOver, HandOverRequest, Purpose, describe, hand_over
 from hpc.run.exit_codes import FAILED
 from hpc.run.model.run import Say
-from pipeline.database import export_labels
 from pipeline.errors import InputError
 from pipeline.messages.options import GOLD, PURPOSE
 from pipeline.text import did_you_mean
@@ -91,9 +90,7 @@ def export_for_estimator(
         OSError: the disk is full, or the folder is closed to this user.
     """
     screen = screen_of(say)
-    export_labels.format_of(Path(to))
-    target = Path(to).expanduser().absolute()
-    check_target(target, replaces=replace)
+    target = export_target(to, replaces=replace)
     purpose = _purpose(query.purpose)
     with library_call():
         finder = LabelFinder(at)

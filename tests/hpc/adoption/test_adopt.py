@@ -160,6 +160,19 @@ def test_answers_that_come_late_replace_only_the_reason_for_missing_ones(
     assert (again["reasons_replaced"], again["shards_published"]) == (0, [])
 
 
+def test_a_reason_of_the_engine_that_is_the_word_for_missing_answers_is_replaced_too(
+    bench: Bench, run: Path
+) -> None:
+    """The page on other engines says so, and what to do about it."""
+    rows = label(run)
+    same_word = {"uri": rows[0]["uri"], "reason": "not_labeled"}
+    write_lines(run / "answers" / "a.jsonl", [same_word, *rows[1:25]])
+    bench.document("adopt", run / "answers", "--missing", "not_labeled")
+    late = write_lines(bench.folder / "late.jsonl", rows[:1])
+    assert bench.document("adopt", late, run, "--missing", "not_labeled")["reasons_replaced"] == 1
+    assert rows_of(bench)[rows[0]["uri"]]["reason"] is None
+
+
 def test_a_late_adoption_that_dies_is_continued_by_the_same_command(
     bench: Bench, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

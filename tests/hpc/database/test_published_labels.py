@@ -11,6 +11,7 @@ from hpc.database import published_labels
 from hpc.run.model.run import Run
 from pipeline.database import duckdb_file
 from pipeline.database.duckdb_file import Patience
+from pipeline.run_files import sample_file
 from pipeline.run_files.manifest import output_path
 from tests.hpc.cli_bench import Bench, exit_code, outcome
 from tests.hpc.database.held_database import held
@@ -77,6 +78,7 @@ def test_posts_without_a_result_are_counted_where_labels_are_read(backlog: Growi
     words = ("sample", "test", "--n", 2, "--labels", "toxic:bool", "--out", "coding.csv")
     drawn = backlog.bench.document(*words)
     assert (drawn["posts_missing"], drawn["not_in_population"]) == (2, 0)
+    assert sample_file.read_description(Path(drawn["sample_file"])).posts_missing == 2
     shown = backlog.bench.hpc(*words).stdout
     assert "2 posts of the runs of test have no published result yet and cannot be drawn" in shown
 
