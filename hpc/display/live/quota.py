@@ -10,11 +10,11 @@ from hpc.display.live.remaining import own_heartbeat
 from hpc.run.model.attempts import Attempt
 from hpc.run.model.run import Run
 from hpc.run.model.shards import State
-from hpc.run.run_folder import run_at
 from hpc.run.run_state import RunStatus
 from pipeline.text import counted
 from pipeline.usage import cost_options
 
+_PLACE = "classifier.requests_per_minute"
 # The requests of the last minute of a task that has been silent for longer are over.
 _LONGEST_AGE = timedelta(minutes=1)
 # The other tasks count a killed task until its lease expires: it cannot say that it has left.
@@ -78,12 +78,22 @@ def _count_quotas(run: Run, submissions: Sequence[int]) -> Mapping[int | None, i
 
     A correction holds for later submissions only.
     """
-    tasks = Counter(submissions)
-    counts: Counter[int | None] = Counter()
-    for number, count in tasks.items():
-        counts[_quota(run_at(run, number))] += count
+    counts = Counter(_quota_at(run, number) for number in submissions)
     largest_first = sorted(counts, key=lambda quota: -(quota or math.inf))
     return {quota: counts[quota] for quota in largest_first}
+
+
+def _quota_at(run: Run, submission: int) -> int | None:
+    """Return the quota of the tasks of a submission: the first later correction has it."""
+    former = (
+        change.old
+        for amendment in run.amendments
+        if amendment.after_attempt >= submission
+        for change in amendment.changes
+        if change.place == _PLACE
+    )
+    quota = next(former, _quota(run))
+    return quota if isinstance(quota, int) else None
 
 
 def _quota(run: Run) -> int | None:
