@@ -9,10 +9,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from pipeline.config import yaml_file
 from pipeline.config.check import Problems, check
 from pipeline.config.sections import StorageSection
 from pipeline.errors import InputError
+from pipeline.late_imports import yaml_file
 
 # What a path relative to the run's folder begins with. Without it, `../venv/bin/python` and the
 # name of a model on a hub could be taken for one.
