@@ -15,6 +15,7 @@ import pytest
 
 from hpc.command_line import cli
 from hpc.run.exit_codes import INTERRUPTED
+from tests.hpc.forked_tasks import forked_tasks
 from tests.waiting import PATIENCE_S
 
 CHANGED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
@@ -48,6 +49,7 @@ def call_verb(
         contextlib.chdir(folder),
         _surroundings(env, modules),
         _signal_handlers(),
+        forked_tasks(),
         pytest.raises(SystemExit) as end,
     ):
         cli.main(importlib.import_module(f"hpc.{verb}").VERB, words)
