@@ -2,28 +2,33 @@
 
 import errno
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.attack.faults import Faults
 from tests.hpc.cli_bench import Bench
+from tests.hpc.snapshot import Snapshot
 
 WORDS = "*/logs/0001/00001.last-words.json"
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    """A run of two shards, the second of which was refused; nothing is remembered of it."""
-    made = Bench(tmp_path)
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    made = Bench(tmp_path_factory.mktemp("refused"))
     # One after the other: a task that starts after a rejection ends at once.
     made.config(posts=4, cluster={"max_parallel": 1})
     made.script(1, "refuse")
     assert made.submit().returncode == 1
     assert made.states() == [("done", None, 1), ("blocked", "refused", 1)]
     (made.runs()[0] / ".seen-last-words.json").unlink()
-    return made
+    return Snapshot(made)
+
+
+@pytest.fixture
+def bench(snapshot: Snapshot) -> Bench:
+    """A run of two shards, the second of which was refused; nothing is remembered of it."""
+    return snapshot.restore()
 
 
 def shard(bench: Bench, faults: Faults) -> tuple[int, dict[str, Any]]:

@@ -7,17 +7,25 @@ import pytest
 
 from tests.attack.faults import Faults
 from tests.hpc.cli_bench import Bench, ended, exit_code, once
+from tests.hpc.snapshot import Snapshot
 
 POSTS = 6
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    """A complete run of two shards; its database is gone, so that it is to be gathered again."""
-    made = Bench(tmp_path)
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    made = Bench(tmp_path_factory.mktemp("complete"))
     made.config(posts=POSTS)
     assert exit_code(made.submit()) == 0
-    (tmp_path / "labels.duckdb").unlink()
+    (made.folder / "labels.duckdb").unlink()
+    return Snapshot(made)
+
+
+@pytest.fixture
+def bench(snapshot: Snapshot) -> Bench:
+    """A complete run of two shards; its database is gone, so that it is to be gathered again."""
+    made = snapshot.restore()
+    assert exit_code(made.hpc("status")) == 0  # the files are new, and this remembers them
     return made
 
 

@@ -2,28 +2,33 @@
 
 import errno
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.attack.faults import Faults
 from tests.hpc.cli_bench import Bench
+from tests.hpc.snapshot import Snapshot
 from tests.pipeline.run_builders import posts
 
 ERRORS = [errno.EIO, errno.ESTALE, errno.EACCES, errno.ENOMEM, errno.EMFILE]
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    """A run of two shards, the second of which is blocked; and two posts in no run."""
-    made = Bench(tmp_path)
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    made = Bench(tmp_path_factory.mktemp("blocked"))
     made.config(posts=4, retry={"max_attempts": 1})
     made.script(1, "fail")
     assert made.submit().returncode == 1
     assert made.states() == [("done", None, 1), ("blocked", "crashed", 1)]
     made.backlog(posts(6))
-    return made
+    return Snapshot(made)
+
+
+@pytest.fixture
+def bench(snapshot: Snapshot) -> Bench:
+    """A run of two shards, the second of which is blocked; and two posts in no run."""
+    return snapshot.restore()
 
 
 def call(bench: Bench, faults: Faults, verb: str, *arguments: object) -> tuple[int, str, str]:
@@ -109,12 +114,10 @@ def test_an_error_that_passes_does_not_change_what_audit_says(bench: Bench, faul
     assert fault.injected == 1
 
 
-def test_a_database_on_a_disk_that_is_not_there_is_not_missing(
-    bench: Bench, tmp_path: Path
-) -> None:
+def test_a_database_on_a_disk_that_is_not_there_is_not_missing(bench: Bench) -> None:
     """Nobody knows what has a label, so nothing is planned, and no audit says that all is well."""
-    database = tmp_path / "labels.duckdb"
-    moved = database.rename(tmp_path / "moved.duckdb")
+    database = bench.folder / "labels.duckdb"
+    moved = database.rename(bench.folder / "moved.duckdb")
     database.symlink_to("/not/mounted/labels.duckdb")
     runs = bench.runs()
     for done in (
