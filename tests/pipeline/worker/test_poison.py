@@ -22,7 +22,7 @@ POISON = "poison: the task died at this post in submissions "
 def run_attempt(run_dir: Path, attempt: int, site: Path, *, crashed: str = "", **env: str) -> int:
     """Run one attempt; return its exit code."""
     work_order = replace(order(run_dir, attempt=attempt), crashed=crashed)
-    code, _, _ = task_processes.run(work_order, site, **env)
+    code, _, _ = task_processes.run_forked(work_order, site, **env)
     return code
 
 
@@ -95,7 +95,7 @@ def test_attempts_that_did_not_crash_name_no_suspects(
     (work / "0001-00004.trial").touch()
     suspects = crash_journal.read_evidence(work, [1]).suspects
     assert suspects.keys() >= {3, 4}, "if attempt 1 had crashed"
-    code, out, _ = task_processes.run(order(run_dir, attempt=2), classifier_path)
+    code, out, _ = task_processes.run_forked(order(run_dir, attempt=2), classifier_path)
     assert (code, "after crashes" in out) == (0, False)
     assert labels_and_reasons(run_dir, run) == own_texts(6)
 
@@ -208,7 +208,7 @@ def test_a_post_with_a_saved_answer_is_never_a_suspect(
     for path in work.glob("*.in-hand"):
         path.unlink()
     (work / left).write_bytes(bytes([0, crash_journal.IN_FLIGHT, 0, 0, 0, 0]))
-    code, out, _ = task_processes.run(
+    code, out, _ = task_processes.run_forked(
         replace(order(run_dir, attempt=2), crashed="1"), classifier_path
     )
     assert (code, "0 posts set aside" in out) == (0, left.endswith(".in-hand"))

@@ -53,7 +53,7 @@ def test_every_row_has_its_response_and_no_file_contains_the_key(tmp_path: Path)
     with PerspectiveServer(key=KEY, faults=faults, unsupported=[("SPAM", "en")]) as server:
         options = classifier(server, attributes=["TOXICITY", "SPAM"], span_scores=True)
         run_dir, run = make_run(tmp_path, rows, classifier=options, checkpoint_rows=1)
-        code, out, err = task_processes.run(order(run_dir), TEST_KEY=KEY)
+        code, out, err = task_processes.run_forked(order(run_dir), TEST_KEY=KEY)
     assert (code, err) == (0, "")
     assert KEY not in out
     labels, responses = published(run_dir, run)
@@ -92,7 +92,7 @@ def test_the_responses_of_a_killed_attempt_are_kept_like_its_labels(tmp_path: Pa
         assert not (run_dir / "raw").exists()
         task_processes.kill(first)
         assert holding(run_dir, KEY) == []
-        assert task_processes.run(order(run_dir), TEST_KEY=KEY)[0] == 0
+        assert task_processes.run_forked(order(run_dir), TEST_KEY=KEY)[0] == 0
     labels, responses = published(run_dir, run)
     assert len(responses) == 40
     assert [json.loads(row["response"])["clientToken"] for row in responses] == [
@@ -104,7 +104,7 @@ def test_without_keep_raw_no_responses_are_kept(tmp_path: Path) -> None:
     with PerspectiveServer(key=KEY) as server:
         options = classifier(server, keep_raw=False)
         run_dir, run = make_run(tmp_path, posts(3), classifier=options)
-        assert task_processes.run(order(run_dir), TEST_KEY=KEY)[0] == 0
+        assert task_processes.run_forked(order(run_dir), TEST_KEY=KEY)[0] == 0
     assert output.verify(run_dir, run, 0).verified
     assert not (run_dir / "raw").exists()
 
@@ -115,7 +115,9 @@ def test_the_end_of_the_service_stops_the_whole_run(
     with PerspectiveServer(key=KEY, faults=lambda *_: Fault(status=410, body="gone")) as server:
         options = classifier(server)
         run_dir, _ = make_run(tmp_path, posts(9), shards=3, classifier=options)
-        codes = [task_processes.run(order(run_dir, index), TEST_KEY=KEY)[0] for index in range(3)]
+        codes = [
+            task_processes.run_forked(order(run_dir, index), TEST_KEY=KEY)[0] for index in range(3)
+        ]
         assert (codes, server.requests) == ([1, 1, 1], 2)  # a post, and the fixed sentence
         url = server.url
     said = [last_words.read(run_dir, 1, index) for index in range(3)]

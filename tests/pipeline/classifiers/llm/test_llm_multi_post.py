@@ -437,7 +437,7 @@ def test_after_a_crash_the_group_in_flight_is_sent_one_by_one(tmp_path: Path) ->
         hangs = False
         server.bodies.clear()
         second = dataclasses.replace(run_builders.order(run_dir, attempt=2), crashed="1")
-        code, _, err = task_processes.run(second)
+        code, _, err = task_processes.run_forked(second)
     assert (code, err) == (0, "")
     assert output.verify(run_dir, run, 0).verified
     alone = [asked(body)["post"] for body in server.bodies if not is_group(body)]

@@ -181,7 +181,7 @@ def test_a_resumed_task_counts_the_tokens_of_the_attempt_before(
         }  # fmt: skip
         assert set(beat.counts_per_minute) == set(beat.counts)
         task_processes.kill(task)
-        code, _, err = task_processes.run(run_builders.order(run_dir, attempt=2))
+        code, _, err = task_processes.run_forked(run_builders.order(run_dir, attempt=2))
         assert (code, err) == (0, "")
         assert server.requests > 12
     table = pq.read_table(output_path(run_dir, 0), partitioning=None)

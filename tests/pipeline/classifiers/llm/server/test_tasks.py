@@ -55,7 +55,7 @@ def test_a_task_labels_its_shard_with_its_own_server_and_leaves_no_process(
     tmp_path: Path, starts_folder: Path
 ) -> None:
     run_dir, run = make(tmp_path)
-    code, out, err = task_processes.run(order(run_dir))
+    code, out, err = task_processes.run_forked(order(run_dir))
     assert (code, err) == (0, "")
     assert "the server is ready after" in out
     assert reasons(run_dir, run) == [None] * 40
@@ -68,7 +68,7 @@ def test_a_server_that_is_not_needed_is_not_started(tmp_path: Path, starts_folde
     """All remaining texts are too short."""
     rows = [post._replace(text="x") for post in posts(3)]
     run_dir, run = make(tmp_path, rows=rows)
-    code, _, err = task_processes.run(order(run_dir))
+    code, _, err = task_processes.run_forked(order(run_dir))
     assert (code, err) == (0, "")
     assert reasons(run_dir, run) == ["text_too_short"] * 3
     assert started_servers.starts(starts_folder) == []
@@ -98,7 +98,7 @@ def test_a_post_that_kills_the_server_gets_a_reason_in_the_third_attempt(
     first = order(run_dir)
     log = LogEnd(error_line="an illegal memory access was encountered")
     for attempt, crashed in ((1, ""), (2, "1")):
-        code, _, _ = task_processes.run(replace(first, attempt=attempt, crashed=crashed))
+        code, _, _ = task_processes.run_forked(replace(first, attempt=attempt, crashed=crashed))
         assert code == 1
         words = words_of(run_dir, attempt)
         assert (words.cause, words.message) == (
@@ -108,7 +108,7 @@ def test_a_post_that_kills_the_server_gets_a_reason_in_the_third_attempt(
     assert crash_journal.solo_attempts_by_attempt(
         task_processes.names_in(manifest.work_path(run_dir, 0))
     ) == {2: 1}
-    code, _, err = task_processes.run(replace(first, attempt=3, crashed="1,2"))
+    code, _, err = task_processes.run_forked(replace(first, attempt=3, crashed="1,2"))
     assert (code, err) == (0, "")
     by_post = reasons(run_dir, run)
     assert by_post.pop(7) == "poison: the task died at this post in submissions 1 and 2"
@@ -120,7 +120,7 @@ def test_a_server_out_of_gpu_memory_gives_the_task_its_cause(
     tmp_path: Path, starts_folder: Path
 ) -> None:
     run_dir, _ = make(tmp_path, "memory")
-    code, _, err = task_processes.run(order(run_dir))
+    code, _, err = task_processes.run_forked(order(run_dir))
     words = words_of(run_dir)
     assert (code, words.cause) == (1, Cause.OUT_OF_MEMORY)
     assert OUT_OF_MEMORY in words.message
@@ -133,7 +133,7 @@ def test_a_server_out_of_gpu_memory_gives_the_task_its_cause(
 
 def test_a_program_that_does_not_exist_stops_the_run(tmp_path: Path) -> None:
     run_dir, _ = make(tmp_path, command=["vlllm", "--port", "{port}"])
-    assert task_processes.run(order(run_dir))[0] == 1
+    assert task_processes.run_forked(order(run_dir))[0] == 1
     words = words_of(run_dir)
     assert (words.cause, words.stops_run) == (Cause.REFUSED, True)
     report = started_servers.not_started(errno.ENOENT)
@@ -177,7 +177,7 @@ def test_a_task_that_is_stopped_at_work_keeps_its_answers(
     assert started_servers.alive(starts_folder) == []
     kept = task_processes.rows_in(work)
     assert 0 < kept < 3000
-    code, out, _ = task_processes.run(order(run_dir, attempt=2))
+    code, out, _ = task_processes.run_forked(order(run_dir, attempt=2))
     assert (code, out.splitlines()[0]) == (
         0,
         f"shard 0: 3,000 posts, {kept} already answered",
@@ -231,7 +231,7 @@ def test_the_key_is_sent_and_stored_nowhere(tmp_path: Path, starts_folder: Path)
     run_dir, run = make(tmp_path, command=["sh", "-c", shell, *program["command"]])
     options = {**run.classifier, "api_key_env": "SERVER_KEY"}
     manifest.write(run_dir, msgspec.structs.replace(run, classifier=options))
-    code, out, err = task_processes.run(order(run_dir), SERVER_KEY=key)
+    code, out, err = task_processes.run_forked(order(run_dir), SERVER_KEY=key)
     assert (code, err) == (0, "")
     assert "my key is [key]\n" in manifest.server_log_path(run_dir, 1, 0).read_text()
     files = [path for path in run_dir.rglob("*") if path.is_file()]
