@@ -20,12 +20,26 @@ from tests.hpc.adoption.engine import (
     write_parquet,
 )
 from tests.hpc.cli_bench import Bench
+from tests.hpc.snapshot import Snapshot
+
+
+@pytest.fixture(scope="module")
+def handed_over(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    made = Bench(tmp_path_factory.mktemp("handed-over"))
+    made.config(6, classifier=EXTERNAL)
+    hand_over(made)
+    return Snapshot(made)
+
+
+@pytest.fixture
+def bench(handed_over: Snapshot) -> Bench:
+    """A project with a run of six posts that another engine is to label."""
+    return handed_over.restore()
 
 
 @pytest.fixture
 def run(bench: Bench) -> Path:
-    bench.config(6, classifier=EXTERNAL)
-    return hand_over(bench)
+    return bench.runs()[0]
 
 
 def rejected(bench: Bench, run: Path) -> str:
