@@ -183,7 +183,7 @@ def _describe(done: ExportResult) -> list[str]:
         )
     if done.posts_missing:
         lines.append(
-            describe_missing(done.name, done.posts_missing, f"are not in {done.file.name}")
+            describe_missing(done.name, done.posts_missing, f"cannot be in {done.file.name}")
         )
     return lines
 

@@ -62,9 +62,10 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     )
     printer(f"wrote {done.file}: {done.size / 1000:,.0f} kB")
     if done.posts_missing:
+        have = "has" if done.posts_missing == 1 else "have"
         printer(
-            f"{counted(done.posts_missing, 'post')} of these runs have no published result yet, "
-            "and the page says so. When they have, write it again: the same command"
+            f"{counted(done.posts_missing, 'post')} of these runs {have} no published result yet, "
+            "and the page says so. Once there are results, write it again: the same command"
         )
     return done.exit_code, {
         "file": str(done.file),

@@ -12,10 +12,11 @@ def describe_missing(name: str, posts: int, consequence: str) -> str:
     Args:
         name: of the labels.
         posts: how many.
-        consequence: a clause such as `cannot be drawn`.
+        consequence: a clause such as `cannot be drawn`, which fits one post and several.
     """
+    have = "has" if posts == 1 else "have"
     return (
-        f"{counted(posts, 'post')} of the runs of {name} have no published result yet and "
+        f"{counted(posts, 'post')} of the runs of {name} {have} no published result yet and "
         f"{consequence}. The missing posts are no random part of all posts: {ORDER}"
     )
 
@@ -31,9 +32,9 @@ def describe_open(name: str, not_gathered: int, missing: int) -> list[str]:
     lines = []
     if not_gathered:
         lines.append(
-            f"{counted(not_gathered, 'post')} of {name} are not in this database yet, and are left "
-            "out. To gather them: hpc gather"
+            f"left out: {counted(not_gathered, 'post')} of {name} that this database does not have "
+            "yet. Gather first, with hpc gather"
         )
     if missing:
-        lines.append(describe_missing(name, missing, "are left out"))
+        lines.append(describe_missing(name, missing, "cannot be compared"))
     return lines

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from hpc.run.submissions import read_submissions
 from pipeline import __version__, files
 from pipeline.run_files.manifest import output_path
 from tests.hpc.cli_bench import Bench, outcome, valence_run
@@ -85,8 +86,9 @@ def test_supervise_labels_a_shard_again_whose_output_gathering_renamed(
     damage(output_path(run.folder, 0))
     document = bench.document("gather", code=1)
     (line,) = document["rejected_outputs"]
-    assert line.startswith(f"{output_path(run.folder, 0)}: it cannot be decoded: ")
-    assert ": set aside as 00000.parquet.damaged-" in line
+    (renamed,) = (run.folder / "outputs").glob("00000.parquet.damaged-*")
+    assert line.startswith(f"{output_path(run.folder, 0)}: ")
+    assert line.endswith(renamed.name)
     assert (document["rows_added"], document["rows_after"]) == (2, 2)
     states = "SELECT state, attempts FROM shards ORDER BY shard_index"
     assert bench.query(states) == [("planned", 0), ("done", 0)]
@@ -103,7 +105,7 @@ def test_supervise_finds_a_damaged_output_and_labels_its_shard_again(bench: Benc
     damage(output_path(run.folder, 1))
     done = bench.hpc("supervise", run.run_id)
     assert outcome(done) == (0, "")
-    assert f"{output_path(run.folder, 1)}: it cannot be decoded: " in done.stdout
-    # The damaged output is of attempt 1.
-    assert "submission 2: 1 shard on this machine, index 1, up to 1 at a time\n" in done.stdout
+    assert f"{output_path(run.folder, 1)}: " in done.stdout
+    (submission,) = read_submissions(run)
+    assert (submission.number, submission.plan.indices) == (2, (1,))  # the damaged one is of 1
     assert bench.query("SELECT count(*), count(DISTINCT uri) FROM labels_valence") == [(5, 5)]

@@ -1,7 +1,9 @@
 """The local executor's own record of its tasks."""
 
 import contextlib
+import errno
 import json
+import os
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -133,10 +135,10 @@ def test_a_task_whose_start_cannot_be_recorded_does_not_start(
     submission = sent(run, 2)
 
     def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("hpc.executors.local.task_record.files.write_json", full)
-    with run_lock.lock_run(run) as lock, pytest.raises(OSError, match="No space left"):
+    with run_lock.lock_run(run) as lock, pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
         tasks.run_array(run, submission, lock, print)
     assert tasks_of(tmp_path) == {}
 
@@ -180,11 +182,11 @@ def test_a_task_that_cannot_be_recorded_ends_no_other_task(
 
     def record(order: WorkOrder, *arguments: int, **options: bool) -> None:
         if order.shard_index == 1:
-            raise OSError(28, "No space left on device")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         original(order, *arguments, **options)
 
     monkeypatch.setattr(task_record, failing, record)
-    with run_lock.lock_run(run) as lock, pytest.raises(OSError, match="No space left"):
+    with run_lock.lock_run(run) as lock, pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
         tasks.run_array(run, submission, lock, print)
     published = {path.name for path in (run.folder / "outputs").iterdir()}
     both = {"00000.parquet", "00001.parquet"}

@@ -108,9 +108,9 @@ def test_an_edited_configuration_corrects_the_newest_run_of_its_name(refused: Be
 
 
 NOT_CORRECTED = {
-    "classifier.script: changes labels": {"classifier": {"script": "twice"}},
+    "classifier.script: ": {"classifier": {"script": "twice"}},
     "backlog.source: ": {"backlog": {"source": "others.jsonl"}},
-    "backlog.min_text_length: changes labels": {"backlog": {"min_text_length": 9}},
+    "backlog.min_text_length: ": {"backlog": {"min_text_length": 9}},
     "sharding.shards: ": {"sharding": {"shards": 3}},
     "storage.database: ": {"storage": {"database": "other.duckdb"}},
     "cluster.executor: ": {"cluster": {"executor": "slurm"}},

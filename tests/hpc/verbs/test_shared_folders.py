@@ -1,6 +1,7 @@
 """Several people use one run folder: a group with umask 002, and a user who keeps others out."""
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -76,12 +77,12 @@ def test_a_refusal_names_the_owner_and_the_file(bench: Bench, study: Path) -> No
         config = ("--config", "run.yaml") if verb == "submit" else ()
         refused = call(bench, study, BO, verb, *config)
         assert exit_code(refused) == 1
-        assert refused.stderr.startswith(f"error: {path}: Permission denied")
-        assert f"belongs to user {ANA}" in refused.stderr
+        assert refused.stderr.startswith(f"error: {path}: {os.strerror(errno.EACCES)}")
+        assert f"user {ANA}" in refused.stderr
     # The lock alone was opened: the tasks could not write.
     (run / ".lock").chmod(0o666)
     refused = call(bench, study, BO, "resubmit")
-    assert (exit_code(refused), f"belongs to user {ANA}" in refused.stderr) == (1, True)
+    assert (exit_code(refused), f"user {ANA}" in refused.stderr) == (1, True)
     assert not (run / "submissions" / "0002.json").exists()
     # Nothing is submitted whose labels could not be gathered.
     new_posts(bench, study)
@@ -89,7 +90,9 @@ def test_a_refusal_names_the_owner_and_the_file(bench: Bench, study: Path) -> No
     (study / "runs" / ".lock").chmod(0o666)
     refused = call(bench, study, BO, "submit", "--config", "run.yaml")
     assert exit_code(refused) == 1
-    assert refused.stderr.startswith(f"error: {study / 'labels.duckdb'}: Permission denied")
+    assert refused.stderr.startswith(
+        f"error: {study / 'labels.duckdb'}: {os.strerror(errno.EACCES)}"
+    )
     assert run_in(study) == run
     with held_by(ANA, run) as holder:
         refused = call(bench, study, BO, "cancel")

@@ -151,9 +151,6 @@ def test_posts_that_are_not_in_the_database_are_counted(tmp_path: Path) -> None:
     found = document(growing.bench.hpc("compare", *words, "--json"))
     keys = ("posts", "posts_not_gathered", "posts_missing")
     assert [[found[side][key] for key in keys] for side in "ab"] == [[4, 0, 0], [4, 2, 3]]
-    notes = re.sub(r"\s+", " ", growing.bench.hpc("compare", *words).stdout)
-    assert "note: 2 posts of llm are not in this database yet" in notes
-    assert "note: 3 posts of the runs of llm have no published result yet" in notes
     judged = growing.bench.document("compare", "llm", "--gold", "people", *words[2:])
     (model,) = judged["models"]
     assert [model[key] for key in keys] == [4, 2, 3]
@@ -257,7 +254,7 @@ def test_without_common_posts_it_says_how_to_label_some(compare: Compare) -> Non
     report = json.loads(done.stdout)
     assert (report["posts"], [pair["posts"] for pair in report["comparisons"]]) == (0, [0, 0])
     measures = report["comparisons"][0]["measures"]
-    assert {measure["reason"] for measure in measures.values()} == {"no post has a value in both"}
+    assert [measure["value"] for measure in measures.values()] == [None] * len(measures)
 
 
 @pytest.mark.parametrize("value", ["NULL", "uri"])
@@ -349,7 +346,7 @@ def test_columns_about_the_answer_are_not_compared_unless_they_are_mapped(
 def test_a_file_that_is_not_a_database_is_rejected(compare: Compare, tmp_path: Path) -> None:
     (tmp_path / "labels.duckdb").write_text("not a database")
     code, error = outcome(compare("a", "b", "--database", tmp_path / "labels.duckdb"))
-    assert (code, "cannot be opened" in error) == (1, True)
+    assert (code, str(tmp_path / "labels.duckdb") in error) == (1, True)
 
 
 @pytest.mark.parametrize("package", ["scipy", "sklearn"])
