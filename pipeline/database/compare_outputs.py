@@ -19,7 +19,9 @@ import msgspec
 import pyarrow as pa
 
 from pipeline.archive import copy_archived
+from pipeline.database.duckdb_file import registered
 from pipeline.database.output_proofs import describe_rows, row_hash
+from pipeline.database.places import small_files
 from pipeline.database.places.post_keys import post_key
 from pipeline.errors import DamagedError
 from pipeline.sql import file_list, literal, raise_lack_of_space
@@ -316,11 +318,29 @@ def read_posts(
         with _readable(batch) as (relation, _):
             connection.execute(f"INSERT INTO {table} SELECT {post_key()} FROM {relation}")
 
+    left = _insert_small(connection, table, files)
     return [
         file
-        for batch in _batches(files, FILES_PER_QUERY, ROWS_PER_QUERY)
+        for batch in _batches(left, FILES_PER_QUERY, ROWS_PER_QUERY)
         for file in _apply_by_halves(batch, insert)
     ]
+
+
+def _insert_small(
+    connection: duckdb.DuckDBPyConnection, table: str, files: Sequence[ShardFile]
+) -> list[ShardFile]:
+    """Put the posts of small files into a table, and return the other files."""
+    small = [file for file in files if 0 < file.posts <= small_files.MOST_POSTS]
+    if not small:
+        return list(files)
+    done: set[str] = set()
+    for batch in _batches(small, len(small), ROWS_PER_QUERY):
+        paths = [file.file for file in batch]
+        uris, left = small_files.read_uris(paths)
+        with registered(connection, uris=uris):
+            connection.execute(f"INSERT INTO {table} SELECT {post_key()} FROM uris")
+        done.update(set(paths).difference(left))
+    return [file for file in files if file.file not in done]
 
 
 def find_uri(

@@ -74,7 +74,10 @@ def read_table(
 def decode_table(content: bytearray, *, columns: Sequence[str] | None = None) -> pa.Table:
     """Return a file's content as a table, after verifying the checksum of every page."""
     # Without threads: the system may refuse to start any.
-    with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as file:
+    # Nor does what is in memory need a buffer.
+    with pq.ParquetFile(
+        pa.BufferReader(content), page_checksum_verification=True, pre_buffer=False
+    ) as file:
         return file.read(columns=None if columns is None else list(columns), use_threads=False)
 
 
