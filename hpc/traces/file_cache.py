@@ -33,10 +33,10 @@ Stamp = tuple[int, int, int]
 """Size, time of change and inode. A file that is replaced by a rename has another one."""
 
 
-def stamp_of(entry: os.DirEntry[str]) -> Stamp | None:
-    """Return the stamp of a listed file; None if it is gone by now."""
+def stamp_of(file: os.DirEntry[str] | Path) -> Stamp | None:
+    """Return the stamp of a file; None if it is gone by now."""
     try:
-        stat = entry.stat()
+        stat = file.stat()
     except FileNotFoundError:
         return None
     return stat.st_size, stat.st_mtime_ns, stat.st_ino

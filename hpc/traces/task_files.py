@@ -10,7 +10,7 @@ import msgspec
 
 from hpc.run.model.attempts import UnreadableFile
 from hpc.run.model.run import Run
-from hpc.traces.file_cache import CacheFile, FileCache, Stamp
+from hpc.traces.file_cache import CacheFile, FileCache, Stamp, stamp_of
 from hpc.traces.log_folder import LogFolder, list_log_folder
 from hpc.traces.packed_tasks import (
     PackedShards,
@@ -127,8 +127,10 @@ class TaskFiles:
 
     def heartbeat(self, attempt: int, shard: int) -> Heartbeat | UnreadableFile | None:
         """Return a task's heartbeat; None if there is none, or if it is damaged."""
+        if attempt not in self.work(shard).heartbeats:
+            return None
         read = partial(_read_heartbeat, self._run, attempt, shard)
-        stamp = self.work(shard).heartbeats.get(attempt)
+        stamp = stamp_of(heartbeat.path_of(work_path(self._run.folder, shard), attempt))
         return self._read(self._heartbeats, f"{shard}/{attempt}", stamp, read)
 
     def remember(self) -> None:

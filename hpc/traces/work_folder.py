@@ -2,9 +2,10 @@
 
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import msgspec
 
 from hpc.traces.file_cache import Stamp, stamp_of
 from pipeline.run_files import heartbeat
@@ -22,26 +23,24 @@ _OF_A_TASK = re.compile(
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WorkFolder:
+class WorkFolder(msgspec.Struct, frozen=True, kw_only=True):
     """What a shard's attempts left in its work folder, by their numbers."""
 
-    rows: Mapping[int, int] = field(default_factory=dict)
+    rows: Mapping[int, int] = {}
     """Rows in checkpoint parts."""
-    journals: Mapping[int, Mapping[str, Stamp]] = field(default_factory=dict)
+    journals: Mapping[int, Mapping[str, Stamp]] = {}
     """The journals of answers that are in no part yet, with the stamps of the files."""
-    solo_attempts: Mapping[int, int] = field(default_factory=dict)
+    solo_attempts: Mapping[int, int] = {}
     """Posts at which the attempt died while it had nothing else in hand."""
     began: frozenset[int] = frozenset()
     """Attempts that left any file."""
-    heartbeats: Mapping[int, Stamp] = field(default_factory=dict)
-    """Attempts that left a heartbeat, with the stamps of the files."""
+    heartbeats: frozenset[int] = frozenset()
+    """Attempts that left a heartbeat."""
 
 
 def list_work_folder(run_dir: Path, index: int) -> WorkFolder:
     """List a shard's work folder by one call; nothing of one that is not there."""
     names: list[str] = []
-    heartbeats: dict[int, Stamp] = {}
     stamps: dict[str, Stamp] = {}
     try:
         entries = os.scandir(f"{run_dir}/work/{work_name(index)}")
@@ -50,23 +49,28 @@ def list_work_folder(run_dir: Path, index: int) -> WorkFolder:
     with entries:
         for entry in entries:
             names.append(entry.name)
-            attempt = heartbeat.attempt_of(entry.name)
-            if attempt is not None and (stamp := stamp_of(entry)):
-                heartbeats[attempt] = stamp
             if entry.name.endswith(answer_journal.SUFFIX) and (stamp := stamp_of(entry)):
                 stamps[entry.name] = stamp
+    # The name of each file begins with the attempt.
+    numbers = (_NUMBER.match(name) for name in names)
+    beats = map(heartbeat.attempt_of, names)
+    return WorkFolder(
+        rows=rows_by_attempt(names),
+        journals=_needed_journals(stamps, names) if stamps else {},
+        solo_attempts=solo_attempts_by_attempt(names),
+        began=frozenset(int(number[0]) for number in numbers if number),
+        heartbeats=frozenset(attempt for attempt in beats if attempt is not None),
+    )
+
+
+def _needed_journals(
+    stamps: Mapping[str, Stamp], names: Sequence[str]
+) -> dict[int, dict[str, Stamp]]:
+    """Return the journals of answers that are in no part yet, with their stamps, by attempt."""
     journals: dict[int, dict[str, Stamp]] = {}
     for name, attempt in answer_journal.needed_journals(stamps, names).items():
         journals.setdefault(attempt, {})[name] = stamps[name]
-    # The name of each file begins with the attempt.
-    numbers = (_NUMBER.match(name) for name in names)
-    return WorkFolder(
-        rows=rows_by_attempt(names),
-        journals=journals,
-        solo_attempts=solo_attempts_by_attempt(names),
-        began=frozenset(int(number[0]) for number in numbers if number),
-        heartbeats=heartbeats,
-    )
+    return journals
 
 
 def attempt_of_file(name: str) -> int | None:

@@ -106,8 +106,10 @@ def path_of(folder: Path, attempt: int) -> Path:
 
 def attempt_of(name: str) -> int | None:
     """Return the attempt whose heartbeat a file of this name is; None for other files."""
+    if not name.endswith(_ENDING):
+        return None
     attempt = name.removesuffix(_ENDING)
-    return int(attempt) if name.endswith(_ENDING) and attempt.isdecimal() else None
+    return int(attempt) if attempt.isdecimal() else None
 
 
 def read(folder: Path, attempt: int) -> Heartbeat | None:

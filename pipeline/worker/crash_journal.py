@@ -251,7 +251,9 @@ def _solo_attempts(names: Iterable[str]) -> list[tuple[int, int]]:
     """Return (attempt, row) of each solo attempt that no answer ended."""
     pairs = []
     for name in names:
+        if not name.endswith(SOLO_ATTEMPT):
+            continue
         number, _, row = name.removesuffix(SOLO_ATTEMPT).partition("-")
-        if name.endswith(SOLO_ATTEMPT) and number.isdecimal() and row.isdecimal():
+        if number.isdecimal() and row.isdecimal():
             pairs.append((int(number), int(row)))
     return pairs
