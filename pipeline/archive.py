@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+import msgspec
+
 from pipeline.errors import DamagedError
 
 FILE_NAME = "archive.zip"
@@ -34,8 +36,7 @@ _SIGNATURE = b"PK\x03\x04"
 _DIRECTORIES = 4
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Member:
+class Member(msgspec.Struct, frozen=True, kw_only=True):
     """One file in an archive."""
 
     archive: Path
@@ -104,8 +105,7 @@ def members_of(archive: Path) -> Mapping[str, Member]:
     return _read_directory(archive, (status.st_size, status.st_mtime_ns, status.st_ino)).members
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True, kw_only=True):
     """A file that is open for reading, or the part of an archive that holds it."""
 
     descriptor: int

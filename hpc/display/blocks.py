@@ -1,7 +1,8 @@
 """The parts that a report is made of, as values; `hpc.display.terminal` shows them. Pure."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 
 class Tone(StrEnum):
@@ -15,16 +16,14 @@ class Tone(StrEnum):
     FAINT = "faint"
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True):
     """A line of text, or several."""
 
     text: str
     tone: Tone = Tone.PLAIN
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Table:
+class Table(msgspec.Struct, frozen=True, kw_only=True):
     """Rows of cells under a header; without a header, plain rows."""
 
     header: tuple[str, ...] = ()
@@ -41,16 +40,14 @@ class Table:
     """
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
+class Bar(msgspec.Struct, frozen=True):
     """How much of a whole is done; shown on a terminal only."""
 
     done: int
     total: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BarPart:
+class BarPart(msgspec.Struct, frozen=True, kw_only=True):
     """A part of a stacked bar."""
 
     amount: int
@@ -61,8 +58,7 @@ class BarPart:
     tone: Tone
 
 
-@dataclass(frozen=True, slots=True)
-class StackedBar:
+class StackedBar(msgspec.Struct, frozen=True):
     """A whole in its parts, with a legend; shown on a terminal only."""
 
     parts: tuple[BarPart, ...]
@@ -71,8 +67,7 @@ class StackedBar:
 Block = Line | Table | Bar | StackedBar
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FullScreen:
+class FullScreen(msgspec.Struct, frozen=True, kw_only=True):
     """What fills a terminal: a table with as many of its rows as fit, between lines that stay."""
 
     head: tuple[Block, ...]

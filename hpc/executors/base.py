@@ -5,11 +5,12 @@ Slurm and the local machine implement the same protocol. No other code asks whic
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
+
+import msgspec
 
 from hpc.executors.node_jobs import NodeJobs, SubmissionTest
 from hpc.run.cluster.resources import Cluster, ExecutorName, Resources
@@ -75,8 +76,7 @@ BLAMES_NO_SETTING = (SubmitLimitError, UnansweredError, CopySubmittedError, Upst
 """The errors of a submission after which no other setting, and no other array, would help."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TaskQuery:
+class TaskQuery(msgspec.Struct, frozen=True, kw_only=True):
     """What an executor knows of the tasks of some submissions."""
 
     records: Records
@@ -85,12 +85,11 @@ class TaskQuery:
     """What kept the executor from answering in full; None if nothing did."""
     last_answer: datetime | None = None
     """When it last answered in full (UTC); None if it never did, or never fails to."""
-    hidden: Mapping[int, str] = field(default_factory=dict)
+    hidden: Mapping[int, str] = {}
     """By submission number, why tasks without a record may be alive all the same."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cancellation:
+class Cancellation(msgspec.Struct, frozen=True, kw_only=True):
     """What `Executor.cancel` ended."""
 
     jobs: tuple[int, ...] = ()
@@ -103,18 +102,16 @@ class Cancellation:
     """Whether everything is known to have ended by now."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ResourceCheck:
+class ResourceCheck(msgspec.Struct, frozen=True, kw_only=True):
     """What a request for resources has against it before anything is submitted."""
 
-    problems: Mapping[str, str] = field(default_factory=dict)
+    problems: Mapping[str, str] = {}
     """What the cluster can never give: why, by key."""
     note: str = ""
     """What a person should know, although the cluster may accept it."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class UnrecordedJob:
+class UnrecordedJob(msgspec.Struct, frozen=True, kw_only=True):
     """An array of a run that is alive and on no record."""
 
     job: int
@@ -128,8 +125,7 @@ class UnrecordedJob:
     an array of this run."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class UnrecordedJobs:
+class UnrecordedJobs(msgspec.Struct, frozen=True, kw_only=True):
     """What an executor has of a run that no record names."""
 
     canceled: tuple[int, ...] = ()

@@ -1,15 +1,15 @@
 """Ask an executor before a run exists: whether it would take a script, and for a job on a node."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+import msgspec
 
 from hpc.run.cluster.resources import Resources
 from hpc.run.model.attempts import Phase
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SubmissionTest:
+class SubmissionTest(msgspec.Struct, frozen=True, kw_only=True):
     """Whether an executor would take a submission, by its own words."""
 
     is_accepted: bool
@@ -23,8 +23,7 @@ class SubmissionTest:
     """Whether nodes that are down or drained now may be all that is missing."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NodeJobState:
+class NodeJobState(msgspec.Struct, frozen=True, kw_only=True):
     """How far a job has come that looks at a node."""
 
     phase: Phase
@@ -40,8 +39,7 @@ class NodeJobState:
     """The exit code of its script; None before its end, or if a signal ended it."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NodeJob:
+class NodeJob(msgspec.Struct, frozen=True, kw_only=True):
     """A short job that looks at a node with the resources and the environment of a task."""
 
     name: str

@@ -7,9 +7,9 @@ Pure, but for the function that reads the end of a log.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import msgspec
 from msgspec.structs import replace
 
 from hpc.run.causes import task_name
@@ -32,8 +32,7 @@ _MAY_GET_FURTHER = frozenset({Phase.WAITING, Phase.ACTIVE})
 ReadLogEnd = Callable[[int, Attempt], str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Task:
+class _Task(msgspec.Struct, frozen=True):
     """One attempt of one shard, and the attempt before it."""
 
     shard: int
@@ -122,8 +121,7 @@ def _is_early(attempt: Attempt, files_are_there: datetime) -> bool:
     return record.cause is Cause.CRASHED or (record.cause is Cause.NO_OUTPUT and is_settled)
 
 
-@dataclass(frozen=True, slots=True)
-class _ArrayProgress:
+class _ArrayProgress(msgspec.Struct, frozen=True):
     """Which tasks of one array got to their first line, and when."""
 
     is_active: bool

@@ -2,21 +2,21 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from hpc.traces.file_cache import Stamp, stamp_of
 from pipeline.run_files import last_words
 from pipeline.run_files.manifest import log_path, shard_of_server_log
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LogFolder:
+class LogFolder(msgspec.Struct, frozen=True, kw_only=True):
     """The content of the log folder of one attempt. Shards are named by their indices."""
 
     names: frozenset[str] = frozenset()
     """The names of all files."""
-    last_words: Mapping[int, Stamp] = field(default_factory=dict)
+    last_words: Mapping[int, Stamp] = {}
     """The shards whose tasks left last words, with the stamps of the files."""
     with_server: frozenset[int] = frozenset()
     """The shards whose tasks started a server."""

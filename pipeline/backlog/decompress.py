@@ -8,11 +8,11 @@ import shutil
 import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, cast
 
 import pyarrow as pa
+from msgspec.structs import replace
 
 from pipeline import limits
 from pipeline.backlog.file_formats import TEXT_KINDS, Compression, SourceFile

@@ -1,8 +1,9 @@
 """Define what a file of a source can be: how it is read, or why it is not. Pure."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+
+import msgspec
 
 
 class SourceKind(StrEnum):
@@ -43,8 +44,7 @@ class JsonLayout(StrEnum):
     """Objects that go over several lines, one after another."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FileFormat:
+class FileFormat(msgspec.Struct, frozen=True, kw_only=True):
     """How a file is read."""
 
     kind: SourceKind
@@ -55,8 +55,7 @@ class FileFormat:
     """How a JSON file arranges its objects; without meaning for other kinds."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SourceFile:
+class SourceFile(msgspec.Struct, frozen=True, kw_only=True):
     """A file with posts."""
 
     path: Path
@@ -68,8 +67,7 @@ class SourceFile:
         return self.format.kind
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Unreadable:
+class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
     """Why a file that looks like data cannot be read, and what to do."""
 
     problem: str
@@ -78,13 +76,11 @@ class Unreadable:
     """What a person can do, such as "unpack it"."""
 
 
-@dataclass(frozen=True, slots=True)
-class Empty:
+class Empty(msgspec.Struct, frozen=True):
     """A file without any content."""
 
 
-@dataclass(frozen=True, slots=True)
-class NoData:
+class NoData(msgspec.Struct, frozen=True):
     """A file that holds something else than data, such as a PDF or a README."""
 
 

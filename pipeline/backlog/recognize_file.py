@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from pipeline import limits
 from pipeline.backlog.decompress import DamagedCompressionError, read_beginning

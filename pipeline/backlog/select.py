@@ -7,12 +7,13 @@ see another backlog.
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 import duckdb
+import msgspec
 import pyarrow as pa
+from msgspec.structs import replace
 
 from pipeline.backlog.records.reject_records import advice_for_time, reject_records
 from pipeline.backlog.scan import Scan, with_times
@@ -27,8 +28,7 @@ from pipeline.text import counted
 FIRST_CREDIBLE_YEAR = 1990
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OddTimes:
+class OddTimes(msgspec.Struct, frozen=True, kw_only=True):
     """Posts whose timestamps cannot be right."""
 
     posts: int
@@ -38,8 +38,7 @@ class OddTimes:
     """Its timestamp (UTC)."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BacklogCounts:
+class BacklogCounts(msgspec.Struct, frozen=True, kw_only=True):
     """What became of the rows that were read.
 
     `rows == posts + duplicates + excluded + older + over_limit + not_chosen + not_drawn`.

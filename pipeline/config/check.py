@@ -3,7 +3,6 @@
 import math
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import msgspec
@@ -29,8 +28,7 @@ _LONGEST_SHOWN = 200
 _MOST_SHOWN = 50
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(msgspec.Struct, frozen=True):
     """One thing to correct: in which file, at which key ('' for the whole file), and what."""
 
     source: str
@@ -51,11 +49,10 @@ class Problem:
         return f"{self.path or 'the file'}: {self.text}{advice}"
 
 
-@dataclass(frozen=True, slots=True)
-class Problems:
+class Problems(msgspec.Struct, frozen=True):
     """Collects what is wrong in one or several files, so that a person corrects it in one go."""
 
-    found: list[Problem] = field(default_factory=list)
+    found: list[Problem] = []
 
     def add(self, source: str, path: str, text: str) -> None:
         """Record a problem with the key at `path` of the file `source`."""
@@ -125,8 +122,7 @@ def check_record(
     return walk.typed(cls, values, path)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Walk:
+class _Walk(msgspec.Struct, frozen=True, kw_only=True):
     """Goes through a mapping along the declared keys and cleans it for `msgspec.convert`."""
 
     source: str

@@ -9,7 +9,6 @@ import re
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from functools import cache
@@ -58,8 +57,7 @@ class Wrong(ValueError):
         self.problem = problem
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What a declaration says about a key beside its type, default and description.
 
     Attributes:
@@ -152,8 +150,7 @@ Duration = Annotated[float, Meta(gt=0, le=LONGEST_TIME)]
 DurationOrZero = Annotated[float, Meta(ge=0, le=LONGEST_TIME)]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Key:
+class Key(msgspec.Struct, frozen=True, kw_only=True):
     """One declared key.
 
     Attributes:

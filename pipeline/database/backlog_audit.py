@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import duckdb
+import msgspec
 
 from pipeline.backlog.scan import Scan, with_times
 from pipeline.backlog.sources import Source
@@ -35,8 +36,7 @@ from pipeline.sql import fetch_number, quoted, share_done
 _LABELED = "labeled"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Files:
+class Files(msgspec.Struct, frozen=True, kw_only=True):
     """The Parquet files of a name's runs."""
 
     gathered: tuple[ShardFile, ...] = ()
@@ -53,8 +53,7 @@ class Files:
     """What is wrong with runs and files, as far as it is known before they are read."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AuditedLabels:
+class AuditedLabels(msgspec.Struct, frozen=True, kw_only=True):
     """The labels of a name."""
 
     name: str
@@ -197,8 +196,7 @@ def audit(
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Backlog:
+class _Backlog(msgspec.Struct, frozen=True, kw_only=True):
     """How many rows and posts a backlog has. The posts are in relation `expected`."""
 
     rows: int
@@ -235,8 +233,7 @@ def _load_backlog(connection: duckdb.DuckDBPyConnection, source: Source) -> _Bac
     return _Backlog(rows=rows, named=named, posts=posts, unreadable=rows - readable)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Labels:
+class _Labels(msgspec.Struct, frozen=True, kw_only=True):
     """What the database has. The posts that have a row are in relation `labeled_posts`."""
 
     labels: LabelRows

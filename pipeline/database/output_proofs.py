@@ -9,10 +9,10 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import msgspec
 import pyarrow as pa
 
 from pipeline import archive
@@ -30,8 +30,7 @@ _FEW_WAITS = 4.0
 _BUFFER_BYTES = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class OutputProof:
+class OutputProof(msgspec.Struct, frozen=True):
     """What an output held when it was gathered."""
 
     sha256: str

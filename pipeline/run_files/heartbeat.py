@@ -9,12 +9,11 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from dataclasses import field as dataclass_field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta, field
 
 from pipeline import files, usage
@@ -71,8 +70,7 @@ class Heartbeat(Section, frozen=True, kw_only=True, forbid_unknown_fields=False)
     """Whether a quota or the service lets nothing through at the moment."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TaskActivity:
+class TaskActivity(msgspec.Struct, frozen=True, kw_only=True):
     """What a task is doing at the moment."""
 
     trouble: str = ""
@@ -81,7 +79,7 @@ class TaskActivity:
     """Resident memory of its processes in MiB."""
     requests_last_minute: int | None = None
     """Requests to the service within the last minute; None where there is no service."""
-    faults: Mapping[str, int] = dataclass_field(default_factory=dict)
+    faults: Mapping[str, int] = {}
     """Requests without an answer so far, by kind."""
     quota_tasks: int | None = None
     """How many tasks share the quota; None if that is not known."""
@@ -89,13 +87,12 @@ class TaskActivity:
     """Whether a quota or the service lets nothing through at the moment."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AnswerSums:
+class AnswerSums(msgspec.Struct, frozen=True, kw_only=True):
     """What a task knows about all answers to its shard so far, those of earlier attempts too."""
 
-    costs: Mapping[str, int] = dataclass_field(default_factory=dict)
+    costs: Mapping[str, int] = {}
     """What they cost, by cost column."""
-    unlabelable: Mapping[str, int] = dataclass_field(default_factory=dict)
+    unlabelable: Mapping[str, int] = {}
     """For how many posts they are a reason instead of labels, by reason."""
 
 

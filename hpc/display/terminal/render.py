@@ -8,9 +8,9 @@ import io
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TextIO
 
+from msgspec.structs import replace
 from rich.console import Console, ConsoleDimensions, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table as RichTable

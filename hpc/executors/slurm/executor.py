@@ -3,9 +3,10 @@
 import contextlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from hpc.executors.base import (
     Cancellation,

@@ -1,8 +1,9 @@
 """Cut the staged posts of a new run into shards: how many each holds, and why."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import duckdb
+from msgspec.structs import replace
 
 from hpc.planning.measured.pace import RunPace
 from hpc.planning.measured.run_pace import find_pace

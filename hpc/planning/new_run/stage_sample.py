@@ -5,12 +5,13 @@ since, and pays only for those without a label.
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 import msgspec
+from msgspec.structs import replace
 
 from hpc.planning.exclusions import LABELS
 from hpc.planning.run_spec import RunSpec, Selection

@@ -6,10 +6,10 @@ hold no quotes, or only single ones, it reads the later ones wrongly.
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import msgspec
 from duckdb.sqltypes import VARCHAR
 
 from pipeline.backlog.catalog import LacksPostsError, missing_column
@@ -65,8 +65,7 @@ def read_csv_files(
     return read_columns(connection, tables, backlog, null_is_empty=True)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Group:
+class _Group(msgspec.Struct, frozen=True, kw_only=True):
     """What files have in common that are read together."""
 
     columns: tuple[str, ...]
@@ -80,8 +79,7 @@ class _Group:
     """The path of a file that is read by itself."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Header:
+class _Header(msgspec.Struct, frozen=True, kw_only=True):
     """The first row of a file that is not blank."""
 
     names: list[str]

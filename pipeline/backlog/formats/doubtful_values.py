@@ -5,9 +5,9 @@ nothing.
 """
 
 import re
-from dataclasses import replace
 
 import duckdb
+from msgspec.structs import replace
 
 from pipeline.backlog.formats.file_table import Reading
 from pipeline.config.sections import Backlog

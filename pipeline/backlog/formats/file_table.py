@@ -1,10 +1,10 @@
 """Describe the files that DuckDB reads as one table, and the SQL that reads posts from them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
+import msgspec
 
 from pipeline.backlog.file_formats import Compression, SourceFile
 from pipeline.backlog.formats.post_columns import PostColumns, Types
@@ -15,8 +15,7 @@ PATH = "path of the file"
 """The column with the path of a row's file, if one is wanted; no real column is called so."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReadableFile:
+class ReadableFile(msgspec.Struct, frozen=True, kw_only=True):
     """A file as DuckDB reads it: itself, or a copy."""
 
     file: SourceFile
@@ -50,8 +49,7 @@ class UnreadableFileError(Exception):
         self.file = file
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FileTable:
+class FileTable(msgspec.Struct, frozen=True, kw_only=True):
     """Files that one call of a table function reads."""
 
     files: tuple[ReadableFile, ...]
@@ -99,8 +97,7 @@ class FileTable:
         return quoted(PATH)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """How posts are read from one table."""
 
     place: str
@@ -114,7 +111,7 @@ class Reading:
     """Whether NULL is an empty text, as in CSV."""
     files: tuple[ReadableFile, ...] = ()
     """The files of the table; none for a table of a database."""
-    types: Types = field(default_factory=dict)
+    types: Types = {}
     """Its columns with their types; none for JSON."""
 
     def sql(self, *more: str) -> str:

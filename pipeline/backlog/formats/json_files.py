@@ -4,9 +4,9 @@ DuckDB would infer the keys from a sample, and miss those that are rare or come 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import duckdb
+import msgspec
 
 from pipeline.backlog.formats.file_table import FileTable, ReadableFile, Reading
 from pipeline.backlog.formats.json_keys import Keys, find_keys, open_json
@@ -24,8 +24,7 @@ from pipeline.sql import literal, quoted
 _BROKEN = "whether the row is broken"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class JsonColumns:
+class JsonColumns(msgspec.Struct, frozen=True, kw_only=True):
     """The keys that the configuration names."""
 
     posts: Mapping[str, Keys]
@@ -141,8 +140,7 @@ def select_values(
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ExactValues:
+class ExactValues(msgspec.Struct, frozen=True, kw_only=True):
     """Reads values from whole objects in column `json`, with their types: the slower way."""
 
     has_marks: bool
@@ -159,8 +157,7 @@ class ExactValues:
         return f"(json_type(json) NOT IN ('OBJECT', 'NULL') OR {repeated})"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DeclaredValues:
+class DeclaredValues(msgspec.Struct, frozen=True, kw_only=True):
     """Reads values from columns that DuckDB's reader fills, with the types VARCHAR or JSON.
 
     VARCHAR does not tell an object from a text that looks like one; both are taken for nested,

@@ -5,9 +5,9 @@ floating-point number is not a uri.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
 from duckdb.sqltypes import DuckDBPyType
 
 from pipeline.backlog.catalog import LacksPostsError, missing_column
@@ -41,8 +41,7 @@ BAD_VALUE = "the uri, the text or the time of a row cannot be used"
 """The error that SQL raises for such a row. It leads to a diagnosis, and nobody reads it."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Value:
+class Value(msgspec.Struct, frozen=True, kw_only=True):
     """Where the uri, the text or the time of a post is in a table."""
 
     sql: str
@@ -66,8 +65,7 @@ class Fault(StrEnum):
     """A row of JSON is not an object, or has a key twice."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PostColumns:
+class PostColumns(msgspec.Struct, frozen=True, kw_only=True):
     """Where the three values of a post are in a table."""
 
     uri: Value
@@ -149,8 +147,7 @@ def post_columns(
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Found:
+class _Found(msgspec.Struct, frozen=True, kw_only=True):
     """A configured value in a table."""
 
     name: str

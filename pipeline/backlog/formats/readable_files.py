@@ -3,11 +3,11 @@
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+from msgspec.structs import replace
 
 from pipeline.backlog.clean_copies.clean_csv import copy_csv
 from pipeline.backlog.clean_copies.clean_json import copy_json

@@ -1,8 +1,7 @@
 """Find out whether posts can be read, and whether only `backlog.where` prevents it."""
 
-from dataclasses import replace
-
 import duckdb
+from msgspec.structs import replace
 
 from pipeline.backlog.formats.file_table import Reading, first_line
 from pipeline.errors import InputError

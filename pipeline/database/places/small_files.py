@@ -17,7 +17,7 @@ def read_uris(paths: Iterable[str]) -> tuple[pa.Table, list[str]]:
     """Return the uris of files in a table with one column, and the files that it lacks.
 
     It lacks those that cannot be read now, are damaged, or have no texts as uris. The checksums of
-    pages are verified.
+    pages are verified where a file has them.
     """
     chunks: list[pa.Array] = []
     left: list[str] = []

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from hpc.checks.cluster import SeenCluster, judge_cluster, judge_resources, judge_script
 from hpc.checks.database import SeenDatabase, judge_database
@@ -99,7 +100,7 @@ def test_labels_from_a_node_have_as_many_digits_as_a_person_reads() -> None:
          "Resources"),
         ({"state": NodeJobState(phase=Phase.HELD, words="PENDING", reason="BadConstraints",
                                 advice="change cluster.gres")}, "BadConstraints"),
-        ({"state": replace(ENDED, exit_code=NO_FOLDER)}, "does not see"),
+        ({"state": structs.replace(ENDED, exit_code=NO_FOLDER)}, "does not see"),
         ({"log_end": "No module named 'pipeline'"}, "No module named 'pipeline'"),
         ({}, "left nothing in"),
     ],
@@ -305,7 +306,7 @@ def test_a_cluster_that_does_not_answer_is_one_line() -> None:
 
 
 def test_a_limit_of_submitted_jobs_is_no_error() -> None:
-    limit = replace(REFUSED, is_limit=True)
+    limit = structs.replace(REFUSED, is_limit=True)
     assert levels(judge_script(replace(SEEN, test=limit))) == [Level.WARNING]
     assert levels(judge_script(replace(SEEN, test=REFUSED))) == [Level.ERROR]
     assert levels(judge_script(SEEN)) == [Level.OK]

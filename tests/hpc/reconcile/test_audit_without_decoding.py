@@ -1,6 +1,5 @@
 """An audit that decodes only what has changed finds what one finds that decodes every output."""
 
-import dataclasses
 import hashlib
 import shutil
 from collections.abc import Callable, Sequence
@@ -199,4 +198,4 @@ def collect(run: Run, *, with_proofs: bool = True) -> Files:
 
 def without_hashes(files: Files) -> Files:
     outputs = tuple(replace(output, rows_hash="") for output in files.gathered)
-    return dataclasses.replace(files, gathered=outputs)
+    return replace(files, gathered=outputs)
