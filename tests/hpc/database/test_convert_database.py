@@ -12,6 +12,7 @@ from pipeline.errors import RunError
 from pipeline.sql import literal
 from tests.hpc.database.held_database import held
 from tests.hpc.growing_backlog import GrowingBacklog, post
+from tests.hpc.snapshot import BacklogSnapshot
 from tests.pipeline.conftest import disk_of_a_database, fill
 from tests.pipeline.database.old_duckdb import OldDuckDB
 
@@ -71,20 +72,25 @@ def kept(path: Path) -> list[Path]:
     return sorted(path.parent.glob(f"{path.name}.*"))
 
 
-@pytest.fixture
-def newest(tmp_path: Path) -> GrowingBacklog:
-    """Labels in a database of the newest format, and a published shard that is not gathered."""
-    made = GrowingBacklog(tmp_path)
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> BacklogSnapshot:
+    made = GrowingBacklog(tmp_path_factory.mktemp("newest"))
     made.arrive(*(post(n, n) for n in range(1, 5)))
     first, _ = made.submit()
     assert first
     made.finish(first)
-    make_newest(tmp_path / "labels.duckdb")
+    make_newest(made.bench.folder / "labels.duckdb")
     made.arrive(post(20, 20))
     second, _ = made.submit()
     assert second
     made.publish(second, 0)
-    return made
+    return BacklogSnapshot(made)
+
+
+@pytest.fixture
+def newest(snapshot: BacklogSnapshot) -> GrowingBacklog:
+    """Labels in a database of the newest format, and a published shard that is not gathered."""
+    return snapshot.restore()
 
 
 def test_the_next_gather_converts_and_gathers(newest: GrowingBacklog) -> None:

@@ -16,19 +16,26 @@ from pipeline.run_files.manifest import output_path
 from tests.hpc.cli_bench import Bench, exit_code, outcome
 from tests.hpc.database.held_database import held
 from tests.hpc.growing_backlog import GrowingBacklog, post
+from tests.hpc.snapshot import BacklogSnapshot
 from tests.pipeline import run_builders
 
 
-@pytest.fixture
-def backlog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GrowingBacklog:
-    monkeypatch.setattr(published_labels, "SHORT_PATIENCE", Patience(seconds=0.0))
-    monkeypatch.setattr(duckdb_file, "LOCK_WAIT_S", 0.3)
-    made = GrowingBacklog(tmp_path)
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> BacklogSnapshot:
+    made = GrowingBacklog(tmp_path_factory.mktemp("gathered"))
     made.arrive(post(1, 1), post(2, 2))
     first, _ = made.submit()
     assert first
     made.finish(first)
-    return made
+    return BacklogSnapshot(made)
+
+
+@pytest.fixture
+def backlog(snapshot: BacklogSnapshot, monkeypatch: pytest.MonkeyPatch) -> GrowingBacklog:
+    """Two posts with labels in the database; whoever finds that in use waits for a moment only."""
+    monkeypatch.setattr(published_labels, "SHORT_PATIENCE", Patience(seconds=0.0))
+    monkeypatch.setattr(duckdb_file, "LOCK_WAIT_S", 0.3)
+    return snapshot.restore()
 
 
 def submit_and_publish(backlog: GrowingBacklog, number: int = 3) -> Run:
@@ -139,13 +146,12 @@ def test_a_damaged_output_is_named_and_stays(backlog: GrowingBacklog) -> None:
 
 
 def test_the_labels_of_another_folder_are_found_by_the_database(
-    backlog: GrowingBacklog, tmp_path_factory: pytest.TempPathFactory
+    backlog: GrowingBacklog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submit_and_publish(backlog)
-    elsewhere = tmp_path_factory.mktemp("elsewhere")
     database = backlog.bench.folder / "labels.duckdb"
-    target = elsewhere / "l.csv"
-    backlog.bench.folder = elsewhere
+    target = tmp_path / "l.csv"
+    monkeypatch.setattr(backlog.bench, "folder", tmp_path)
     document = backlog.bench.document("export", "--to", target, "--database", database)
     assert document["rows"] == 3
 

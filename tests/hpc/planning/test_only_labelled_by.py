@@ -16,6 +16,7 @@ from pipeline.model import Answer
 from pipeline.sampling.draw import DrawRequest
 from tests.hpc.cli_bench import exit_code, uris
 from tests.hpc.growing_backlog import HOUR, GrowingBacklog, post
+from tests.hpc.snapshot import BacklogSnapshot
 from tests.pipeline import run_builders
 from tests.pipeline.run_builders import FIRST_TIME
 
@@ -38,10 +39,9 @@ def all_but_post_2(at_uri: str) -> Answer:
     return Answer(at_uri, {"compound": 0.5, "valence_label": "positive"})
 
 
-@pytest.fixture
-def eight_posts(tmp_path: Path) -> GrowingBacklog:
-    """Another name has labeled posts 3 to 6 of 8, one per hour, and could not label post 2."""
-    eight_posts = GrowingBacklog(tmp_path)
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> BacklogSnapshot:
+    eight_posts = GrowingBacklog(tmp_path_factory.mktemp("eight-posts"))
     configure(
         eight_posts, OTHER, where=f"uri BETWEEN '{run_builders.uri(2)}' AND '{run_builders.uri(6)}'"
     )
@@ -52,7 +52,13 @@ def eight_posts(tmp_path: Path) -> GrowingBacklog:
         run_builders.publish_shard(run.folder, run.manifest, shard.index, answer=all_but_post_2)
     eight_posts.gather(run)
     configure(eight_posts)
-    return eight_posts
+    return BacklogSnapshot(eight_posts)
+
+
+@pytest.fixture
+def eight_posts(snapshot: BacklogSnapshot) -> GrowingBacklog:
+    """Another name has labeled posts 3 to 6 of 8, one per hour, and could not label post 2."""
+    return snapshot.restore()
 
 
 def uris_of(run: Run | None) -> list[str]:

@@ -19,15 +19,20 @@ from pipeline.model import Answer
 from pipeline.run_files.manifest import output_path, shard_path
 from tests.hpc.cli_bench import outcome
 from tests.hpc.growing_backlog import GrowingBacklog, post
+from tests.hpc.snapshot import BacklogSnapshot
 from tests.pipeline import run_builders
 from tests.pipeline.run_builders import SourcePost
 
 
-@pytest.fixture
-def unlabeled(tmp_path: Path) -> GrowingBacklog:
-    made = GrowingBacklog(tmp_path)
+def eight_posts(folder: Path) -> GrowingBacklog:
+    made = GrowingBacklog(folder)
     made.arrive(*(post(number, number) for number in range(1, 9)))
     return made
+
+
+@pytest.fixture
+def unlabeled(tmp_path: Path) -> GrowingBacklog:
+    return eight_posts(tmp_path)
 
 
 def places(unlabeled: GrowingBacklog, code: int) -> dict[str, int]:
@@ -271,13 +276,19 @@ def test_every_place_of_a_post_has_a_note_and_a_color() -> None:
     assert set(NOTES) == set(TONES) == set(Place)
 
 
-@pytest.fixture
-def finished(unlabeled: GrowingBacklog) -> GrowingBacklog:
-    """All posts are labeled and gathered, by one run of two shards."""
-    run, _ = unlabeled.submit()
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> BacklogSnapshot:
+    made = eight_posts(tmp_path_factory.mktemp("finished"))
+    run, _ = made.submit()
     assert run
-    unlabeled.finish(run)
-    return unlabeled
+    made.finish(run)
+    return BacklogSnapshot(made)
+
+
+@pytest.fixture
+def finished(snapshot: BacklogSnapshot) -> GrowingBacklog:
+    """All posts are labeled and gathered, by one run of two shards."""
+    return snapshot.restore()
 
 
 def report_of(backlog: GrowingBacklog, code: int) -> dict[str, Any]:
