@@ -49,7 +49,8 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         say=CallerScreen(printer, with_reports=False) if options.json else printer,
     )
     if done.to_archive and not done.is_done:
-        printer.show(Line("nothing was changed. To archive them, add --yes"))
+        them = "it" if len(done.to_archive) == 1 else "them"
+        printer.show(Line(f"nothing was changed. To archive {them}, add --yes"))
     plans = plan_document(done.plans, done.failures)
     return done.exit_code, {"run_root": str(done.run_root), "done": done.is_done, **plans}
 

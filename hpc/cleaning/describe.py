@@ -29,7 +29,7 @@ def describe_plan(plans: Sequence[RunCleaning]) -> list[Block]:
         for plan in plans
     )
     table = Table(
-        header=("run", "files", "size", "plan"),
+        header=("RUN", "FILES", "SIZE", "PLAN"),
         rows=rows,
         right_aligned=frozenset({1, 2}),
         tones=tuple(_TONES[plan.decision] for plan in plans),

@@ -17,7 +17,7 @@ NOTES = {
     Place.IN_FLIGHT: "in a shard that is queued, running or ending: hpc status",
     Place.PLANNED: "in a shard that was never submitted: hpc supervise",
     Place.HANDED_OVER: "in a shard that another engine labels: hpc status",
-    Place.FAILED: "in a failed shard: hpc resubmit",
+    Place.FAILED: "in a failed shard: hpc status",
     Place.BLOCKED: "in a shard that needs your attention: hpc status",
     Place.LOST: "labels that are missing from the database: hpc gather --rebuild "
     "(do not delete run folders)",

@@ -132,10 +132,18 @@ def _sample(labels: duckdb.DuckDBPyConnection, table: str, columns: list[str]) -
         f"SELECT text, {names} FROM {table} WHERE was_successfully_labeled "
         f"ORDER BY hash(uri), uri LIMIT {SHOWN_ROWS}"
     ).fetchall()
+    # A line above says which columns have no values; here they would only take room.
+    kept = [
+        place for place in range(len(columns)) if any(row[place + 1] is not None for row in rows)
+    ]
     return Table(
-        header=(*columns, "text"),
-        rows=tuple((*map(_shorten, values), one_line(text, TEXT_WIDTH)) for text, *values in rows),
+        header=(*(columns[place] for place in kept), "text"),
+        rows=tuple(
+            (*(_shorten(row[place + 1]) for place in kept), one_line(row[0], TEXT_WIDTH))
+            for row in rows
+        ),
         indent=4,
+        is_compact=True,
     )
 
 

@@ -16,7 +16,7 @@ _SPARE = (5, 4, 0, 3, 2, 1)
 def describe_rows(rows: Sequence[RunRow], now: datetime) -> list[Block]:
     """Return a table with a row for each run, the newest last, and a line for each note."""
     table = Table(
-        header=("name", "state", "done", "age", "size", "files", "run"),
+        header=("NAME", "STATE", "POSTS DONE", "AGE", "SIZE", "FILES", "RUN"),
         rows=tuple(_cells(row, now) for row in rows),
         right_aligned=frozenset({2, 3, 4, 5}),
         tones=tuple(map(_tone, rows)),

@@ -24,6 +24,7 @@ from hpc.display.screen import Screen
 from hpc.display.system_error import describe_error
 from hpc.executors.factory import create_executor
 from hpc.planning.discard import find_discardable
+from hpc.planning.new_run.describe_draft import describe_sizes
 from hpc.planning.new_run.draft_run import draft_run
 from hpc.planning.new_run.run_draft import RunDraft
 from hpc.planning.run_checks import Subject, check_cheaply
@@ -173,7 +174,7 @@ def _check_posts(
 
 
 def _judge_posts(draft: RunDraft) -> list[Finding]:
-    counts, sizes = draft.counts, draft.sizes
+    counts = draft.counts
     findings = []
     if counts.older:
         findings.append(
@@ -190,8 +191,7 @@ def _judge_posts(draft: RunDraft) -> list[Finding]:
     if not draft.posts_to_send:
         message = f"none of {counted(counts.posts, 'post')} has a text to send"
         return [error(Part.POSTS, message, "correct backlog.columns"), *findings]
-    shards = counted(sizes.count, "shard")
-    message = f"{counts.posts:,} to label, in {shards} of up to {counted(sizes.largest, 'post')}"
+    message = f"{counts.posts:,} to label, in {describe_sizes(draft)}"
     return [ok(Part.POSTS, message), *findings]
 
 

@@ -182,7 +182,7 @@ def preview(run: Run, executor: Executor, request: Request, say: Say) -> Outcome
     observation = status.observation
     first = next_number(observation.submissions)
     for intent in plan_intents(run, plans, observation.observed_at, first_number=first):
-        say(f"would submit {describe_submission(intent)}")
+        say(f"would make {describe_submission(intent)}")
     return Outcome(choice=choice, sent=(), has_ended=False, end=status)
 
 
@@ -240,7 +240,8 @@ def _choose(status: RunStatus, request: Request) -> Choice:
     rejection = find_rejection(status.observation)
     if rejection and not force:
         raise RunError(
-            f"the run is stopped: {rejection}\n  when that is fixed, resume with {FORCE.on}"
+            f"the run is stopped: {rejection}\n  when that is fixed, run: "
+            f"{command('resubmit', status.run, '--force')}"
         )
     chosen = set(shards) - unsettled.keys()
     if request.dry_run and force:  # it would wait for these

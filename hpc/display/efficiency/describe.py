@@ -46,7 +46,7 @@ def describe_efficiency(found: RunEfficiency) -> list[Block]:
 
 
 def describe_worthwhile(found: RunEfficiency) -> list[str]:
-    """Return at most four lines for the end of `supervise`; none if nothing is worth changing."""
+    """Return a few lines for the end of `supervise`; none if nothing is worth changing."""
     efficiency = found.efficiency
     allocated = efficiency.node_hours.allocated
     if allocated < LEAST_HOURS or efficiency.unknown > len(efficiency.attempts):
@@ -131,12 +131,17 @@ def _advice(advice: Advice) -> list[Block]:
 
 
 def _template(lines: Sequence[AdviceLine]) -> list[str]:
-    """Return lines of YAML, each with its reason as a comment."""
-    settings = [f"{line.key}: {line.value}" for line in lines]
-    width = max(map(len, settings), default=0)
+    """Return lines of YAML, each below its reason.
+
+    Beside the setting, a reason would be wrapped on 80 columns, and its end would be no comment.
+    """
     return [
-        f"  {setting:{width}}  # {line.reason}" + ("" if line.is_change else ": keep it")
-        for setting, line in zip(settings, lines, strict=True)
+        text
+        for line in lines
+        for text in (
+            f"  # {line.reason}{'' if line.is_change else ': keep it'}",
+            f"  {line.key}: {line.value}",
+        )
     ]
 
 

@@ -66,7 +66,7 @@ def seconds_to_go(status: RunStatus) -> float | None:
 
 
 def describe_to_go(seconds: float, now: datetime) -> str:
-    """Return how long it will take, and when that is: `about 2 h to go, at 16:40`.
+    """Return how long it will take, and when that is: `about 2 h to go, done at 16:40`.
 
     Args:
         seconds: the time to go.
@@ -80,8 +80,9 @@ def describe_to_go(seconds: float, now: datetime) -> str:
     except OverflowError:  # at this rate, after the year 9999
         return to_go
     if end.date() == now.date():
-        return f"{to_go}, at {end:%H:%M}"
-    return f"{to_go}, on {end:%a %H:%M}" if end - now < _WEEK else f"{to_go}, on {end:%Y-%m-%d}"
+        return f"{to_go}, done at {end:%H:%M}"
+    day = f"{end:%a %H:%M}" if end - now < _WEEK else f"{end:%Y-%m-%d}"
+    return f"{to_go}, done on {day}"
 
 
 def _is_working(facts: ShardFacts, judgement: Judgement) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from hpc.display.blocks import Block, Line, Tone
 from hpc.display.run.status_table import TONES
-from hpc.efficiency.sampled_memory import SOURCE, sampled_peak_mb
+from hpc.efficiency.sampled_memory import LEAST_SAMPLED_S, SOURCE, is_short, sampled_peak_mb
 from hpc.executors.base import Executor
 from hpc.run.array_indices import format_indices
 from hpc.run.causes import attempt_title, cause_of
@@ -21,6 +21,7 @@ from pipeline.terminal import last_lines, one_line, printable
 from pipeline.text import format_duration, format_memory
 
 _MIB_PER_GIB = 1024
+_SHORTEST = format_duration(LEAST_SAMPLED_S)
 NEEDS_ATTENTION = (State.FAILED, State.BLOCKED)
 
 
@@ -255,8 +256,8 @@ def _memory(attempt: Attempt) -> str:
     peak = sampled_peak_mb(record.max_rss_mb, record.elapsed_s) if record else None
     if peak:
         parts.append(f"{format_memory(peak)} measured by {SOURCE} (MaxRSS)")
-    elif record and record.max_rss_mb:
-        parts.append("too short to measure what it used")
+    elif record and is_short(record.elapsed_s):
+        parts.append(f"what it used was not measured, because it ran for less than {_SHORTEST}")
     else:
         parts.append("what it used was not measured")
     if peak and requested and peak < requested * _MIB_PER_GIB:

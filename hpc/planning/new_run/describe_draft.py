@@ -46,7 +46,7 @@ def describe_draft(spec: RunSpec, selection: Selection, draft: RunDraft) -> list
         return [*lines, f"nothing to label under the name {spec.config.name}"]
     lines += _describe_unsent(draft, spec.config.backlog.min_text_length)
     if spec.config.classifier.kind == EXTERNAL:  # no task asks about texts
-        return [*lines, _shards_and_posts(draft)]
+        return [*lines, describe_sizes(draft)]
     lines += _describe_copies(draft)
     estimate = estimate_cost(spec.cost_options, draft.posts_to_ask, draft.paid)
     lines.append(_describe_shards(spec, draft))
@@ -206,12 +206,13 @@ def _describe_shards(spec: RunSpec, draft: RunDraft) -> str:
     )
     job_arrays = "one job array" if len(arrays) == 1 else f"{len(arrays):,} job arrays"
     return (
-        f"{_shards_and_posts(draft)}, {job_arrays}, "
+        f"{describe_sizes(draft)}, {job_arrays}, "
         f"up to {counted(arrays[0].parallel_tasks, 'task')} at a time"
     )
 
 
-def _shards_and_posts(draft: RunDraft) -> str:
+def describe_sizes(draft: RunDraft) -> str:
+    """Return `12 shards of up to 2,500 posts`."""
     sizes = draft.sizes
     up_to = "up to " if sizes.larger else ""
     if draft.repeated.texts:  # the posts of a text stay together

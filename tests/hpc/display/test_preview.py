@@ -1,14 +1,16 @@
 """The preview of a table of labels, in a few lines."""
 
+import io
 import json
 from pathlib import Path
 
 import duckdb
 import pytest
+from rich.console import Console
 
 from hpc.display import preview
 from hpc.display.comparison.estimates import estimate_cells
-from hpc.display.terminal.render import plain_text
+from hpc.display.terminal.render import plain_text, render_lines
 from pipeline.analysis.results import Estimate
 from pipeline.database import duckdb_file
 
@@ -63,3 +65,14 @@ def test_a_column_with_some_json_values_is_shown(database_path: str) -> None:
         "  ideology: right 2, [] 1, left 1"
         in plain_text(preview.describe_labels(database_path, "test")).splitlines()
     )
+
+
+def test_a_column_without_values_takes_no_room_among_the_posts(database_path: str) -> None:
+    with duckdb.connect(database_path) as labels:
+        labels.execute("UPDATE labels_test SET remark = NULL")
+    blocks = preview.describe_labels(database_path, "test")
+    look = plain_text(blocks).splitlines()
+    assert look[4:6] == ["  remark: no values", "    ideology  ideology_prob  text"]
+    console = Console(width=35, file=io.StringIO(), force_terminal=True, color_system=None)
+    shown = render_lines(console, blocks[-1:])
+    assert len(shown) == 1 + 4, "a post is one line, however narrow the screen is"

@@ -282,9 +282,9 @@ def test_the_document_has_a_row_for_each_running_task(run: Run) -> None:
     ("seconds", "words"),
     [
         (59, "less than a minute to go"),
-        (7200, "about 2 h to go, at 14:00"),
-        (43200, "about 12 h to go, on Wed 00:00"),
-        (7 * 86400, "about 7 days to go, on 2026-12-01"),
+        (7200, "about 2 h to go, done at 14:00"),
+        (43200, "about 12 h to go, done on Wed 00:00"),
+        (7 * 86400, "about 7 days to go, done on 2026-12-01"),
         (1e30, f"about {1e30 / 86400:.0f} days to go"),
     ],
 )

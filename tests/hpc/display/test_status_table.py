@@ -25,6 +25,7 @@ from tests.pipeline import run_builders
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 DONE = Verdict(publication="p")
+HALF = "1,000 of 2,000 posts done (50 %)"
 
 
 @pytest.fixture
@@ -107,7 +108,7 @@ def test_the_report_has_states_causes_progress_and_messages(run_of_eight_shards:
         "  running                1  2\n"
         "  failed   timeout       2  3-4\n"
         "\n"
-        "600 of 2,000 posts done (30 %), 60 posts/min, about 15 min to go, at 12:15, not "
+        "600 of 2,000 posts done (30 %), 60 posts/min, about 15 min to go, done at 12:15, not "
         "counting 2 blocked shards\n"
         "\n"
         "  shard 3: task 4001_3 ended as TIMEOUT (and 1 more shard)\n"
@@ -163,8 +164,16 @@ def progress(
         (1000, None, "1,000 of 2,000 posts done (50 %)"),
         (1000, 0, "1,000 of 2,000 posts done (50 %)"),
         (1999, 10, "1,999 of 2,000 posts done (99 %), 200 posts/min, less than a minute to go"),
-        (1000, 119, "1,000 of 2,000 posts done (50 %), 8 posts/min, about 119 min to go, at 13:59"),
-        (1000, 120, "1,000 of 2,000 posts done (50 %), 8 posts/min, about 2 h to go, at 14:00"),
+        (
+            1000,
+            119,
+            f"{HALF}, 8 posts/min, about 119 min to go, done at 13:59",
+        ),
+        (
+            1000,
+            120,
+            f"{HALF}, 8 posts/min, about 2 h to go, done at 14:00",
+        ),
         (2000, 10, "2,000 of 2,000 posts done (100 %)"),
     ],
 )
@@ -288,7 +297,9 @@ def test_the_rate_is_what_the_running_tasks_report(run_of_eight_shards: Run) -> 
     facts = [structs.replace(FACTS[2], index=at, heartbeat=beat(70.0)) for at in range(2)]
     judged = [judgement(at, State.RUNNING) for at in range(2)]
     line = table(run_of_eight_shards, facts, judged).splitlines()[5]
-    assert line == "200 of 2,000 posts done (10 %), 140 posts/min, about 13 min to go, at 12:12"
+    assert (
+        line == "200 of 2,000 posts done (10 %), 140 posts/min, about 13 min to go, done at 12:12"
+    )
 
 
 def test_there_is_no_rate_until_a_resubmitted_task_reports_its_own(
@@ -319,7 +330,7 @@ def test_there_is_no_time_to_go_before_the_first_answer(run_of_eight_shards: Run
     facts[1] = structs.replace(FACTS[0], index=1)
     judged[1] = judgement(1, State.DONE)
     line = table(run_of_eight_shards, facts, judged).splitlines()[6]
-    assert line == "350 of 2,000 posts done (17 %), 35 posts/min, about 47 min to go, at 12:47"
+    assert line == "350 of 2,000 posts done (17 %), 35 posts/min, about 47 min to go, done at 12:47"
 
 
 def test_the_message_of_a_running_shard_is_shown_only_if_it_is_stalled(

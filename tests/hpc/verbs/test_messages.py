@@ -94,7 +94,7 @@ def test_a_run_whose_shard_fails_until_a_person_forces_it(bench: Bench) -> None:
         f"next: hpc resubmit --force runs/{run.name}\n"
     )
     assert bench.hpc("resubmit", "--force", "--dry-run").stdout == (
-        "would submit submission 3: 1 shard, index 1, up to 1 at a time (crashed: same settings)\n"
+        "would make submission 3: 1 shard, index 1, up to 1 at a time (crashed: same settings)\n"
     )
     assert bench.hpc("resubmit", "--force").stdout == (
         "retrying 1 shard, crashed: same settings; shard 1: this was scripted; no attempts "
