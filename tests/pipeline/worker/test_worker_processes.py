@@ -1,6 +1,7 @@
 """A task process may be killed, stopped or started twice, and pays for no answer twice."""
 
 import signal
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -64,6 +65,18 @@ def test_a_task_that_gets_sigterm_keeps_all_answers_and_exits_with_143(
     assert last_words.read(run_dir, 1, 0) is None
 
 
+def freeze(task: "subprocess.Popen[str]") -> None:
+    """Stop a task, and return when it has stopped: until then, its other threads go on."""
+    task.send_signal(signal.SIGSTOP)
+    threads = Path(f"/proc/{task.pid}/task")
+
+    def states() -> set[str]:
+        stats = [(thread / "stat").read_text() for thread in threads.iterdir()]
+        return {stat.rpartition(")")[2].split()[0] for stat in stats}
+
+    wait_until(lambda: states() == {"T"}, "all threads of the task have stopped")
+
+
 def test_two_tasks_at_once_do_not_harm_each_other(tmp_path: Path, classifier_path: Path) -> None:
     """The quicker one publishes and deletes the slower one's files while it still runs."""
     gate = tmp_path / "gate"
@@ -73,7 +86,7 @@ def test_two_tasks_at_once_do_not_harm_each_other(tmp_path: Path, classifier_pat
     wait_until(lambda: scripted_classifier.asked(tmp_path)[uri(0)] == 1, task=slow)
     quick = task_processes.start(order(run_dir, attempt=2), classifier_path)
     wait_until(lambda: scripted_classifier.asked(tmp_path)[uri(0)] == 2, task=quick)
-    slow.send_signal(signal.SIGSTOP)
+    freeze(slow)
     gate.touch()
     assert task_processes.finished(quick)[0] == 0
     assert list(work.iterdir()) == []
