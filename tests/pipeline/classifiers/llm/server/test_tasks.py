@@ -77,14 +77,14 @@ def test_a_server_that_is_not_needed_is_not_started(tmp_path: Path, starts_folde
 def test_a_server_that_is_killed_is_restarted_and_no_post_is_lost(
     tmp_path: Path, starts_folder: Path
 ) -> None:
-    run_dir, run = make(tmp_path, rows=posts(3000))
+    run_dir, run = make(tmp_path, rows=posts(1000))
     task = task_processes.start(order(run_dir))
     wait_until(lambda: task_processes.rows_in(manifest.work_path(run_dir, 0)), task=task)
     os.kill(started_servers.starts(starts_folder)[0]["pid"], signal.SIGKILL)
     code, out, err = task_processes.finished(task)
     assert (code, err) == (0, "")
     assert "killed by SIGKILL" in out
-    assert reasons(run_dir, run) == [None] * 3000
+    assert reasons(run_dir, run) == [None] * 1000
     assert len(started_servers.starts(starts_folder)) == 2
     assert started_servers.alive(starts_folder) == []
 
@@ -167,7 +167,7 @@ def test_a_task_that_is_stopped_while_its_server_starts_ends_at_once(
 def test_a_task_that_is_stopped_at_work_keeps_its_answers(
     tmp_path: Path, starts_folder: Path
 ) -> None:
-    run_dir, run = make(tmp_path, rows=posts(3000))
+    run_dir, run = make(tmp_path, rows=posts(1000))
     work = manifest.work_path(run_dir, 0)
     task = task_processes.start(order(run_dir))
     wait_until(lambda: task_processes.rows_in(work), task=task)
@@ -176,13 +176,13 @@ def test_a_task_that_is_stopped_at_work_keeps_its_answers(
     assert (code, err) == (143, "")
     assert started_servers.alive(starts_folder) == []
     kept = task_processes.rows_in(work)
-    assert 0 < kept < 3000
+    assert 0 < kept < 1000
     code, out, _ = task_processes.run_forked(order(run_dir, attempt=2))
     assert (code, out.splitlines()[0]) == (
         0,
-        f"shard 0: 3,000 posts, {kept} already answered",
+        f"shard 0: 1,000 posts, {kept} already answered",
     )
-    assert reasons(run_dir, run) == [None] * 3000
+    assert reasons(run_dir, run) == [None] * 1000
 
 
 @pytest.mark.parametrize("word", ["never", "fork", "stubborn"])
