@@ -1,7 +1,8 @@
 """Start tasks without the quarter of a second that each takes to import everything.
 
-`python -m tests.pipeline.task_server SOCKET` has imported what tasks need. It forks a task for each
-order, which becomes a child of the process that sent the order, as one that it has started itself.
+`python -m tests.pipeline.task_server SOCKET pipeline.worker` has imported what tasks need. It forks
+a task for each order, which becomes a child of the process that sent the order, as one that it has
+started itself.
 """
 
 import atexit
@@ -63,7 +64,8 @@ class TaskServer:
         self._env = {**os.environ, "PYTHONPATH": module_path()}
         with theirs:
             self._server = subprocess.Popen(
-                [sys.executable, "-m", "tests.pipeline.task_server", str(theirs.fileno())],
+                # Its forks have its command line, by which verbs find tasks.
+                [sys.executable, "-m", "tests.pipeline.task_server", str(theirs.fileno()), MODULE],
                 env=self._env,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,  # Ctrl-C is for the tests
