@@ -82,5 +82,5 @@ def test_what_is_no_expression_over_the_labels_is_rejected(
 
 
 def test_the_nearest_column_is_named(database: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="did you mean 'prob_toxic'"):
+    with pytest.raises(InputError, match="'prob_toxic'"):
         chosen(database, "prob_toxc > 0.5", tmp_path)

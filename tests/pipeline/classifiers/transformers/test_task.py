@@ -47,7 +47,7 @@ def test_a_gpu_that_slurm_allocated_is_used_or_the_task_ends(
     if torch.cuda.is_available():
         assert load(toxic).sequence_model.device == "cuda"
         return
-    with pytest.raises(TaskError, match=r"^Slurm gave this task a GPU \(SLURM_JOB_GPUS=0\)"):
+    with pytest.raises(TaskError, match="SLURM_JOB_GPUS=0"):
         load(toxic)
     assert load(toxic, device="cpu").sequence_model.device == "cpu"
 
