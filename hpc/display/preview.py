@@ -98,6 +98,8 @@ def _describe_column(labels: duckdb.DuckDBPyConnection, table: str, column: str,
         ).fetchall()[0]
         if mean is None:
             return f"{column}: no values"
+        if isinstance(low, int):
+            return f"{column}: from {low:,} to {high:,}, mean {mean:z,.3f}"
         return f"{column}: from {low:z.3f} to {high:z.3f}, mean {mean:z.3f}"
     rows = labels.execute(
         f"SELECT {name}, count(*) {where} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {SHOWN_VALUES + 1}"

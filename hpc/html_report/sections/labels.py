@@ -33,7 +33,7 @@ def describe_labels(facts: SubjectFacts) -> Section:
     """Return the label columns."""
     columns = facts.columns
     shown = [each for each in columns if not isinstance(each, HiddenColumn)]
-    charts = [figure for column in shown[:MOST_CHARTED] for figure in _charts(column, facts)]
+    charts = [tuple(_charts(column, facts)) for column in shown[:MOST_CHARTED]]
     elements: list[Element] = []
     if columns:
         elements += [
@@ -43,13 +43,25 @@ def describe_labels(facts: SubjectFacts) -> Section:
         ]
     else:
         elements.append(Paragraph("There are no label columns with values yet."))
-    elements += figures(charts)
+    elements += _in_rows(charts)
     if len(shown) > MOST_CHARTED:
         names = [shortened(each.name) for each in shown[MOST_CHARTED:]]
         elements.append(
             Paragraph(f"To keep the page small, these columns have no charts: {listed(names)}.")
         )
     return Section(title="Labels", anchor="labels", elements=tuple(elements))
+
+
+def _in_rows(charts: Sequence[Sequence[Figure]]) -> Iterator[Element]:
+    """Yield the charts of each column side by side, where columns have several.
+
+    All in one row after the other would put the course of one column beside the values of the next.
+    """
+    if all(len(each) < 2 for each in charts):
+        yield from figures([figure for each in charts for figure in each])
+        return
+    for each in charts:
+        yield from figures(each)
 
 
 def _how_to_read(sample: SampleFacts | None) -> str:

@@ -76,3 +76,11 @@ def test_a_column_without_values_takes_no_room_among_the_posts(database_path: st
     console = Console(width=35, file=io.StringIO(), force_terminal=True, color_system=None)
     shown = render_lines(console, blocks[-1:])
     assert len(shown) == 1 + 4, "a post is one line, however narrow the screen is"
+
+
+def test_whole_numbers_have_no_decimals(database_path: str) -> None:
+    with duckdb.connect(database_path) as labels:
+        labels.execute("ALTER TABLE labels_test ADD COLUMN stance BIGINT")
+        labels.execute("UPDATE labels_test SET stance = ideology_prob * 4000")
+    look = plain_text(preview.describe_labels(database_path, "test")).splitlines()
+    assert "  stance: from 0 to 3,000, mean 1,500.000" in look
