@@ -35,7 +35,7 @@ from tests.slurm.private_cluster.commands import Bench
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs" / "pictures"
 COLUMNS, LINES = 96, 50
-PAGE_WIDTH, PAGE_HEIGHT = 1180, 980
+PAGE_WIDTH, PAGE_HEIGHT = 800, 920
 COLORS = 128
 KEY, QUOTA = "AIza-of-the-picture", 3000
 ATTRIBUTES = ["TOXICITY", "INSULT", "REASONING_EXPERIMENTAL"]
