@@ -49,12 +49,14 @@ def test_logs_shows_every_attempt_of_a_shard_and_groups_identical_failures(bench
     assert re.fullmatch(r"srun: error: \S+: task 0: Exited .*", crashed.pop("tail")[-1])
     assert crashed == {
         "attempt": 1, "task": f"{first}_1", "slurm_state": "FAILED", "exit_code": "1:0",
+        "mem_gb": 0.4, "max_rss_mb": None,
         "words": {"cause": "crashed", "message": "this was scripted"}, "server_log": None,
         "log": f"{logs}/0001/{first}_1_0_log.out",
     }  # fmt: skip
     assert re.fullmatch(r"srun: error: \S+: task 0: Killed", killed.pop("tail")[0])
     assert killed == {
         "attempt": 2, "task": f"{second}_1", "slurm_state": "FAILED", "exit_code": "9:0",
+        "mem_gb": 0.4, "max_rss_mb": None,
         "words": None, "traceback": None, "log": str(log), "server_log": None,
     }  # fmt: skip
     failed_now = bench.document("logs", "--failed", "--lines", 1)
@@ -96,6 +98,7 @@ def test_logs_shows_running_waiting_and_canceled_tasks(bench: Bench) -> None:
     assert ended["tail"]
     assert never == {
         "attempt": 1, "task": f"{job}_1", "slurm_state": CANCELED, "exit_code": "0:0",
+        "mem_gb": 0.4, "max_rss_mb": None,
         "node": None, "words": None, "traceback": None, "log": f"{logs}/{job}_1_0_log.out",
         "tail": None, "server_log": None,
     }  # fmt: skip
