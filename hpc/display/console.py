@@ -5,9 +5,7 @@ Elsewhere, everything is plain text.
 
 import errno
 import importlib
-import re
 import sys
-import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,7 +24,9 @@ from hpc.display.terminal.render import (
     measure,
     plain_text,
     render_lines,
+    render_report,
 )
+from hpc.display.terminal.wrapping import wrap_line
 from hpc.run.run_view import RunView
 from pipeline.progress import NO_PROGRESS, Measure, Step
 from pipeline.terminal import CleanStream, clean, in_ascii
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 # After so long, a line says what is waited for where nothing can be drawn again.
 LATE_S = 10.0
-# A command at the end of a message, which has to stay whole for whoever copies it.
-_COMMAND = re.compile(r"(?:\bnext: |^|(?<=: ))hpc [a-z].*$")
 
 
 class Printer:
@@ -76,7 +74,7 @@ class Printer:
             text = in_ascii(text)
         if self.is_terminal:
             measure(self._console, self._below)
-            text = "\n".join(_wrapped(line, self._console.width) for line in text.split("\n"))
+            text = "\n".join(wrap_line(line, self._console.width) for line in text.split("\n"))
         self._print(text)
 
     def ask(self, question: str) -> str:
@@ -103,7 +101,7 @@ class Printer:
             self(plain_text(blocks))
             return
         measure(self._console, self._below)
-        self._print("\n".join(render_lines(self._console, blocks)), is_clean=True)
+        self._print("\n".join(render_report(self._console, blocks)), is_clean=True)
 
     def step(
         self, what: str, *, total: int | None = None, unit: str = "", measure: Measure | None = None
@@ -200,25 +198,3 @@ class Printer:
         now = self._now()
         is_new_day, self._day = now.date() != self._day, now.date()
         return f"{now:%Y-%m-%d %H:%M:%S} {line}" if is_new_day else f"{now:%H:%M:%S} {line}"
-
-
-def _wrapped(line: str, width: int) -> str:
-    """Return a line that is broken between words, with a command at its end in one piece."""
-    if len(line) <= width or width < 1:
-        return line
-    found = _COMMAND.search(line)
-    text, command = (line[: found.start()], found[0]) if found else (line, "")
-    indent = " " * (len(text) - len(text.lstrip()))
-    lines = textwrap.wrap(
-        text,
-        width,
-        break_long_words=False,
-        break_on_hyphens=False,
-        subsequent_indent=indent if len(indent) < width // 2 else "",
-    )
-    if not command:
-        return "\n".join(lines)
-    last = f"{lines[-1]} {command}" if lines else command
-    if len(last) <= width:
-        return "\n".join([*lines[:-1], last])
-    return "\n".join([*lines, command])

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from hpc.display.blocks import Bar, BarPart, Block, FullScreen, Line, StackedBar, Table, Tone
 from hpc.display.live.stacked_bar import divide
+from hpc.display.terminal.wrapping import ends_with_command, wrap_line
 from pipeline.terminal import clean, in_ascii
 from pipeline.text import counted
 
@@ -120,6 +121,37 @@ def render_lines(console: Console, blocks: Iterable[Block]) -> list[str]:
     shown = map(_in_ascii, blocks) if ascii_only else blocks
     with console.capture() as capture:
         console.print(_group(shown, console.width))
+    lines = capture.get().splitlines()
+    return [_to_ascii(line) for line in lines] if ascii_only else lines
+
+
+def render_report(console: Console, blocks: Iterable[Block]) -> list[str]:
+    """Return a report as lines; a command at the end of one stays whole, however wide it is.
+
+    For what is printed once. What is drawn again has to fit the console (`render_lines`).
+    """
+    lines: list[str] = []
+    narrow: list[Block] = []
+    for block in blocks:
+        if (
+            isinstance(block, Line)
+            and len(block.text) > console.width
+            and any(map(ends_with_command, block.text.split("\n")))
+        ):
+            lines += render_lines(console, narrow) if narrow else []
+            lines += _render_commands(console, block)
+            narrow = []
+        else:
+            narrow.append(block)
+    return lines + (render_lines(console, narrow) if narrow else [])
+
+
+def _render_commands(console: Console, block: Line) -> list[str]:
+    ascii_only = console.options.ascii_only
+    text = clean(in_ascii(block.text) if ascii_only else block.text)
+    wrapped = "\n".join(wrap_line(line, console.width) for line in text.split("\n"))
+    with console.capture() as capture:
+        console.print(Text(wrapped, style=STYLES[block.tone]), soft_wrap=True)
     lines = capture.get().splitlines()
     return [_to_ascii(line) for line in lines] if ascii_only else lines
 

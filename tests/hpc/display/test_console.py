@@ -156,3 +156,17 @@ def test_a_line_that_is_broken_keeps_its_indent(terminal: Terminal) -> None:
     lines = terminal.getvalue().splitlines()
     assert lines[2:] == ["", "end"]
     assert [line[:3] for line in lines[:2]] == ["  s", "  w"]
+
+
+def test_a_command_stays_whole_in_a_message_and_in_a_report(terminal: Terminal) -> None:
+    """A line break in a command that is copied would run its first half only."""
+    command = (
+        "hpc resubmit /a/folder/of/runs/20260101T000000-stance-0123abcd --indices 3,7-9 --force"
+    )
+    line = f"three shards of this run have failed and next: {command}"
+    expected = ["three shards of this run have failed and", f"next: {command}"]
+    Printer(terminal).show(Line("before"), Line(line, Tone.BAD), Line("after"))
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue()).splitlines()
+    assert shown == ["before", *expected, "after"]
+    Printer(terminal)(line)
+    assert terminal.getvalue().splitlines()[-2:] == expected
