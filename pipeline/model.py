@@ -54,8 +54,7 @@ class ColumnKind(StrEnum):
     """What an answer cost, such as tokens. May be missing; summed up for `status`."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class KindTypes:
+class KindTypes(msgspec.Struct, frozen=True, kw_only=True):
     """How Python, Arrow and DuckDB hold the values of one kind of column."""
 
     python: tuple[type, ...]
@@ -179,8 +178,7 @@ class WorkOrder:
             object.__setattr__(self, declared.name, value)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """Identifies, in an output's footer, the run, shard and input that the output answers."""
 
     run_id: str

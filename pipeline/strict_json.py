@@ -3,8 +3,9 @@
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from pipeline.limits import JSON_LEVELS
 
@@ -25,8 +26,7 @@ class Duplicate:
         return "given twice"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Document:
+class Document(msgspec.Struct, frozen=True, kw_only=True):
     """What a text holds."""
 
     value: Any

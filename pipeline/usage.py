@@ -4,7 +4,6 @@ A server may report no usage, or nonsense: the cost is unknown then, never 0. Pu
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
@@ -78,8 +77,7 @@ def cost_options(classifier: Mapping[str, object]) -> CostOptions:
         return CostOptions()
 
 
-@dataclass(frozen=True, slots=True)
-class UsedTokens:
+class UsedTokens(msgspec.Struct, frozen=True):
     """The tokens that several posts have used together."""
 
     posts: int

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
+
 from hpc.api.call.argument_types import checked
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.overrides import Overrides, override_texts
@@ -75,8 +77,7 @@ class PostResult:
         return to_html([Line(line) for line in self.story])
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AuditedBacklog:
+class AuditedBacklog(msgspec.Struct, frozen=True, kw_only=True):
     """A backlog, and the runs of its name."""
 
     config: Config
@@ -89,15 +90,14 @@ class AuditedBacklog:
     """Those that may be of the name and cannot be read."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DatabaseRecords:
+class DatabaseRecords(msgspec.Struct, frozen=True, kw_only=True):
     """What the database had of the runs of a name, before they were looked at."""
 
-    gathered: GatheredShards = field(default_factory=dict)
+    gathered: GatheredShards = {}
     """The shards that were gathered."""
     watermark: datetime | None = None
     """From when on (UTC) the next run would take posts; None from the beginning."""
-    folders: Mapping[str, str] = field(default_factory=dict)
+    folders: Mapping[str, str] = {}
     """The folder of each run, by run id."""
 
 

@@ -9,8 +9,9 @@ tasks that have the file open are the holders.
 import contextlib
 import os
 import socket
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from pipeline import limits
 from pipeline.late_imports import psutil
@@ -20,8 +21,7 @@ TASK = "pipeline.worker"
 UNKNOWN = "-"
 
 
-@dataclass(frozen=True, slots=True)
-class LockOwner:
+class LockOwner(msgspec.Struct, frozen=True):
     """A process, on this machine or on another one."""
 
     pid: int

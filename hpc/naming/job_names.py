@@ -6,7 +6,8 @@ still be pending or running.
 """
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from hpc.naming.run_ids import RUN_ID, RunId, parse_run_id
 
@@ -18,8 +19,7 @@ _NAME = re.compile(
 _EARLIER_NAME = re.compile(rf"hpc-(?:(?P<place>[0-9a-f]{{6}})-)?(?P<run_id>{RUN_ID})-{_SUFFIX}")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class JobName:
+class JobName(msgspec.Struct, frozen=True, kw_only=True):
     """What the name of a job says."""
 
     run_id: str

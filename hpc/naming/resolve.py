@@ -8,14 +8,14 @@ folders are compared. No file is opened.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from hpc.naming.run_ids import parse_run_id
 from pipeline.text import did_you_mean
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Resolution:
+class Resolution(msgspec.Struct, frozen=True, kw_only=True):
     """Which runs an argument may mean."""
 
     candidates: tuple[str, ...] = ()

@@ -1,14 +1,14 @@
 """Read the id of a run: `20261129T094423-toxicity-4ceaec33`. Pure."""
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 RUN_ID = r"\d{8}T\d{6}-(?P<name>.+)-[0-9a-f]{8}"
 _PARTS = re.compile(r"(?P<time>\d{8}T\d{6})-(?P<name>.+)-(?P<hash>[0-9a-f]{8})")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunId:
+class RunId(msgspec.Struct, frozen=True, kw_only=True):
     """The parts of a run's id."""
 
     time: str

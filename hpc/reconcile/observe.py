@@ -5,9 +5,9 @@ has published by then, or never will.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 from msgspec.structs import replace
 
 from hpc.executors.base import Executor, TaskQuery
@@ -136,8 +136,7 @@ def with_limits(
     return replace(observation, limits=executor.limits(run))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Traces:
+class _Traces(msgspec.Struct, frozen=True, kw_only=True):
     """What the folder and the executor have of the attempts."""
 
     run: Run

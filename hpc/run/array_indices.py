@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 LARGEST = 4_000_001  # the largest MaxArraySize that Slurm takes
 
@@ -60,8 +61,7 @@ def parse_jobs_to_await(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(jobs))
 
 
-@dataclass(frozen=True, slots=True)
-class TaskId:
+class TaskId(msgspec.Struct, frozen=True):
     """A job id as sacct and squeue print it."""
 
     job: int
@@ -76,6 +76,9 @@ class TaskId:
 
 def parse_task_id(text: str) -> TaskId | None:
     """Parse a job id; return None for anything else, which the rows of other users may hold."""
+    array, _, index = text.partition("_")
+    if array.isdecimal() and index.isdecimal():  # as most of them are
+        return TaskId(int(array), (int(index),))
     match = re.fullmatch(r"(\d+)(?:\+\d+)?(?:_(?:(\d+)|\[([^\]]*)\]))?(?:\.(.+))?", text.strip())
     if not match:
         return None

@@ -1,6 +1,6 @@
 """Which command a person should type next. Pure."""
 
-from dataclasses import dataclass
+import msgspec
 
 from hpc.run.model.shards import State
 from hpc.run.run_state import RunState, RunStatus
@@ -8,8 +8,7 @@ from hpc.run.selection import find_rejection
 from pipeline.errors import Cause
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NextStep:
+class NextStep(msgspec.Struct, frozen=True, kw_only=True):
     """A command about a run, or nothing where everything is done."""
 
     verb: str | None

@@ -6,8 +6,8 @@ whatever the cause. Shards that request the same form a group, and a group is su
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
+import msgspec
 from msgspec.structs import replace
 
 from hpc.run.causes import Remedy, cause_of, remedy
@@ -30,8 +30,7 @@ def needs_limits(shards: Sequence[ShardFacts], others: Sequence[ShardFacts] = ()
     return grows or any(_lost_on_nodes(shards)) or any(_early_ends(others))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Base:
+class Base(msgspec.Struct, frozen=True, kw_only=True):
     """What the configuration requests, and since when."""
 
     request: ResourceRequest

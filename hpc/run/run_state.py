@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
+
 from hpc.run.exit_codes import FAILED, UNDER_WAY
 from hpc.run.model.attempts import Phase, TaskRecord
 from hpc.run.model.run import Run
@@ -97,8 +99,7 @@ def pending_records(observation: Observation) -> list[TaskRecord]:
     ]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LabelCounts:
+class LabelCounts(msgspec.Struct, frozen=True, kw_only=True):
     """How many answers of a run are labels, and how many are reasons."""
 
     labeled: int

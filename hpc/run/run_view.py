@@ -5,8 +5,9 @@ can plug in a view of its own.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from hpc.run.run_state import RunStatus
 from pipeline.progress import Progress
@@ -37,8 +38,7 @@ def sleep_until_due(
         left -= piece
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sight:
+class Sight(msgspec.Struct, frozen=True, kw_only=True):
     """A run as it was seen at one moment, and what its supervisor adds to that."""
 
     status: RunStatus

@@ -1,8 +1,9 @@
 """Which shards and jobs a command is about, and whether the service rejected the run. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
+
+import msgspec
 
 from hpc.run.causes import why_ended
 from hpc.run.judge import rest_of_grace
@@ -17,8 +18,7 @@ _TO_SETTLE = frozenset({State.ENDING, State.BLOCKED})
 _MAY_RUN = frozenset({Phase.ACTIVE, Phase.WAITING, Phase.UNKNOWN})
 
 
-@dataclass(frozen=True, slots=True)
-class Rejection:
+class Rejection(msgspec.Struct, frozen=True):
     """Why a whole run is stopped. A person resumes it by force."""
 
     shard: int

@@ -4,8 +4,9 @@ Their posts may be labeled and paid for, so no command may ignore them.
 """
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from hpc.naming.run_ids import parse_run_id
 from hpc.run.run_folder import SET_ASIDE
@@ -16,8 +17,7 @@ from pipeline.run_files import manifest
 _CONTENTS = frozenset({"shards", "outputs", "work", "submissions", archive.FILE_NAME})
 
 
-@dataclass(frozen=True, slots=True)
-class UnusableRun:
+class UnusableRun(msgspec.Struct, frozen=True):
     """A folder whose run cannot be read."""
 
     folder: Path

@@ -1,7 +1,8 @@
 """Read the end of a task's log, whether it is a file of its own or part of its shard's log."""
 
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from hpc.run.model.attempts import Attempt, LogExcerpt
 from hpc.run.model.run import Run
@@ -11,8 +12,7 @@ from pipeline.run_files.manifest import server_log_path
 from pipeline.terminal import last_lines, last_lines_of_file
 
 
-@dataclass(frozen=True, slots=True)
-class TaskLog:
+class TaskLog(msgspec.Struct, frozen=True):
     """Where a log is."""
 
     path: Path

@@ -1,9 +1,9 @@
 """Choose the table of a database, and name the columns that a table lacks."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 from msgspec import structs
 
 from pipeline.backlog.column_path import ColumnPath, find_path, join_parts, split_path
@@ -21,8 +21,7 @@ class LacksPostsError(InputError):
     """A file lacks a table or a column that the configuration names; maybe it holds no posts."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CatalogTable:
+class CatalogTable(msgspec.Struct, frozen=True, kw_only=True):
     """A table or view of a database."""
 
     schema: str

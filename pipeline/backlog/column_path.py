@@ -6,13 +6,13 @@ A part in double quotes may hold dots: `record."app.text"`.
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+
+import msgspec
 
 _PART = re.compile(r'"((?:[^"]|"")+)"|([^".]+)')
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ColumnPath:
+class ColumnPath(msgspec.Struct, frozen=True, kw_only=True):
     """Where a value is: in a column, or inside the nested value of a column."""
 
     column: str

@@ -1,9 +1,10 @@
 """Say which files of a source were found and not read, and why. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+
+import msgspec
 
 from pipeline.text import counted
 
@@ -29,8 +30,7 @@ class WhyLeftOut(StrEnum):
 _FOLDERS = frozenset({WhyLeftOut.RUN, WhyLeftOut.FOLDER})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LeftOut:
+class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
     """A file or a folder that was found and not read."""
 
     path: Path

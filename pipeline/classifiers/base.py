@@ -9,6 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
+import msgspec
+
 from pipeline.classifiers.options import Options
 from pipeline.config.input_files import InputFiles
 from pipeline.config.secret import NO_KEY, Secret
@@ -38,8 +40,7 @@ class TaskShare:
     """Set when the task has been asked to stop."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RenderedRequest:
+class RenderedRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A request as a task would send it, without its headers and so without the API key."""
 
     url: str

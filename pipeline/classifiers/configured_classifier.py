@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from pipeline.classifiers.frozen_classifier import SECTION, TYPE, FrozenClassifier
 from pipeline.classifiers.options import Options
@@ -14,8 +15,7 @@ from pipeline.model import JsonObject
 from pipeline.text import did_you_mean
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ConfiguredClassifier:
+class ConfiguredClassifier(msgspec.Struct, frozen=True, kw_only=True):
     """The section `classifier` of a configuration, checked key by key.
 
     Attributes:

@@ -1,8 +1,9 @@
 """Use a classifier as a run's manifest keeps it: its type and all its options."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from pipeline.classifiers.base import Classifier, RenderedRequest, TaskShare
 from pipeline.classifiers.options import Options
@@ -16,8 +17,7 @@ from pipeline.model import RESERVED, Column, JsonObject, Post
 SECTION, TYPE = "classifier", "type"
 
 
-@dataclass(frozen=True, slots=True)
-class FrozenClassifier:
+class FrozenClassifier(msgspec.Struct, frozen=True):
     """A classifier's type and whole options."""
 
     kind: str

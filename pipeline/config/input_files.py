@@ -1,14 +1,14 @@
 """Files that a configuration names, such as a prompt: found, read, and reported where they fail."""
 
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from pipeline import limits
 from pipeline.config.check import Problems
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class InputFiles:
+class InputFiles(msgspec.Struct, frozen=True, kw_only=True):
     """Finds the files that one section names, and collects what is wrong with its values.
 
     Attributes:

@@ -9,7 +9,8 @@ import base64
 import html.entities
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from pipeline.terminal import ESCAPE_SEQUENCES, UNSAFE
 
@@ -50,8 +51,7 @@ _URLSAFE = str.maketrans("-_;", "+/,")
 _HEX_SPACES = re.compile(r"0x|[:;,\-]")
 
 
-@dataclass(frozen=True, slots=True)
-class _Reading:
+class _Reading(msgspec.Struct, frozen=True):
     """A text as a reader may understand it, and where each of its characters comes from."""
 
     text: str

@@ -1,9 +1,9 @@
 """The sections of the configuration that say which posts, in which pieces, and where to."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 from msgspec.structs import force_setattr
 
@@ -198,8 +198,7 @@ class StorageSection(Section, frozen=True, kw_only=True):
         )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Storage:
+class Storage(msgspec.Struct, frozen=True, kw_only=True):
     """Absolute paths of the folder of the runs and of the labels' DuckDB file."""
 
     run_root: Path

@@ -14,11 +14,11 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import duckdb
+import msgspec
 import pyarrow as pa
 
 from pipeline.config.session_limits import LOGIN_NODE, SessionLimits
@@ -79,8 +79,7 @@ class HeldDatabaseError(BusyError):
         super().__init__(f"{self.where}. {HOW_TO_CLOSE}, then run the same command again")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Patience:
+class Patience(msgspec.Struct, frozen=True, kw_only=True):
     """How to wait for another process that has the database open."""
 
     seconds: float

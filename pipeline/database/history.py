@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
+import msgspec
 
 from pipeline.database.duckdb_file import has_table, insert_rows, transaction
 from pipeline.database.output_proofs import OutputProof
@@ -16,8 +16,7 @@ from pipeline.sql import quoted
 PROOF_COLUMNS = ("output_sha256", "rows_hash")
 
 
-@dataclass(frozen=True, slots=True)
-class LabeledRun:
+class LabeledRun(msgspec.Struct, frozen=True):
     """A run that has labels in the database."""
 
     run_id: str

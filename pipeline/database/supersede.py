@@ -1,9 +1,9 @@
 """Move rows that a later run replaces into `superseded_<name>`, with where they came from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import duckdb
+import msgspec
 
 from pipeline.database.duckdb_file import has_table
 from pipeline.database.stores.label_store import LabelStore
@@ -15,8 +15,7 @@ OTHER_CONFIG, UNLABELABLE = "other_config", "unlabelable"
 _KIND = "regexp_extract(reason, '^[^:]*')"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Replacement:
+class Replacement(msgspec.Struct, frozen=True, kw_only=True):
     """Which rows of other runs the rows of a run replace, and which they give way to."""
 
     outdated: str | None = None

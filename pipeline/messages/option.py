@@ -7,8 +7,9 @@ names an option by a value of `pipeline.messages.options`, and who called decide
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from os import PathLike, fspath
+
+import msgspec
 
 # A variable of the context and not of the process: a notebook has threads.
 _AT_SHELL = ContextVar("at_shell", default=False)
@@ -24,8 +25,7 @@ def for_shell() -> Iterator[None]:
         _AT_SHELL.reset(token)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Option:
+class Option(msgspec.Struct, frozen=True, kw_only=True):
     """An option of a command, and the argument of a function that is the same."""
 
     flag: str

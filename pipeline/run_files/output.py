@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pyarrow as pa
 
 from pipeline import files, usage
@@ -171,8 +172,7 @@ def set_aside(path: Path) -> Path:
     return aside
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ShardLabels:
+class ShardLabels(msgspec.Struct, frozen=True, kw_only=True):
     """All that a task found out about its shard, ready to be published."""
 
     posts: pa.Table
@@ -183,7 +183,7 @@ class ShardLabels:
     """The classifier's columns."""
     model: str
     attempt: int
-    copied_from: Mapping[str, str] = field(default_factory=dict)
+    copied_from: Mapping[str, str] = {}
     """By uri, the post of the shard whose answer a post gets; the others have their own."""
     responses: Iterable[pa.Table] | None = None
     """The service's responses in RAW_SCHEMA; None if they are not kept."""

@@ -4,9 +4,9 @@ A receipt says which input an output answers. These checks show that its rows do
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pyarrow as pa
 
 from pipeline import files
@@ -23,8 +23,7 @@ ATTEMPT = "hpc.attempt"
 ROWS_DIGEST = "hpc.rows_sha256"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RowsCheck:
+class RowsCheck(msgspec.Struct, frozen=True, kw_only=True):
     """What the rows of an output show."""
 
     problem: str | None = None

@@ -9,7 +9,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -89,8 +88,7 @@ class Sample(Section, frozen=True, kw_only=True):
     versions."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SampleFile:
+class SampleFile(msgspec.Struct, frozen=True, kw_only=True):
     """A sample and its rows."""
 
     sample: Sample

@@ -8,8 +8,9 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+import msgspec
 
 from pipeline.service.http_reply import DISCONNECTED, INCOMPLETE, TIMED_OUT
 
@@ -53,13 +54,12 @@ FAULTS: Mapping[int, RequestFault | None] = {
 """What each status of a `Reply` means; None for an answer."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ServiceActivity:
+class ServiceActivity(msgspec.Struct, frozen=True, kw_only=True):
     """What a task has to do with its service."""
 
     requests_last_minute: int
     """Requests that were sent within the last minute."""
-    faults: Mapping[RequestFault, int] = field(default_factory=dict)
+    faults: Mapping[RequestFault, int] = {}
     """Requests without an answer since the task's process began, by kind."""
     quota_tasks: int | None = None
     """How many tasks share the quota of the key, those of other runs included; None if that is not

@@ -10,8 +10,9 @@ import fcntl
 import os
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from pipeline.late_imports import psutil
 from pipeline.terminal import one_line
@@ -22,8 +23,7 @@ _FLOCK = struct.Struct("hhqqi")
 _MOST_NAMED = 3
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LockHolder:
+class LockHolder(msgspec.Struct, frozen=True, kw_only=True):
     """A process that holds a lock on a file."""
 
     pid: int

@@ -8,8 +8,9 @@ import pwd
 import stat
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 DENIED = (errno.EACCES, errno.EPERM)
 _ACCESS_LIST = "system.posix_acl_access"
@@ -17,8 +18,7 @@ _ACCESS_LIST = "system.posix_acl_access"
 _OTHERS = 0o007
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Writers:
+class Writers(msgspec.Struct, frozen=True, kw_only=True):
     """Who besides this user and root can write to a file or folder."""
 
     who: str

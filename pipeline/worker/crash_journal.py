@@ -20,8 +20,9 @@ import uuid
 import weakref
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from pipeline import files, limits
 from pipeline.errors import DamagedError
@@ -43,11 +44,10 @@ def solo_attempts_by_attempt(names: Iterable[str]) -> dict[int, int]:
     return dict(Counter(attempt for attempt, _ in _solo_attempts(names)))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CrashEvidence:
+class CrashEvidence(msgspec.Struct, frozen=True, kw_only=True):
     """Which posts a shard's crashed attempts had in flight, by row in the shard."""
 
-    suspects: dict[int, set[int]] = field(default_factory=dict)
+    suspects: dict[int, set[int]] = {}
     """The attempts that crashed with this row in flight."""
     died_alone: frozenset[int] = frozenset()
     """The rows at which a task crashed during a solo attempt."""

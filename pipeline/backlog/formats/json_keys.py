@@ -5,11 +5,11 @@ The first lines of a file show most keys. Only for a key that they lack is the w
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import duckdb
+import msgspec
 
 from pipeline.backlog.catalog import missing_column
 from pipeline.backlog.clean_copies.open_text import open_text
@@ -31,8 +31,7 @@ _HEAD_LINES = 50
 _MOST_KEYS_SHOWN = 40
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class JsonFile:
+class JsonFile(msgspec.Struct, frozen=True, kw_only=True):
     """A JSON file with its first objects."""
 
     file: ReadableFile

@@ -4,10 +4,10 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Union
 
 import duckdb
+import msgspec
 
 from pipeline.backlog.catalog import missing_column
 from pipeline.backlog.column_path import join_parts
@@ -33,8 +33,7 @@ Fields = dict[str, Union["Fields", None]]
 """The fields of a nested value that a condition uses; None for a value that is text."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WhereColumns:
+class WhereColumns(msgspec.Struct, frozen=True, kw_only=True):
     """The columns that `backlog.where` uses."""
 
     keys: Mapping[str, str]

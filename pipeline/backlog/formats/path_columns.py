@@ -5,10 +5,11 @@ They serve `backlog.where` only. What a file holds is never replaced by its path
 
 import re
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import unquote
+
+import msgspec
 
 from pipeline.errors import InputError
 from pipeline.sql import literal
@@ -19,8 +20,7 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIME = re.compile(_DAY.pattern + "[ T][0-9]{2}:[0-9]{2}:[0-9]{2}")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PathColumn:
+class PathColumn(msgspec.Struct, frozen=True, kw_only=True):
     """A key of folder names, as a column."""
 
     name: str

@@ -2,9 +2,9 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pyarrow as pa
 
 from pipeline import files, usage
@@ -19,8 +19,7 @@ from pipeline.text import counted
 _NAMED_LINES = 5
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class KeptAnswers:
+class KeptAnswers(msgspec.Struct, frozen=True, kw_only=True):
     """The answers of earlier attempts."""
 
     tables: Mapping[Path, pa.Table]

@@ -4,11 +4,11 @@ import io
 import itertools
 import os
 import re
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from hpc.display.blocks import Line, Table
 from hpc.display.console import Printer
@@ -84,7 +84,7 @@ def test_a_screen_shows_the_most_urgent_tasks_and_counts_the_others(
 ) -> None:
     with Printer(terminal, now=Clock()).watching(LEAVING) as view:
         view("gathered 10 shards")
-        view.show(replace(two_hundred_tasks(run), next_step="next: hpc supervise runs/x"))
+        view.show(structs.replace(two_hundred_tasks(run), next_step="next: hpc supervise runs/x"))
         view.expect_look(18)
         wait_until(lambda: "Seen" in terminal.shown[-1])
         shown = terminal.shown

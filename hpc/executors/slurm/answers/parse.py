@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
+
+import msgspec
 
 from hpc.executors.slurm.answers.reasons import advice
 from hpc.executors.slurm.answers.states import meaning
@@ -15,8 +16,10 @@ from pipeline.errors import Cause
 SACCT_FORMAT = (
     "JobID,State,ExitCode,Submit,Start,End,ElapsedRaw,MaxRSS,NodeList,ReqMem,TotalCPU,AllocTRES"
 )
+_COLUMNS = SACCT_FORMAT.count(",") + 1
+_USED = SACCT_FORMAT.split(",").index("MaxRSS")
 # Without the last two, a row says all that decides about a task.
-_FEWEST_COLUMNS = SACCT_FORMAT.count(",") - 1
+_FEWEST_COLUMNS = _COLUMNS - 2
 SQUEUE_FORMAT = "%i|%T|%e|%N|%r"
 NAMED_FORMAT = f"{SQUEUE_FORMAT}|%j"
 SACCT_NAMED_FORMAT = "JobID,State,End,NodeList,Reason,JobName"
@@ -42,8 +45,7 @@ class _Submitted(Protocol):
         """Return when the task was submitted (UTC); None if that is not known."""
 
 
-@dataclass(slots=True)
-class _Row:
+class _Row(msgspec.Struct):
     """A task's own row of sacct, and what the rows of its steps add to it."""
 
     fields: list[str]
@@ -52,9 +54,9 @@ class _Row:
     """Peak memory in MiB."""
     ran_out_of_memory: bool = False
 
-    def add_step(self, fields: list[str]) -> None:
+    def add_step(self, state: str, exit_code: str, used_memory: str) -> None:
         """Add the row of one of the task's steps."""
-        state, exit_code, used = fields[1], fields[2], _mb(fields[7])
+        used = _mb(used_memory)
         if used is not None and (self.used_mb is None or used > self.used_mb):
             self.used_mb = used
         if exit_code.endswith(_OOM_SIGNAL) or state.startswith("OUT_OF_ME"):
@@ -68,29 +70,29 @@ def parse_sacct(printed: str) -> tuple[Record, ...]:
     is recorded for steps only. Lines that are not rows (a job's comment with a line break) are
     skipped. If job ids were reused, a task has several rows, and the one submitted last counts.
     """
-    columns = SACCT_FORMAT.count(",") + 1
     rows: dict[TaskId, _Row] = {}
     # A task's three or four steps follow it. So a step's id is read only if it follows elsewhere.
     task, begins_step = None, "\n"
     # The row before belongs to an older task of the same id, and so do the steps that follow it.
     outdated: set[TaskId] = set()
     for line in printed.splitlines():
-        fields = line.split("|", columns - 1)
-        if len(fields) < _FEWEST_COLUMNS:
+        if line.count("|") < _FEWEST_COLUMNS - 1:
             continue
-        fields += [""] * (columns - len(fields))
-        shown = fields[0].strip()
-        if shown.startswith(begins_step) and shown != begins_step:
+        if line.startswith(begins_step) and line[len(begins_step)] not in "| ":
             if task:
-                task.add_step(fields)
+                _, state, exit_code, _, _, _, _, used, _ = line.split("|", _USED + 1)
+                task.add_step(state, exit_code, used)
             continue
+        fields = line.split("|", _COLUMNS - 1)
+        fields += [""] * (_COLUMNS - len(fields))
+        shown = fields[0].strip()
         identity = parse_task_id(shown)
         if identity is None:
             continue
         if identity.step:
             owner = TaskId(identity.job, identity.indices)
             if owner in rows and owner not in outdated:
-                rows[owner].add_step(fields)
+                rows[owner].add_step(fields[1], fields[2], fields[_USED])
             continue
         row, begins_step = _Row(fields, _time(fields[3])), f"{shown}."
         if newer(row, rows.get(identity)):
@@ -104,7 +106,7 @@ def parse_sacct(printed: str) -> tuple[Record, ...]:
 
 def _accounted(row: _Row) -> TaskRecord:
     _, state, exit_code, _, start, end, elapsed, _, nodes, req_mem, cpu_time, tres = row.fields
-    allocated = dict(part.partition("=")[::2] for part in tres.split(","))
+    allocated = dict(part.partition("=")[::2] for part in tres.split(",")) if tres else {}
     phase, cause = meaning(state)
     # A task that went on and succeeded, or was cut off by something else, keeps its own cause.
     is_killed = row.ran_out_of_memory or exit_code.endswith(_OOM_SIGNAL)
@@ -227,6 +229,8 @@ def _time(text: str) -> datetime | None:
 def _mb(text: str) -> float | None:
     if not text:
         return None
+    if text.isdecimal():
+        return float(text) / _MB
     match = _USED_MEMORY.fullmatch(text)
     return float(match[1]) * _UNITS[match[2]] / _MB if match else None
 
@@ -238,6 +242,8 @@ def _req_mem_gb(text: str) -> float | None:
     21.08. Its `400Mc` is the memory of one CPU, and no column says how many there were. None also
     stands for 0 (all memory of the node), and for 2**64, which Slurm prints for unknown numbers.
     """
+    if not text:
+        return None
     match = _REQUESTED_MEMORY.fullmatch(text.strip())
     gb = float(match[1]) * _UNITS[match[2]] / _GB if match else 0.0
     return gb if 0 < gb < _ENDLESS_GB else None
@@ -245,7 +251,7 @@ def _req_mem_gb(text: str) -> float | None:
 
 def _cpu_seconds(text: str) -> float | None:
     """Return a time such as `01:02.345` or `1-02:03:04` in seconds; None if it is no time."""
-    match = _CPU_TIME.fullmatch(text)
+    match = _CPU_TIME.fullmatch(text) if text else None
     if not match:
         return None
     days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
