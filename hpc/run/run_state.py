@@ -73,11 +73,11 @@ def posts_done(shard: ShardFacts, judgement: Judgement) -> int:
     answers of earlier attempts. Once the task is gone, what it kept is done, with the copies of
     these answers. Only the last heartbeat knows how many those are.
     """
-    kept = posts_kept(shard)
-    beat = _last_heartbeat(shard)
-    if shard.output.verified or beat is None:
+    if shard.output.verified:
+        return shard.posts
+    kept, beat, most = shard.rows, _last_heartbeat(shard), shard.posts
+    if beat is None:
         return kept
-    most = shard.posts
     if judgement.state not in _AT_WORK:
         most = kept + (shard.copies if kept else 0)
     return min(max(kept, beat.rows), most)
@@ -125,8 +125,10 @@ def count_labels(shards: Sequence[ShardFacts], judgements: Sequence[Judgement]) 
         if reasons is None:
             unknown += done
             continue
-        without = sum(reasons.values())
-        unlabelable.update(reasons)
+        without = 0
+        if reasons:  # most shards have none, and an update takes as long as the rest
+            without = sum(reasons.values())
+            unlabelable.update(reasons)
         labeled += max(min(rows, done) - without, 0)
         unknown += max(done - rows, 0)
     return LabelCounts(

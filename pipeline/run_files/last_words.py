@@ -50,8 +50,10 @@ def path_of(run_dir: Path, attempt: int, index: int) -> Path:
 
 def shard_of(name: str) -> int | None:
     """Return the shard that a file of this name has last words about; None for other files."""
+    if not name.endswith(_ENDING):
+        return None
     shard = name.removesuffix(_ENDING)
-    return int(shard) if name.endswith(_ENDING) and shard.isdecimal() else None
+    return int(shard) if shard.isdecimal() else None
 
 
 def read(run_dir: Path, attempt: int, index: int) -> LastWords | None:

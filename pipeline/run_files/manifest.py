@@ -242,5 +242,7 @@ def server_log_path(run_dir: Path, attempt: int, index: int) -> Path:
 
 def shard_of_server_log(name: str) -> int | None:
     """Return the shard that a server's log of this name belongs to; None for other files."""
+    if not name.endswith(_SERVER_LOG_ENDING):
+        return None
     shard = name.removesuffix(_SERVER_LOG_ENDING)
-    return int(shard) if name.endswith(_SERVER_LOG_ENDING) and shard.isdecimal() else None
+    return int(shard) if shard.isdecimal() else None

@@ -45,7 +45,7 @@ def count_errors(status: RunStatus) -> ErrorCounts:
     for shard, judgement in zip(status.observation.shards, status.judgements, strict=True):
         if shard.output.verified:
             continue
-        if beat := own_heartbeat(shard):
+        if (beat := own_heartbeat(shard)) and beat.faults:
             requests.update(beat.faults)
         ended = _ended(shard, judgement)
         tasks.update(cause_of(attempt) for attempt in ended)
