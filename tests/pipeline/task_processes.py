@@ -65,7 +65,8 @@ def _environment(paths: Sequence[Path], more: Mapping[str, str]) -> dict[str, st
 def run_forked(order: WorkOrder, *paths: Path, **environment: str) -> tuple[int, str, str]:
     """Run a task to its end, as `run` does, without the time that its imports take."""
     server, env = task_server(), _environment(paths, environment)
-    assert server.suits(env)
+    if not server.suits(env):  # the test has changed what a process reads when it starts
+        return run(order, *paths, **environment)
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         task = server.start(_arguments(order), (out.fileno(), err.fileno()), env)
         patience = threading.Timer(PATIENCE_S, os.kill, (task.pid, signal.SIGKILL))

@@ -34,6 +34,8 @@ IMPORTED = (
 )
 # Variables that a process obeys from its start, or never.
 READ_AT_START = ("LD_", "PYTHON", "TZ", "COVERAGE")
+# That of the whole test session: a test may have changed its own when it starts the first task.
+_ENVIRONMENT = dict(os.environ)
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 _MAX_ORDER = 1 << 20
 
@@ -61,7 +63,7 @@ class TaskServer:
 
     def __init__(self) -> None:
         self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._env = {**os.environ, "PYTHONPATH": module_path()}
+        self._env = {**_ENVIRONMENT, "PYTHONPATH": module_path()}
         with theirs:
             self._server = subprocess.Popen(
                 # Its forks have its command line, by which verbs find tasks.
