@@ -77,9 +77,12 @@ class AnswerReader:
         except FileNotFoundError:
             return False
         except DamagedError as error:
-            print(f"{path}: ignored, {error.problem}", file=sys.stderr)
             if path.name.startswith(files.TEMPORARY_PREFIX):
-                self._files.append(path)  # a killed process had begun to write it
+                # A killed process had begun to write it. That is no damage: its journals have the
+                # same answers.
+                self._files.append(path)
+            else:
+                print(f"{path}: ignored, {error.problem}", file=sys.stderr)
             return True
         if table is not None:
             self._tables[path] = table.select(self._answers.names)

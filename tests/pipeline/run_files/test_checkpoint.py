@@ -224,13 +224,17 @@ def test_discard_deletes_only_parts_that_this_process_read_or_wrote(tmp_path: Pa
     assert left.name.startswith("0003-")
 
 
-def test_discard_deletes_the_half_of_a_part_that_a_killed_process_left(tmp_path: Path) -> None:
+def test_discard_deletes_the_half_of_a_part_that_a_killed_process_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     half = tmp_path / f"{files.TEMPORARY_PREFIX}00ff-0001-cafe-00001-3.parquet"
     half.write_bytes(b"PAR1")
     damaged = tmp_path / "0001-cafe-00000-3.parquet"
     damaged.write_bytes(b"PAR1")
     saved = new_checkpoint(tmp_path, attempt=2)
     saved.load()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{damaged}: ")
     saved.discard()
     assert list(tmp_path.iterdir()) == [damaged], "a part is kept, whatever is wrong with it"
 
