@@ -17,7 +17,7 @@ def describe_findings(findings: Sequence[Finding]) -> list[Block]:
     for finding in findings:
         first, *others = finding.message.splitlines()
         rows.append((str(finding.level), str(finding.part), first))
-        rows += [("", "", line.strip()) for line in others]
+        rows += [("", "", line.rstrip()) for line in others]
         tones += [TONES[finding.level]] * (1 + len(others))
         if finding.remedy:
             rows.append(("", "", f"{_NEXT} {finding.remedy}"))

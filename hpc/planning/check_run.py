@@ -4,7 +4,6 @@ Every check runs even if another one fails, as far as it does not need what fail
 """
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,7 +33,7 @@ from pipeline.backlog import sources
 from pipeline.backlog.left_out import describe_left_out
 from pipeline.backlog.sources import Source
 from pipeline.classifiers import frozen_classifier
-from pipeline.config.check import Problems
+from pipeline.config.check import Problems, SeveralProblems
 from pipeline.errors import InputError, RunError
 from pipeline.messages.options import CONFIG_FILE, NO_REQUEST
 from pipeline.run_files.node_report import NodeOrder
@@ -77,7 +76,7 @@ def check_run(request: CheckRequest, screen: Screen) -> tuple[Finding, ...]:
     except InputError as problem:
         missing = f"name another file with {CONFIG_FILE}, or write one with hpc init"
         remedy = _INVALID if request.config.exists() else missing
-        return tuple(_judge_configuration(str(problem), remedy))
+        return tuple(_judge_configuration(problem, remedy))
     findings = _judge_classifier(problems) or [_describe_configuration(request, spec)]
     source, found = _check_source(request, spec)
     findings += found
@@ -102,13 +101,13 @@ def check_run(request: CheckRequest, screen: Screen) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda each: order.index(each.part)))
 
 
-def _judge_configuration(problem: str, remedy: str) -> Iterator[Finding]:
-    """Yield a finding for each thing that is wrong with the configuration."""
-    first, *others = problem.splitlines()
-    for number, line in enumerate(others or [first]):
-        message = f"{first.partition(':')[0]}: {line.strip()}" if others else line
-        finding = error(Part.CONFIGURATION, message, remedy if number == 0 else "")
-        yield replace(finding, is_input=True)
+def _judge_configuration(problem: InputError, remedy: str) -> list[Finding]:
+    """Return a finding for each thing that is wrong with the configuration."""
+    wrong = problem.problems if isinstance(problem, SeveralProblems) else (problem,)
+    return [
+        replace(error(Part.CONFIGURATION, str(each), remedy if number == 0 else ""), is_input=True)
+        for number, each in enumerate(wrong)
+    ]
 
 
 def _judge_classifier(problems: Problems) -> list[Finding]:

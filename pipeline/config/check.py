@@ -2,7 +2,7 @@
 
 import math
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -47,6 +47,15 @@ class Problem(msgspec.Struct, frozen=True):
         """Return the key, what is wrong with it, and what to do."""
         advice = f": {self.advice}" if self.advice else ""
         return f"{self.path or 'the file'}: {self.text}{advice}"
+
+
+class SeveralProblems(InputError):
+    """Several things to correct, in one or several files."""
+
+    def __init__(self, message: str, problems: Sequence[Problem]) -> None:
+        """Take the message, and the problems that it lists."""
+        super().__init__(message)
+        self.problems = tuple(problems)
 
 
 class Problems(msgspec.Struct, frozen=True):
@@ -94,7 +103,7 @@ class Problems(msgspec.Struct, frozen=True):
             if len(own) > _MOST_SHOWN:
                 lines.append(f"  and {counted(len(own) - _MOST_SHOWN, 'more problem')}")
         if lines:
-            raise InputError("\n".join(lines))
+            raise SeveralProblems("\n".join(lines), self.found)
 
 
 def check(

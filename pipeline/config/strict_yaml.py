@@ -7,8 +7,9 @@ from typing import Any
 import yaml
 from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
-from yaml.error import MarkedYAMLError
+from yaml.error import Mark, MarkedYAMLError
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from yaml.reader import ReaderError
 
 from pipeline import limits
 from pipeline.limits import YAML_LEVELS
@@ -106,7 +107,24 @@ def _describe(error: yaml.YAMLError | ValueError) -> str:
         line = (mark.buffer or "").rstrip("\0").splitlines()[mark.line : mark.line + 1]
         if line and line[0][mark.column : mark.column + 1] == "*":
             return f"line {mark.line + 1}: a text that begins with * needs quotes around it"
+        return _describe_place(error, error.problem_mark)
+    if isinstance(error, ReaderError):
+        return (
+            f"position {error.position + 1}: the character U+{error.character:04X} is not allowed"
+        )
     return shortened(str(error), _LONGEST_MESSAGE)
+
+
+def _describe_place(error: MarkedYAMLError, mark: Mark) -> str:
+    """Return where PyYAML stopped and why, and that place. Its own words begin with the context."""
+    context = f", {error.context}" if error.context else ""
+    if error.context and error.context_mark and error.context_mark.line != mark.line:
+        context += f" in line {error.context_mark.line + 1}"
+    why = shortened(f"{error.problem or 'it ends too early'}{context}", _LONGEST_MESSAGE)
+    snippet = mark.get_snippet(indent=2)
+    return f"line {mark.line + 1}, column {mark.column + 1}: {why}" + (
+        f"\n{snippet}" if snippet else ""
+    )
 
 
 def _check(node: Node, sizes: dict[int, int]) -> int:

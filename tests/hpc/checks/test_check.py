@@ -74,6 +74,23 @@ def test_how_much_room_posts_need_is_unknown_without_posts(bench: Bench) -> None
     assert not {"disk", "inodes"} & set(found)
 
 
+@pytest.mark.parametrize(
+    ("text", "errors"),
+    [
+        ("name: a\n  backlog: {\n", 1),
+        ("name: a\nname: b\n", 1),
+        ("name: a\nbacklog: {source: p}\nclassifier: {type: valence}\n", 1),
+        ("name: a\ncolor: red\nbacklog: {source: 3}\nclassifier: {type: valence}\n", 3),
+    ],
+    ids=["no YAML", "a key twice", "one problem", "three problems"],
+)
+def test_each_problem_of_a_configuration_is_one_error(bench: Bench, text: str, errors: int) -> None:
+    bench.path.write_text(text)
+    found = check(bench, code=2)
+    assert [finding["level"] for finding in found["configuration"]] == ["error"] * errors
+    assert all(str(bench.path) in finding["message"] for finding in found["configuration"])
+
+
 def test_one_sentence_is_labeled_by_the_real_service_unless_nobody_wants_that(
     bench: Bench, server: PerspectiveServer
 ) -> None:

@@ -315,11 +315,15 @@ def test_a_file_that_is_no_yaml_is_reported_by_name(tmp_path: Path, content: byt
     ("text", "problem"),
     [
         ("classifier: {type: a}\nname: v\nclassifier: {type: b}\n",
-         "the key 'classifier' occurs twice\n  in \"<unicode string>\", line 3, column 1"),
+         "line 3, column 1: the key 'classifier' occurs twice\n  classifier: {type: b}\n  ^"),
         ("classifier:\n  labels: {toxic: a, 'toxic': b}\n",
-         "the key 'toxic' occurs twice\n  in \"<unicode string>\", line 2, column 22"),
+         "line 2, column 22: the key 'toxic' occurs twice\n"),
         ('name: "\\ud83e"\n',
-         "half a character (\\ud800 to \\udfff)\n  in \"<unicode string>\", line 1, column 7"),
+         "line 1, column 7: half a character (\\ud800 to \\udfff)\n"),
+        ("name: a\nbacklog: {source: p}\n  sharding: 3\n",
+         "line 3, column 3: expected <block end>, but found '<block mapping start>', while parsing "
+         "a block mapping in line 1\n    sharding: 3\n    ^"),
+        ("name: \0", "position 7: the character U+0000 is not allowed"),
         ("backlog:\n  source: **/*.csv\n",
          "line 2: a text that begins with * needs quotes around it"),
         ("backlog: {ignore: [drafts, *.csv]}\n",
