@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from hpc.run.model.attempts import Attempt
+from hpc.run.model.attempts import Attempt, TaskRecord
 from pipeline.errors import Cause
 
 
@@ -56,7 +56,7 @@ def why_ended(attempt: Attempt) -> tuple[Cause, str]:
     if record is None or record.cause is None:
         keeper = "Slurm has" if attempt.task else "there is"
         return Cause.LOST, f"{keeper} no record of {task_name(attempt)}"
-    message = f"{task_name(attempt)} ended as {record.slurm_state}"
+    message = f"{task_name(attempt)} {_how_it_ended(record)}"
     details = [f"exit code {record.exit_code}"] if record.exit_code not in (None, "0:0") else []
     details += [f"on {record.node}"] if record.node else []
     message = f"{message} ({', '.join(details)})" if details else message
@@ -65,6 +65,19 @@ def why_ended(attempt: Attempt) -> tuple[Cause, str]:
         jobs = ",".join(attempt.upstream)
         message = f"{message} while it waited for {jobs} to succeed (sacct -j {jobs})"
     return record.cause, message
+
+
+def _how_it_ended(record: TaskRecord) -> str:
+    """Return how a task ended by its record, which may show in three ways that memory ran out."""
+    ended = f"ended as {record.slurm_state}"
+    if record.cause is not Cause.OUT_OF_MEMORY:
+        return ended
+    if record.slurm_state.upper().startswith("OUT_OF_ME"):
+        return f"ran out of memory: it {ended}"
+    # Slurm calls the task FAILED if it was one of its steps, or a process, that was killed.
+    if (record.exit_code or "").endswith(":125"):
+        return f"ran out of memory, as its exit code says: it {ended}"
+    return f"ran out of memory, as Slurm's record of one of its steps says: it {ended}"
 
 
 def task_name(attempt: Attempt) -> str:

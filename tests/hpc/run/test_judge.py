@@ -174,7 +174,10 @@ def test_rule_7_holds_for_last_words_too_unless_no_grace_is_given() -> None:
     message = "in its own words; waiting up to 2 min for late files"
     assert judged(crash) == verdict(7, message, Cause.CRASHED)
     killed = attempt(record=record("OUT_OF_MEMORY", ended_at=NOW, node="n2"))
-    message = "task 4001_7 ended as OUT_OF_MEMORY (on n2); waiting up to 2 min for late files"
+    message = (
+        "task 4001_7 ran out of memory: it ended as OUT_OF_MEMORY (on n2); "
+        "waiting up to 2 min for late files"
+    )
     assert judged(killed) == verdict(7, message, Cause.OUT_OF_MEMORY)
     at_once = judged(crash, grace=timedelta(0))
     assert at_once == verdict(9, "in its own words", Cause.CRASHED)
@@ -370,6 +373,27 @@ def test_rule_9_says_what_ended_where_and_how() -> None:
     ended = attempt(record=record("FAILED", exit_code="3:0", node="n2"))
     message = "task 4001_7 ended as FAILED (exit code 3:0, on n2)"
     assert judged(ended) == verdict(9, message, Cause.CRASHED)
+
+
+@pytest.mark.parametrize(
+    ("state", "exit_code", "message"),
+    [
+        ("OUT_OF_MEMORY", "0:125", "ran out of memory: it ended as OUT_OF_MEMORY"),
+        ("FAILED", "0:125", "ran out of memory, as its exit code says: it ended as FAILED"),
+        (
+            "FAILED",
+            "1:0",
+            "ran out of memory, as Slurm's record of one of its steps says: it ended as FAILED",
+        ),
+    ],
+)
+def test_rule_9_says_that_memory_ran_out_and_how_that_is_known(
+    state: str, exit_code: str, message: str
+) -> None:
+    cause = Cause.OUT_OF_MEMORY
+    known = record(state, exit_code=exit_code, node="n2", cause=cause)
+    words = f"task 4001_7 {message} (exit code {exit_code}, on n2)"
+    assert judged(attempt(record=known)) == verdict(9, words, cause)
 
 
 def test_rule_9_says_why_an_output_does_not_count() -> None:
