@@ -23,7 +23,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--engine",
         type=cli.not_empty,
         metavar="TEXT",
-        help="what gave the answers, with its version (default: classifier.engine)",
+        help="what gave the answers, with its version (default: what the last "
+        "adoption that named it said, or else classifier.engine)",
     )
     parser.add_argument(
         "--missing",

@@ -42,7 +42,8 @@ class AdoptRequest:
     folder: Path
     """The folder with the engine's files, or one file."""
     engine: str = ""
-    """What gave the answers, with its version; '' for what the configuration says."""
+    """What gave the answers, with its version; '' for what the last
+    adoption that named it said, or else the configuration."""
     missing: str = ""
     """The reason to give posts without an answer; '' to wait for their answers. Answers that come
     later replace it where it is published."""
@@ -57,6 +58,11 @@ class Adopted:
     matched: Matched
     engine: str
     """What gave the answers; '' if nobody said it."""
+    engine_from: int | None = None
+    """The number of the earlier adoption that named the engine; None if this one or the
+    configuration names it, or nobody does."""
+    missing: str
+    """The reason that posts without an answer get; '' if they wait for one."""
     number: int | None = None
     """The number of the adoption; None if nothing was written."""
     complete: tuple[int, ...]
@@ -138,6 +144,7 @@ def _checked(
     _reject_missing_shards(run)
     with progress.step("reading the answers"):
         found = find_answer_files(request.folder)
+    former = _last_naming_engine(run)
     published = _published(run)
     kept = find_kept(run, tuple(label.column for label in options.labels), published)
     with (
@@ -155,7 +162,9 @@ def _checked(
             found=found,
             staged=staged,
             matched=matched,
-            engine=request.engine or options.engine or "",
+            engine=request.engine or (former.engine if former else options.engine) or "",
+            engine_from=former.number if former and not request.engine else None,
+            missing=request.missing,
             complete=complete,
             waiting=sum(count for index, count in missing.items() if index not in complete),
             given_up=sum(missing[index] for index in complete),
@@ -165,6 +174,16 @@ def _checked(
             adopted,
             ShardAnswers(connection, options.model, kept, now, reopened=matched.reopened),
         )
+
+
+def _last_naming_engine(run: Run) -> Adoption | None:
+    """Return the last adoption of a run that named an engine; None if none did.
+
+    Posts that get a reason, and answers that were kept, are published by a later adoption, whose
+    number leads to the engine.
+    """
+    named = [adoption for adoption in adoption_record.read_all(run.folder) if adoption.engine]
+    return named[-1] if named else None
 
 
 def _reject_missing_shards(run: Run) -> None:

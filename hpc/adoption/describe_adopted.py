@@ -43,7 +43,12 @@ def describe_adopted(adopted: Adopted, shards: int, *, is_dry_run: bool) -> list
         lines.append(f"ignored columns: {_listed(adopted.staged.ignored_columns)}")
     if adopted.found.ignored:
         lines.append(f"ignored files: {_listed(adopted.found.ignored)}")
-    if not adopted.engine:
+    if adopted.engine_from is not None:
+        lines.append(
+            f"the engine is {one_line(adopted.engine, _LONGEST_NAME)}, as adoption "
+            f"{adopted.engine_from} said; {ENGINE} names another one"
+        )
+    elif not adopted.engine:
         lines.append(f"nothing says which engine gave the answers: add {ENGINE}")
     were = "would be" if is_dry_run else "was" if len(adopted.complete) == 1 else "were"
     lines.append(
@@ -51,7 +56,8 @@ def describe_adopted(adopted: Adopted, shards: int, *, is_dry_run: bool) -> list
     )
     if adopted.given_up:
         get = "would get" if is_dry_run else "got"
-        lines.append(f"{counted(adopted.given_up, 'post')} without an answer {get} the reason")
+        posts = counted(adopted.given_up, "post")
+        lines.append(f"{posts} without an answer {get} the reason {adopted.missing}")
     if adopted.waiting:
         have = "has" if adopted.waiting == 1 else "have"
         lines.append(f"{counted(adopted.waiting, 'post')} {have} no answer yet")

@@ -28,7 +28,8 @@ class AdoptSettings:
     """How answers are adopted."""
 
     engine: str = ""
-    """What gave the answers, with its version; '' for what the configuration says."""
+    """What gave the answers, with its version; '' for what the last
+    adoption that named it said, or else the configuration."""
     missing: str = ""
     """The reason to give posts without an answer; '' to wait for their answers. Where an earlier
     call gave it, the answers of this one replace it."""

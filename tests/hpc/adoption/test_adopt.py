@@ -123,6 +123,24 @@ def test_posts_without_an_answer_get_a_reason_if_a_person_says_so(bench: Bench, 
     assert {row["uri"] for row in label(again)} == given_up
 
 
+def test_the_engine_that_an_earlier_adoption_named_counts_for_later_ones(
+    bench: Bench, run: Path
+) -> None:
+    rows = label(run)
+    write_lines(run / "answers" / "a.jsonl", rows[:20])
+    plan = bench.hpc("adopt", run / "answers", "--dry-run")
+    assert "add --engine" in plan.stdout
+    assert bench.document("adopt", run / "answers", "--engine", "made-up 3", code=3)
+    plan = bench.hpc("adopt", run / "answers", "--missing", "not_labeled", "--dry-run")
+    assert "10 posts without an answer would get the reason not_labeled" in plan.stdout
+    assert "\nthe engine is made-up 3, as adoption 1 said" in plan.stdout
+    assert "add --engine" not in plan.stdout
+    document = bench.document("adopt", run / "answers", "--missing", "not_labeled")
+    assert document["engine"] == "made-up 3"
+    record = json.loads((run / "adoptions" / "0002.json").read_text())
+    assert record["engine"] == "made-up 3"
+
+
 def test_answers_that_come_late_replace_only_the_reason_for_missing_ones(
     bench: Bench, run: Path
 ) -> None:
