@@ -7,7 +7,7 @@ from typing import Any
 from hpc.run.causes import why_ended
 from hpc.run.model.attempts import Attempt, Phase
 from hpc.run.model.run import Run
-from hpc.run.model.shards import Judgement, Observation, State
+from hpc.run.model.shards import Judgement, Observation, ShardFacts, State
 from hpc.run.run_state import run_state
 from pipeline.database.history import GatheredShard
 from pipeline.errors import Cause
@@ -67,20 +67,24 @@ def attempt_rows(run: Run, observation: Observation) -> list[Row]:
     rows = []
     for shard in observation.shards:
         for attempt in shard.attempts:
-            is_last = attempt is shard.attempts[-1]
-            row = _attempt_row(attempt, has_published=is_last and shard.output.verified)
+            row = _attempt_row(attempt, _cause(shard, attempt))
             rows.append({**row, "run_id": run.run_id, "shard_index": shard.index})
     return rows
 
 
-def _attempt_row(attempt: Attempt, *, has_published: bool) -> Row:
-    record = attempt.record
+def _cause(shard: ShardFacts, attempt: Attempt) -> Cause | None:
+    """Return why an attempt ended without an output; None if it has one, or nobody knows."""
     is_known = attempt.phase is Phase.ENDED and not attempt.unread_words
-    cause = why_ended(attempt)[0] if is_known else None
-    # Slurm's "completed" alone does not tell whether there is an output. Where there is one,
-    # nothing went wrong.
-    if has_published and cause is Cause.NO_OUTPUT:
-        cause = None
+    if not is_known or shard.has_published(attempt):
+        return None
+    cause = why_ended(attempt)[0]
+    is_last = attempt is shard.attempts[-1]
+    # It found the output of an earlier attempt, and had nothing to do.
+    return None if cause is Cause.NO_OUTPUT and is_last and shard.output.verified else cause
+
+
+def _attempt_row(attempt: Attempt, cause: Cause | None) -> Row:
+    record = attempt.record
     return {
         "attempt": attempt.number,
         "array_job_id": attempt.array_job_id,

@@ -70,7 +70,7 @@ def attempt_uses(
             continue
         cpus = requested_cpus(run, attempt.number)
         requested = attempt.request.mem_gb or record.req_mem_gb
-        has_published = _has_published(shard, attempt)
+        has_published = shard.has_published(attempt)
         own = shard.output.peak_mb if has_published else None
         peak, source = peak_mb(record.max_rss_mb, record.elapsed_s, own)
         known.append(
@@ -117,9 +117,3 @@ def _ended(observation: Observation) -> Iterator[tuple[ShardFacts, Attempt]]:
             is_over = attempt.phase is Phase.ENDED or shard.output.verified
             if has_run and is_over:
                 yield shard, attempt
-
-
-def _has_published(shard: ShardFacts, attempt: Attempt) -> bool:
-    output = shard.output
-    number = output.attempt or shard.attempts[-1].number
-    return output.verified and attempt.number == number

@@ -50,6 +50,15 @@ class ShardFacts(msgspec.Struct, frozen=True, kw_only=True):
     copies: int = 0
     """How many of its posts get a copy of the answer to another post."""
 
+    def has_published(self, attempt: Attempt) -> bool:
+        """Return whether the shard's output is that of an attempt, however its task ended.
+
+        Slurm may cancel a task, or run out of time for it, when it has just published. An output
+        that does not name its attempt counts as that of the last one.
+        """
+        number = self.output.attempt or self.attempts[-1].number
+        return self.output.verified and attempt.number == number
+
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """A run at one moment."""

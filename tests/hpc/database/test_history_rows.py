@@ -1,11 +1,19 @@
 """The database records runs, shards and attempts."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from hpc.database.history_rows import attempt_rows
+from hpc.run.model.attempts import Attempt, Phase, TaskRecord
+from hpc.run.model.shards import Observation, ShardFacts
 from hpc.run.submissions import read_submissions
 from pipeline import __version__, files
+from pipeline.errors import Cause
 from pipeline.run_files.manifest import output_path
+from pipeline.run_files.output import Verdict
 from tests.hpc.cli_bench import Bench, outcome, valence_run
 from tests.hpc.database.test_gather_outputs import damage
 from tests.pipeline import run_builders
@@ -109,3 +117,30 @@ def test_supervise_finds_a_damaged_output_and_labels_its_shard_again(bench: Benc
     (submission,) = read_submissions(run)
     assert (submission.number, submission.plan.indices) == (2, (1,))  # the damaged one is of 1
     assert bench.query("SELECT count(*), count(DISTINCT uri) FROM labels_valence") == [(5, 5)]
+
+
+@pytest.mark.parametrize(
+    ("published_by", "causes"),
+    [(1, [None, "cancelled"]), (2, ["timeout", None]), (0, ["timeout", None])],
+    ids=["the first", "the last", "an older version"],
+)
+def test_an_attempt_has_no_cause_if_the_output_is_its_own(
+    tmp_path: Path, published_by: int, causes: list[str | None]
+) -> None:
+    """Slurm can end a task that has just published."""
+    ends = [(1, "TIMEOUT", Cause.TIMEOUT), (2, "CANCELLED", Cause.CANCELLED)]
+    attempts = tuple(
+        Attempt(
+            number=number, array_job_id=4000 + number, array_task_index=0,
+            submitted_at=FIRST_TIME,
+            record=TaskRecord(phase=Phase.ENDED, slurm_state=state, cause=cause),
+        )
+        for number, state, cause in ends
+    )  # fmt: skip
+    output = Verdict(publication="p", attempt=published_by)
+    shard = ShardFacts(index=0, posts=5, output=output, attempts=attempts)
+    observation = Observation(
+        observed_at=FIRST_TIME, shards=(shard,), answered=True, last_answer=FIRST_TIME
+    )
+    rows = attempt_rows(valence_run(tmp_path, 5), observation)
+    assert [row["cause"] for row in rows] == causes
