@@ -1,6 +1,6 @@
 """How fast a run goes, and how long it will still take. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from hpc.run.model.shards import Judgement, ShardFacts, State
@@ -9,33 +9,102 @@ from pipeline.run_files.heartbeat import Heartbeat
 from pipeline.text import MINUTE, estimated_duration
 
 _WEEK = timedelta(days=7)
+# What a task reports before that is mostly the time that its start took.
+_SETTLING = timedelta(minutes=1)
+# Older tasks may have had other settings, or shared their quota with more tasks.
+_MOST_TASKS = 20
 
 
 def posts_per_second(status: RunStatus) -> float:
-    """Return the rate that the tasks at work report, or else the mean so far.
+    """Return how fast the tasks at work are, or else the mean so far.
+
+    What a task reports counts once it has been at work for a minute. Until then it counts as one of
+    the tasks that have published their shards lately, or else as the mean of the others.
 
     0 while none is at work, and while the rate is not known: posts with too little text are done
     before the first answer, and a server may have to start before that.
     """
-    shards, done = status.observation.shards, status.posts_done
     working = [facts for facts, judgement in _pairs(status) if _is_working(facts, judgement)]
+    if not working or not status.posts_done:
+        return 0.0
+    now = status.observation.observed_at
+    settled = [facts for facts in working if not _is_new(facts, now)]
+    new = len(working) - len(settled)
+    beats = [beat for facts in settled if (beat := own_heartbeat(facts)) is not None]
+    reported = sum(beat.rate_per_minute for beat in beats) / 60
+    pace = _published_pace(status)
+    if pace is None:
+        pace = reported / len(beats) if beats else 0.0
+    rate = reported + pace * (new + _vacated(status, new))
+    if rate or not settled:
+        return rate
+    return _mean_so_far(status, settled)
+
+
+def _mean_so_far(status: RunStatus, working: Sequence[ShardFacts]) -> float:
+    """Return the posts per second since the first task's start, for tasks that report no rate."""
+    shards, now = status.observation.shards, status.observation.observed_at
     starts = [
         attempt.record.started_at
         for shard in shards
         for attempt in shard.attempts
         if attempt.record and attempt.record.started_at
     ]
-    first = min(starts, default=status.observation.observed_at)
-    seconds = (status.observation.observed_at - first).total_seconds()
-    if not working or not done or seconds < 1:
+    seconds = (now - min(starts, default=now)).total_seconds()
+    if seconds < 1:
         return 0.0
-    beats = [beat for shard in working if (beat := own_heartbeat(shard)) is not None]
-    if any(beat.rate_per_minute for beat in beats):
-        return sum(beat.rate_per_minute for beat in beats) / 60
     if any(len(shard.attempts) > 1 for shard in working):
         return 0.0  # the mean would count the time between the attempts
-    has_answers = not beats or any(shard.output.verified for shard in shards)
-    return done / seconds if has_answers else 0.0
+    has_beats = any(own_heartbeat(shard) is not None for shard in working)
+    has_answers = not has_beats or any(shard.output.verified for shard in shards)
+    return status.posts_done / seconds if has_answers else 0.0
+
+
+def _is_new(facts: ShardFacts, now: datetime) -> bool:
+    """Tell whether a task at work has only just begun, by its last sign of life.
+
+    It first loads what it needs, and watches for some seconds who shares its quota.
+    """
+    record, beat = facts.attempts[-1].record, own_heartbeat(facts)
+    if record is None or record.started_at is None:
+        return False
+    return (beat.written_at if beat else now) - record.started_at < _SETTLING
+
+
+def _published_pace(status: RunStatus) -> float | None:
+    """Return how many posts a second one task has done that published its shard lately.
+
+    The time from its start to its end counts, as the next tasks have to start as well. None where
+    no such task is known; a shard with several attempts does not say how much the last one did.
+    """
+    ended = sorted(
+        (
+            (record.ended_at, (record.ended_at - record.started_at).total_seconds(), facts.posts)
+            for facts, judgement in _pairs(status)
+            if judgement.state is State.DONE and len(facts.attempts) == 1
+            if (record := facts.attempts[0].record) and record.started_at and record.ended_at
+        ),
+        reverse=True,
+    )[:_MOST_TASKS]
+    seconds = sum(each for _, each, _ in ended)
+    return sum(posts for _, _, posts in ended) / seconds if seconds > 0 else None
+
+
+def _vacated(status: RunStatus, new: int) -> int:
+    """Return how many queued tasks are about to take the places of tasks that have just ended.
+
+    Args:
+        status: the run.
+        new: how many tasks at work have just begun, which have taken such places already.
+    """
+    now = status.observation.observed_at
+    queued = ended = 0
+    for facts, judgement in _pairs(status):
+        queued += judgement.state is State.QUEUED
+        if judgement.state is State.DONE and facts.attempts:
+            record = facts.attempts[-1].record
+            ended += bool(record and record.ended_at and now - record.ended_at < _SETTLING)
+    return min(queued, max(0, ended - new))
 
 
 def own_heartbeat(shard: ShardFacts) -> Heartbeat | None:
