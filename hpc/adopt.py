@@ -84,7 +84,7 @@ def _document(done: AdoptResult, *, is_dry_run: bool) -> dict[str, object]:
 
 VERB = Verb(
     name="adopt",
-    example="hpc adopt runs/20240601T120000-stance-1a2b3c4d/answers --engine 'datatrove 0.10'",
+    example="hpc adopt runs/20240601T120000-stance-1a2b3c4d/answers --engine datatrove-0.10",
     arguments=arguments,
     act=act,
     if_interrupted="what was published stays. To continue, run the same command",

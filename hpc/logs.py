@@ -22,8 +22,8 @@ _LEAST_OF_ID = 4
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `hpc logs`."""
     parser.usage = (
-        "hpc logs [-h] [--failed] [--lines N] [--run RUN]\n"
-        "                [--config FILE | --run-root FOLDER] [--json] [--debug] [RUN] INDEX"
+        "hpc logs [-h] [--failed] [--lines N] [--run RUN] "
+        "[--config FILE | --run-root FOLDER] [--json] [--debug] [RUN] INDEX"
     )
     parser.add_argument(
         "words", nargs="*", metavar="[RUN] INDEX",

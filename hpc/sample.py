@@ -186,8 +186,7 @@ def _relative(path: Path) -> str:
 
 VERB = Verb(
     name="sample",
-    example="hpc sample perspective --n 200 --stratify prob_toxic:5 --labels toxic:bool "
-    "--out coding.csv",
+    example="hpc sample perspective --n 200 --labels toxic:bool --out coding.csv",
     arguments=arguments,
     act=act,
     if_interrupted="the same command draws the same posts and writes all files",

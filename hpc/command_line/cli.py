@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pipeline
-from hpc.command_line import quiet_interruption
+from hpc.command_line import help_text, quiet_interruption
 from hpc.run.exit_codes import FAILED, WRONG
 from pipeline import terminal
 from pipeline.arrow.skip_pandas import skip_pandas
@@ -149,12 +149,12 @@ def _exit_with(act: Callable[[], int]) -> NoReturn:
     except BrokenPipeError:  # the reader of stderr has seen enough
         code = FAILED
     except OSError as error:  # the help or the completion could not be written
-        print(f"error: what was printed could not be written: {error.strerror}", file=sys.stderr)
+        help_text.complain(f"error: what was printed could not be written: {error.strerror}")
         code = FAILED
     failure = terminal.flush_streams()
     quiet_interruption.after_a_verb()
     if failure and not isinstance(failure, BrokenPipeError):
-        print(f"error: what was printed could not be written: {failure.strerror}", file=sys.stderr)
+        help_text.complain(f"error: what was printed could not be written: {failure.strerror}")
     sys.exit(code if not failure else code or FAILED)
 
 
@@ -172,11 +172,11 @@ def _build_parsers(
         verbs: those whose arguments the parser knows.
         names: those that it lists.
     """
-    parser = argparse.ArgumentParser(
+    parser = help_text.Parser(
         prog="hpc",
         description="Classify a backlog of posts on a Slurm cluster or on this machine.",
         epilog=f"{_EXIT_CODES}\n\n{_FIRST_STEP}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=help_text.HelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"hpc {pipeline.__version__}")
     parser.add_argument(
@@ -192,7 +192,7 @@ def _build_parsers(
             help=summary,
             description=f"{summary[0].upper()}{summary[1:]}.",
             epilog=f"example:\n  {verb.example}\n\n{_EXIT_CODES}" if verb else None,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=help_text.HelpFormatter,
         )
         if verb:
             verb.arguments(subparser)
@@ -202,12 +202,12 @@ def _build_parsers(
             subparser.add_argument(
                 "--debug", action="store_true", help="show the traceback of an error"
             )
-    return parser, parsers.choices
+    return parser, dict(parsers.choices)
 
 
 def _report_unknown_verb(name: str) -> int:
     suggestion = did_you_mean(name, tuple(VERBS))
-    print(f"error: unknown verb {name!r}{suggestion}; hpc --help lists the verbs", file=sys.stderr)
+    help_text.complain(f"error: unknown verb {name!r}{suggestion}; hpc --help lists the verbs")
     return WRONG
 
 

@@ -54,7 +54,7 @@ def corrections_by_key(run: Run, overrides: Sequence[str]) -> tuple[Change, ...]
     """
     options = options_of(run)
     problems = Problems()
-    paths = [override.partition("=")[0].strip() for override in overrides]
+    paths = yaml_file.overridden_paths(overrides)
     for path in paths:
         if objection := objection_to(path, type(options)):
             problems.add(str(OVERRIDES), path, objection)
@@ -88,7 +88,7 @@ def corrections_by_file(
         InputError: the configuration is wrong, or differs in a key that must not be corrected.
     """
     config = run_config.load(path, overrides)
-    problems = Problems()
+    problems = config.new_problems()
     frozen = config.classifier.freeze(problems)
     problems.raise_any()
     kind = run.manifest.classifier[frozen_classifier.TYPE]

@@ -86,6 +86,14 @@ class Config:
     storage: Storage
     given_cluster: Mapping[str, object]
     """The section `cluster` as it is given, with its template, and without any default."""
+    file: str
+    """The file that it was read from, as messages name it."""
+    overridden: tuple[str, ...]
+    """The paths of the keys that overrides set."""
+
+    def new_problems(self) -> Problems:
+        """Return a collection that knows which values do not come from the file."""
+        return Problems(file=self.file, overridden=self.overridden)
 
 
 def load(path: Path, overrides: tuple[str, ...] = (), *, mounts: Path = MOUNTS) -> Config:
@@ -105,7 +113,8 @@ def load(path: Path, overrides: tuple[str, ...] = (), *, mounts: Path = MOUNTS) 
     """
     values = yaml_file.read_mapping(path, overrides)
     folders = (path.parent.absolute(), Path.cwd())
-    problems = Problems()
+    overridden = yaml_file.overridden_paths(overrides)
+    problems = Problems(file=str(path), overridden=overridden)
     file = check(ConfigurationFile, values, source=str(path), problems=problems)
     classifier = check_classifier(
         values.get("classifier"), source=str(path), folders=folders, problems=problems
@@ -133,6 +142,8 @@ def load(path: Path, overrides: tuple[str, ...] = (), *, mounts: Path = MOUNTS) 
         retry=file.retry,
         notify=file.notify,
         storage=storage,
+        file=str(path),
+        overridden=overridden,
     )
 
 

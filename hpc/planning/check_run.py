@@ -69,9 +69,9 @@ def check_run(request: CheckRequest, screen: Screen) -> tuple[Finding, ...]:
     Raises:
         KeyboardInterrupt: somebody has interrupted it. A job on a node is canceled.
     """
-    problems = Problems()
     try:
         config = run_config.load(request.config, request.overrides)
+        problems = config.new_problems()
         spec = validate(config, os.environ, is_preview=True, problems=problems)
     except InputError as problem:
         missing = f"name another file with {CONFIG_FILE}, or write one with hpc init"

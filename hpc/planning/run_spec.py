@@ -191,7 +191,7 @@ def validate(
         InputError: the configuration is wrong.
         RunError: Slurm does not answer.
     """
-    found = Problems() if problems is None else problems
+    found = config.new_problems() if problems is None else problems
     classifier = config.classifier.freeze(found)
     if problems is None:
         found.raise_any(but_lacks=is_preview)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hpc.config import run_config
 from hpc.config.run_config import Config
 from pipeline.backlog import sources
 from pipeline.backlog.sources import Source
-from pipeline.config.check import Problems
+from pipeline.config.keys import fields_to_json
 from pipeline.errors import InputError
 from pipeline.messages.options import OVERRIDES, TRIAL_DATABASE
 from pipeline.model import JsonObject
@@ -56,7 +57,7 @@ def load_candidates(files: Sequence[Path], overrides: tuple[str, ...]) -> tuple[
     names = [config.name for config in configs]
     candidates = []
     for file, config in zip(files, configs, strict=True):
-        problems = Problems()
+        problems = config.new_problems()
         frozen = config.classifier.freeze(problems)
         problems.raise_any()
         candidate = Candidate(
@@ -88,7 +89,7 @@ def find_posts_source(candidates: Sequence[Candidate]) -> Source:
             raise InputError(
                 f"{first.file} and {other.file} name different posts ({source} and {theirs}): "
                 "all configurations need the same section backlog. To use one for all, add "
-                f"{OVERRIDES.taking(_one_source(source))}"
+                f"{OVERRIDES.typed(*_one_backlog(source, candidates))}"
             )
     return source
 
@@ -112,13 +113,46 @@ def one_database(candidates: Sequence[Candidate]) -> Path:
 
 def _find_source(candidate: Candidate) -> Source:
     config = candidate.config
-    folders = (candidate.file.parent.absolute(), Path.cwd())
-    return sources.find_source(config.backlog, folders, database=config.storage.database)
+    return sources.find_source(
+        config.backlog, _folders(candidate), database=config.storage.database
+    )
 
 
-def _one_source(source: Source) -> str:
-    """Return the override that makes all configurations read the same posts."""
-    return f"'backlog={{source: {source.files[0] if source.files else source}}}'"
+def _folders(candidate: Candidate) -> tuple[Path, ...]:
+    """Return the folders that a relative path may start from."""
+    return candidate.file.parent.absolute(), Path.cwd()
+
+
+def _one_backlog(source: Source, candidates: Sequence[Candidate]) -> list[str]:
+    """Return the overrides that make all configurations read the first one's posts.
+
+    They leave alone what is the same everywhere, and the shortest text, which changes labels.
+    """
+    first, *others = (fields_to_json(each.config.backlog) for each in candidates)
+    differing = {
+        name: value
+        for name, value in first.items()
+        if name not in ("source", "min_text_length")
+        and any(other[name] != value for other in others)
+    }
+    values = {"source": _place_of(source, candidates[0]), **differing}
+    return [
+        f"backlog.{name}={json.dumps(value, ensure_ascii=False)}" for name, value in values.items()
+    ]
+
+
+def _place_of(source: Source, candidate: Candidate) -> str:
+    """Return what names a source from everywhere: a configuration looks beside itself first."""
+    name = Path(source.backlog.source).expanduser()
+    for folder in _folders(candidate):
+        place = replace(source.backlog, source=str(folder / name))
+        with suppress(InputError):
+            found = sources.find_source(
+                place, (folder,), database=candidate.config.storage.database
+            )
+            if found.files == source.files:
+                return place.source
+    return source.backlog.source
 
 
 def _real_paths(source: Source) -> list[Path]:

@@ -19,6 +19,7 @@ from pipeline.config.keys import (
     unwrapped,
 )
 from pipeline.errors import InputError
+from pipeline.messages.options import OVERRIDES
 from pipeline.text import counted, did_you_mean, nearest
 
 T = TypeVar("T")
@@ -62,17 +63,30 @@ class Problems(msgspec.Struct, frozen=True):
     """Collects what is wrong in one or several files, so that a person corrects it in one go."""
 
     found: list[Problem] = []
+    file: str = ""
+    """The file whose keys `overridden` names."""
+    overridden: tuple[str, ...] = ()
+    """The paths of the keys whose values do not come from the file."""
 
     def add(self, source: str, path: str, text: str) -> None:
         """Record a problem with the key at `path` of the file `source`."""
-        self.found.append(Problem(source, path, text))
+        self.found.append(Problem(self._origin(source, path), path, text))
 
     def add_lack(self, source: str, path: str, text: str, advice: str = "") -> None:
         """Record that this shell or machine lacks what the key at `path` names, such as an API key.
 
         The configuration is right, so a plan can be shown without it.
         """
-        self.found.append(Problem(source, path, text, is_lack=True, advice=advice))
+        origin = self._origin(source, path)
+        self.found.append(Problem(origin, path, text, is_lack=True, advice=advice))
+
+    def _origin(self, source: str, path: str) -> str:
+        """Return where the value at `path` comes from: the file, or the option that overrides."""
+        if source == self.file and any(
+            path == key or path.startswith((f"{key}.", f"{key}[")) for key in self.overridden
+        ):
+            return str(OVERRIDES)
+        return source
 
     @property
     def lacks(self) -> tuple[Problem, ...]:

@@ -1,6 +1,7 @@
 """The configuration's YAML as a mapping, with `--set a.b=value` applied, not yet checked."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,11 @@ def apply_override(values: dict[str, Any], override: str) -> None:
                 f"{OVERRIDES} {shown(override)}: the value is not valid YAML: {error}"
             ) from None
         inner[last] = text.strip()
+
+
+def overridden_paths(overrides: Sequence[str]) -> tuple[str, ...]:
+    """Return the paths of the keys that `a.b=value` overrides set."""
+    return tuple(override.partition("=")[0].strip() for override in overrides)
 
 
 def _can_only_be_text(text: str) -> bool:

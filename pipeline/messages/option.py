@@ -4,6 +4,7 @@ The same checks serve `hpc export --to labels.csv` and `api.export(to="labels.cs
 names an option by a value of `pipeline.messages.options`, and who called decides how that reads.
 """
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -60,6 +61,12 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
             return f"{self.flag} {value}"
         shown = repr(fspath(value)) if isinstance(value, str | PathLike) else repr(value)
         return self._assigned(f"[{shown}]" if self.is_list else shown)
+
+    def typed(self, *values: str) -> str:
+        """Return it with the values that it should have, ready to be typed or pasted."""
+        if _AT_SHELL.get():
+            return " ".join(f"{self.flag} {shlex.quote(value)}" for value in values)
+        return self._assigned(repr(list(values)) if self.is_list else repr(values[0]))
 
     def _assigned(self, value: str) -> str:
         assigned = f"{self.argument}={value}"

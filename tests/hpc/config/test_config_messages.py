@@ -343,10 +343,10 @@ def test_what_yaml_takes_otherwise_than_it_is_meant_is_rejected(
         ("sharding.shards", "overrides 'sharding.shards': should look like sharding.shards=10"),
         ("=5", "overrides '=5': should look like sharding.shards=10"),
         ("name.first=5", "overrides 'name.first=5': name holds no keys"),
-        ("sharding.shrads=5", "sharding.shrads: unknown key (did you mean 'shards'?)"),
+        ("sharding.shrads=5", "overrides: sharding.shrads: unknown key (did you mean 'shards'?)"),
         (
             "sharding.shards=many",
-            "sharding.shards: should be a whole number, 1 or more, not 'many'",
+            "overrides: sharding.shards: should be a whole number, 1 or more, not 'many'",
         ),
     ],
 )
@@ -354,6 +354,15 @@ def test_an_override_is_checked_as_strictly_as_the_file(
     tmp_path: Path, override: str, problem: str
 ) -> None:
     assert rejection(tmp_path, SECTIONS, override) == problem
+
+
+def test_each_problem_names_where_its_value_comes_from(tmp_path: Path) -> None:
+    sections = {**SECTIONS, "sharding": {"shrads": 5}}
+    message = rejection(tmp_path, sections, "cluster.max_paralel=3", "classifier={type: valance}")
+    of_file, _, of_overrides = message.partition("\noverrides: ")
+    paths = ("sharding.shrads", "cluster.max_paralel", "classifier.type")
+    assert [path in of_file for path in paths] == [True, False, False]
+    assert [path in of_overrides for path in paths] == [False, True, True]
 
 
 def test_an_override_that_is_no_yaml_is_rejected(tmp_path: Path) -> None:

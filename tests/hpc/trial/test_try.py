@@ -1,6 +1,7 @@
 """`hpc try`: answers side by side, with gold labels, errors and interruptions; nothing is kept."""
 
 import json
+import shlex
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.servers.openai_stub import OpenAIStub, completion, error
 from tests.waiting import wait_until
 
 VALENCE = {"type": "valence"}
+STAMP = "2024-05-31-13:00:00"
 
 
 def says_hostile(body: dict[str, Any], nth: int) -> Reply:
@@ -182,6 +184,31 @@ def test_what_cannot_be_tried_is_an_error_before_anything_is_sent(
     own = llm(bench, server, server={"command": ["serve", "--port", "{port}"]})
     write(bench, "server.yaml", {name: one for name, one in own.items() if name != "base_url"})
     assert exit_code(bench.hpc("try", *arguments)) == 2
+
+
+def test_the_named_overrides_let_two_configurations_read_the_first_ones_posts(
+    bench: Bench,
+) -> None:
+    (bench.folder / "study one").mkdir()
+    for name in ("a", "b"):
+        rows = [{"id": f"{name}{row}", "text": f"Good morning, {name}{row}!",
+                 "lang": lang, "at": STAMP}
+                for row, lang in enumerate(("en", "de", "fr"))]  # fmt: skip
+        (bench.folder / "study one" / f"{name}.jsonl").write_text(
+            "".join(json.dumps(row) + "\n" for row in rows)
+        )
+    bench.backlog(run_builders.posts(3))
+    columns = {"uri": "id", "preprocessing_timestamp": "at"}
+    backlog = {"source": "study one/*.jsonl", "columns": columns, "where": "lang IN ('en', 'de')"}
+    other_backlog = {"source": "posts.jsonl", "min_text_length": 2}
+    first = write(bench, "first.yaml", VALENCE, backlog=backlog)
+    other = write(bench, "other.yaml", VALENCE, backlog=other_backlog)
+    refused = bench.hpc("try", first, other)
+    assert exit_code(refused) == 2
+    words = shlex.split(refused.stderr.partition(" add ")[2])
+    assert words[::2] == ["--set"] * (len(words) // 2)
+    document = bench.document("try", first, other, *words)
+    assert {post["uri"] for post in document["posts"]} == {"a0", "a1", "b0", "b1"}
 
 
 def test_a_hostile_text_cannot_control_the_terminal(bench: Bench) -> None:

@@ -1,15 +1,20 @@
 """The command line that all verbs share: help, version, completion, exit codes, the verb's name."""
 
+import importlib
+import io
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 
 import pytest
 
 import pipeline
-from hpc.command_line.cli import VERBS
+from hpc.command_line import help_text
+from hpc.command_line.cli import VERBS, build_parser
 from tests.hpc.cli_bench import Bench, valence_run
 from tests.hpc.forked_verbs import ForkedVerbs
 from tests.hpc.in_process import Done
@@ -52,6 +57,52 @@ def test_an_unknown_verb_gets_the_nearest_one(bench: Bench, name: str, suggestio
     assert done.stderr == (
         f"error: unknown verb {name!r}{suggestion}; hpc --help lists the verbs\n"
     )
+
+
+WIDTH = 64
+
+
+class Terminal(io.StringIO):
+    """What a terminal of WIDTH columns shows."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def shown_by(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> list[str]:
+    """Return the lines that a terminal of WIDTH columns shows."""
+    monkeypatch.setattr(help_text, "terminal_width", lambda stream: WIDTH)
+    terminal = Terminal()
+    with redirect_stdout(terminal), redirect_stderr(terminal), suppress(SystemExit):
+        act()
+    return terminal.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("verb", ["", *VERBS])
+def test_help_is_no_wider_than_the_terminal_but_for_commands(
+    monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    verbs = [importlib.import_module(f"hpc.{verb}").VERB] if verb else []
+    words = [*([verb] if verb else []), "--help"]
+    lines = shown_by(monkeypatch, lambda: build_parser(verbs).parse_args(words))
+    commands = [line for line in lines if line.startswith("  hpc ")]
+    assert max(len(line) for line in lines if line not in commands) <= WIDTH
+    assert max(map(len, commands), default=0) <= 80
+
+
+def test_a_usage_error_is_no_wider_than_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["ls", *(f"--no-such-option-{number}" for number in range(5))]
+    lines = shown_by(monkeypatch, lambda: build_parser().parse_args(words))
+    assert words[-1] in lines[-1]
+    assert max(map(len, lines)) <= WIDTH
+
+
+def test_a_message_from_before_a_verb_is_no_wider_than_the_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines = shown_by(monkeypatch, lambda: help_text.complain("error: " + "word " * 30))
+    assert max(map(len, lines)) <= WIDTH
+    assert " ".join(lines).split() == ["error:", *["word"] * 30]
 
 
 def test_ctrl_c_while_a_verb_is_imported_is_no_traceback(bench: Bench) -> None:
