@@ -11,6 +11,7 @@ from hpc.run.model.attempts import Attempt
 from hpc.run.model.run import Run
 from hpc.run.model.shards import State
 from hpc.run.run_state import RunStatus
+from pipeline.run_files.heartbeat import Heartbeat
 from pipeline.text import counted
 from pipeline.usage import cost_options
 
@@ -37,6 +38,8 @@ class QuotaUse:
     """How many of the tasks were submitted with which quota, the largest first."""
     next_quota_per_minute: int | None
     """The quota of tasks that are submitted from now on."""
+    joining: int = 0
+    """How many of the tasks send nothing yet, because they only watch who shares the quota."""
 
 
 def quota_use(status: RunStatus) -> QuotaUse | None:
@@ -70,7 +73,13 @@ def quota_use(status: RunStatus) -> QuotaUse | None:
         other_tasks=max(0, sharing[1] - own) if sharing else None,
         tasks_by_quota=tasks_by_quota,
         next_quota_per_minute=_quota(status.run),
+        joining=sum(_is_joining(status.run, number, beat) for number, beat in speaking),
     )
+
+
+def _is_joining(run: Run, submission: int, beat: Heartbeat) -> bool:
+    """Tell whether a task has no share of its quota yet: then it cannot say who shares it."""
+    return beat.throttled and beat.quota_tasks is None and _quota_at(run, submission) is not None
 
 
 def _count_quotas(run: Run, submissions: Sequence[int]) -> Mapping[int | None, int]:
@@ -163,6 +172,9 @@ def describe_quota(use: QuotaUse) -> str:
         line = f"{sent} requests in the last minute"
     if use.other_tasks:
         line += f", shared with {counted(use.other_tasks, 'task')} of other runs"
+    if use.joining:
+        have = "has" if use.joining == 1 else "have"
+        line += f"; {counted(use.joining, 'task')} {have} no share of it yet"
     return line + _describe_correction(use)
 
 

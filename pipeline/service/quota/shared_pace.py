@@ -142,7 +142,10 @@ class SharedPace(Pace):
             return self._folder_problem
         permit = self._permit  # read once: another thread replaces it
         if self._keeper and not permit:
-            return "waiting for a share of the quota from the other tasks"
+            return (
+                "no share of the quota yet: the task first watches for "
+                f"{self._terms.join:.0f} s which others use it"
+            )
         if permit and not permit.share:
             return f"no share of the quota: {permit.count} tasks use it"
         return ""

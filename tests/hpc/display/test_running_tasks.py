@@ -259,6 +259,25 @@ def test_running_tasks_keep_the_quota_that_they_were_submitted_with(run: Run) ->
     )
 
 
+def test_tasks_that_only_watch_their_quota_have_no_share_of_it_yet(run: Run) -> None:
+    joins = heartbeat(requests_last_minute=0, throttled=True)
+    shards = [
+        running(0, heartbeat(requests_last_minute=1, quota_tasks=1)),
+        running(1, joins),
+        running(2, joins),
+        running(3, heartbeat(requests_last_minute=0, quota_tasks=1, throttled=True)),
+    ]
+    use = quota_use(status_of(run, shards))
+    assert use is not None
+    assert use.joining == 2
+    assert describe_quota(use) == (
+        "1 of 3,000 requests in the last minute (0 %); 2 tasks have no share of it yet"
+    )
+    unlimited = quota_use(status_of(corrected(run, None, None), shards))
+    assert unlimited is not None
+    assert unlimited.joining == 0
+
+
 def test_without_a_quota_no_quota_is_in_use(tmp_path: Path) -> None:
     run = make_run(tmp_path, 1)
     status = status_of(run, [running(0, heartbeat(requests_last_minute=0))])

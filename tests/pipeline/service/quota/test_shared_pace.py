@@ -98,7 +98,10 @@ def test_a_task_sends_nothing_until_the_others_have_seen_its_lease(
         assert is_silent(joining)
         assert len(names(lease_folder, ".lease")) == 2
         assert lease_folder.claim_holders() == []
-        assert joining.trouble == "waiting for a share of the quota from the other tasks"
+        assert joining.trouble == (
+            "no share of the quota yet: the task first watches for "
+            f"{PATIENT.join:.0f} s which others use it"
+        )
         assert joining.lacks_quota
 
 
