@@ -87,7 +87,8 @@ def try_posts(
     Args:
         configs: one configuration or several, YAML files.
         settings: which posts, and what to override.
-        say: receives what the posts may cost, and a message before each configuration.
+        say: receives what the posts may cost, a message before each configuration, and in another
+            thread what is wrong with a service that does not answer.
 
     Raises:
         InputError: a configuration or the source is wrong, or a key is missing.
@@ -155,7 +156,7 @@ def _label(candidates: tuple[Candidate, ...], posts: TrialPosts, say: Say) -> tu
         say(f"{candidate.title}: labeling …")
         # Classifiers print notes for the log of a task.
         with contextlib.redirect_stdout(sys.stderr):
-            attempts.append(label_posts(candidate, posts.posts))
+            attempts.append(label_posts(candidate, posts.posts, say))
         if attempts[-1].is_interrupted:
             break
     return tuple(attempts)

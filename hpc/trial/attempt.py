@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 
 from hpc.display.run.usage import cost_of
 from hpc.display.system_error import describe_error
+from hpc.run.model.run import Say
 from hpc.trial.candidates import Candidate
+from hpc.trial.watch_trouble import showing_trouble
 from pipeline.classifiers import frozen_classifier
 from pipeline.classifiers.base import Classifier, TaskShare
 from pipeline.classifiers.options import Options
@@ -93,12 +95,13 @@ class _Labeling:
     is_interrupted: bool = False
 
 
-def label_posts(candidate: Candidate, posts: Sequence[Post]) -> Attempt:
+def label_posts(candidate: Candidate, posts: Sequence[Post], say: Say) -> Attempt:
     """Return what a configuration answers. An error or Ctrl-C ends it early and is recorded.
 
     Args:
         candidate: the configuration.
         posts: the posts, each uri once.
+        say: receives what is wrong with the service while it lasts, in another thread.
     """
     attempt = _Labeling()
     began = time.monotonic()
@@ -112,7 +115,8 @@ def label_posts(candidate: Candidate, posts: Sequence[Post]) -> Attempt:
         with _classifier(candidate) as classifier:
             secret = classifier.secret
             try:
-                _ask(classifier, posts, attempt)
+                with showing_trouble(classifier, candidate.title, say):
+                    _ask(classifier, posts, attempt)
             except KeyboardInterrupt:
                 # What a service that does not answer says is why people lose patience.
                 if trouble := classifier.trouble:
