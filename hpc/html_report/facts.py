@@ -47,6 +47,10 @@ class LabelCounts:
     last_label: datetime | None = None
     first_post: datetime | None = None
     last_post: datetime | None = None
+    until: datetime | None = None
+    """Up to when posts have their place in time."""
+    later_posts: int = 0
+    """Posts with a timestamp later than `until`, also those that have no row yet."""
     label_days: tuple[PeriodCount, ...] = ()
     """By the day of the label."""
     post_period: Period = Period.MONTH

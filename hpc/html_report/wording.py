@@ -2,7 +2,8 @@
 
 from datetime import date, datetime
 
-from hpc.html_report.facts import Period
+from hpc.html_report.facts import LabelCounts, Period
+from pipeline.text import counted
 
 _LENGTHS = {Period.DAY: 10, Period.WEEK: 10, Period.MONTH: 7, Period.YEAR: 4}
 """Of the beginning of a date that names a period, such as 2024-05."""
@@ -17,6 +18,13 @@ def format_day(when: date | None) -> str:
 def format_time(when: datetime | None) -> str:
     """Return a time such as `2024-05-03 14:00 UTC`, or `unknown`."""
     return f"{when:%Y-%m-%d %H:%M} UTC" if when else "unknown"
+
+
+def later_posts(counts: LabelCounts) -> str:
+    """Return how many posts have times from the future, as a sentence without its full stop."""
+    posts = counted(counts.later_posts, "post")
+    have = "has a time" if counts.later_posts == 1 else "have times"
+    return f"{posts} {have} later than the newest run ({format_time(counts.until)})"
 
 
 def format_days(first: date | None, last: date | None) -> str:

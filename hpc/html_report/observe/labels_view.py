@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -17,13 +18,25 @@ VIEW = "labels_of_report"
 WEIGHT = "weight of report"
 """No label column has this name: a classifier's columns have no blanks in their names."""
 _SAMPLE = "sample_of_report"
-# Timestamps that are infinite or before the year 1 have no date in Python.
-POST_TIME = (
-    "CASE WHEN isfinite(preprocessing_timestamp) AND preprocessing_timestamp >= TIMESTAMP "
-    "'0001-01-01' AND preprocessing_timestamp < TIMESTAMP '9999-12-01' "
-    "THEN preprocessing_timestamp END"
-)
-"""The time of a post, in SQL."""
+POST_TIME = quoted("time of report")
+"""The column of the view with the time of a post; NULL where no chart can show it."""
+
+
+def post_time(until: datetime) -> str:
+    """Return the time of a post in SQL; NULL where it is later than `until` (UTC).
+
+    Timestamps that are infinite or before the year 1 have no date in Python.
+    """
+    return (
+        "CASE WHEN isfinite(preprocessing_timestamp) AND preprocessing_timestamp >= TIMESTAMP "
+        "'0001-01-01' AND preprocessing_timestamp < TIMESTAMP '9999-12-01' "
+        f"AND NOT {is_later(until)} THEN preprocessing_timestamp END"
+    )
+
+
+def is_later(until: datetime) -> str:
+    """Return SQL for whether a post has a timestamp later than `until` (UTC)."""
+    return f"(preprocessing_timestamp > TIMESTAMP {literal(until.isoformat(sep=' '))})"
 
 
 @contextmanager
@@ -33,12 +46,13 @@ def labels_view(
     *,
     run_id: str,
     weights: pa.Table | None,
+    until: datetime,
     limits: SessionLimits = LOGIN_NODE,
 ) -> Iterator[duckdb.DuckDBPyConnection | None]:
     """Yield a connection with the view VIEW: the rows of a name, or of one of its runs.
 
-    The view has all columns of the labels, and WEIGHT: how many posts of the population a row
-    stands for. None where there is no row.
+    The view has all columns of the labels, POST_TIME, and WEIGHT: how many posts of the population
+    a row stands for. None where there is no row.
 
     Args:
         database: the database; it is only read.
@@ -46,6 +60,7 @@ def labels_view(
         run_id: the run whose rows count; empty for all of the name.
         weights: columns `uri` and `weight` of a sample; other posts get no weight. None: every
             post counts as one.
+        until: the time (UTC) up to which posts have a time in the view.
         limits: how much of the machine DuckDB may take.
     """
     if not database.exists():
@@ -64,7 +79,8 @@ def labels_view(
             joined = f" LEFT JOIN {_SAMPLE} ON {_SAMPLE}.uri = labels.uri"
         only = f" WHERE labels.run_id = {literal(run_id)}" if run_id else ""
         connection.execute(
-            f"CREATE TEMP VIEW {VIEW} AS SELECT labels.*, {weight} AS {quoted(WEIGHT)} "
+            f"CREATE TEMP VIEW {VIEW} AS SELECT labels.*, {weight} AS {quoted(WEIGHT)}, "
+            f"{post_time(until)} AS {POST_TIME} "
             f"FROM {quoted(labels_table(name))} AS labels{joined}{only}"
         )
         yield connection

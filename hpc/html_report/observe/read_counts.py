@@ -3,13 +3,13 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 
 import duckdb
 
 from hpc.html_report.facts import LabelCounts, Period, PeriodCount
-from hpc.html_report.observe.labels_view import POST_TIME, VIEW
-from hpc.html_report.observe.read_missing import count_missing, missing_span
+from hpc.html_report.observe.labels_view import POST_TIME, VIEW, is_later
+from hpc.html_report.observe.read_missing import count_later, count_missing, missing_span
 from pipeline.sql import fetch_number
 
 MOST_PERIODS = 120
@@ -22,26 +22,31 @@ OTHER_REASON = "(other)"
 _MOST_REASONS = 30
 
 
-def read_counts(connection: duckdb.DuckDBPyConnection, inputs: Sequence[str] = ()) -> LabelCounts:
+def read_counts(
+    connection: duckdb.DuckDBPyConnection, until: datetime, inputs: Sequence[str] = ()
+) -> LabelCounts:
     """Return the counts of the rows in the view, and of the posts that have none yet.
 
     Args:
         connection: with the view.
+        until: the time (UTC) up to which the view has times of posts.
         inputs: files of the posts that have none yet.
     """
-    posts, labeled, first_label, last_label, first_post, last_post = connection.execute(
-        "SELECT count(*), count(*) FILTER (was_successfully_labeled), min(label_timestamp), "
+    posts, labeled, later, first_label, last_label, first_post, last_post = connection.execute(
+        "SELECT count(*), count(*) FILTER (was_successfully_labeled), "
+        f"count(*) FILTER ({is_later(until)}), min(label_timestamp), "
         f"max(label_timestamp), min({POST_TIME}), max({POST_TIME}) FROM {VIEW}"
     ).fetchall()[0]
     if not posts:
         return LabelCounts()
-    first_missing, last_missing = missing_span(connection, inputs)
+    first_missing, last_missing = missing_span(connection, inputs, until)
     period = choose_period(
         min(filter(None, (first_post, first_missing)), default=None),
         max(filter(None, (last_post, last_missing)), default=None),
     )
     periods = _with_missing(
-        _by_period(connection, POST_TIME, period), count_missing(connection, inputs, period)
+        _by_period(connection, POST_TIME, period),
+        count_missing(connection, inputs, period, until),
     )
     return LabelCounts(
         posts=posts,
@@ -58,6 +63,8 @@ def read_counts(connection: duckdb.DuckDBPyConnection, inputs: Sequence[str] = (
         last_label=last_label,
         first_post=first_post,
         last_post=last_post,
+        until=until,
+        later_posts=later + count_later(connection, inputs, until),
         label_days=_by_period(connection, "label_timestamp", Period.DAY)[-MOST_PERIODS:],
         post_period=period,
         post_periods=periods[-MOST_PERIODS:],

@@ -5,16 +5,16 @@ not all labeled may hold nothing but copies of earlier answers, and its shares a
 """
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 
 import duckdb
 
 from hpc.html_report.facts import Period
-from hpc.html_report.observe.labels_view import POST_TIME
+from hpc.html_report.observe.labels_view import is_later, post_time
 from hpc.run.model.run import Run
 from hpc.run.outputs import verify_outputs
 from pipeline.run_files.manifest import shard_path
-from pipeline.sql import literal
+from pipeline.sql import fetch_number, literal
 
 
 def inputs_without_output(runs: Sequence[Run]) -> list[str]:
@@ -29,30 +29,45 @@ def inputs_without_output(runs: Sequence[Run]) -> list[str]:
 
 
 def missing_span(
-    connection: duckdb.DuckDBPyConnection, inputs: Sequence[str]
+    connection: duckdb.DuckDBPyConnection, inputs: Sequence[str], until: datetime
 ) -> tuple[date | None, date | None]:
-    """Return the times of the first and the last of these posts; None where there is none."""
+    """Return the times of the first and the last of these posts up to `until`; None for none."""
     if not inputs:
         return None, None
     first, last = connection.execute(
-        f"SELECT min({POST_TIME}), max({POST_TIME}) FROM {_posts(inputs)}"
+        f"SELECT min(moment), max(moment) FROM {_posts(inputs, until)}"
     ).fetchall()[0]
     return first, last
 
 
 def count_missing(
-    connection: duckdb.DuckDBPyConnection, inputs: Sequence[str], period: Period
+    connection: duckdb.DuckDBPyConnection, inputs: Sequence[str], period: Period, until: datetime
 ) -> dict[date, int]:
     """Return how many of these posts are of each period, by its first day."""
     if not inputs:
         return {}
     return dict(
         connection.execute(
-            f"SELECT date_trunc('{period}', {POST_TIME})::DATE, count(*) FROM {_posts(inputs)} "
-            f"WHERE {POST_TIME} IS NOT NULL GROUP BY 1"
+            f"SELECT date_trunc('{period}', moment)::DATE, count(*) FROM {_posts(inputs, until)} "
+            "WHERE moment IS NOT NULL GROUP BY 1"
         ).fetchall()
     )
 
 
-def _posts(inputs: Sequence[str]) -> str:
+def count_later(
+    connection: duckdb.DuckDBPyConnection, inputs: Sequence[str], until: datetime
+) -> int:
+    """Return how many of these posts have a timestamp later than `until`."""
+    if not inputs:
+        return 0
+    return fetch_number(
+        connection, f"SELECT count(*) FROM {_files(inputs)} WHERE {is_later(until)}"
+    )
+
+
+def _posts(inputs: Sequence[str], until: datetime) -> str:
+    return f"(SELECT {post_time(until)} AS moment FROM {_files(inputs)})"
+
+
+def _files(inputs: Sequence[str]) -> str:
     return f"read_parquet([{', '.join(map(literal, inputs))}])"

@@ -52,19 +52,27 @@ def read_subject(chosen: Chosen, folder: Path, say: Say) -> SubjectFacts:
         RunError: the database is damaged, or of another program.
         OSError: the disk is full.
     """
+    now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
     trusted = chosen.place.trusted_runs(chosen.name, say)
     only = chosen.run.run_id if chosen.run else ""
     runs = [run for run in trusted if only in ("", run.run_id)]
     sample, weights = read_sample(runs)
     run_facts, attempts = read_runs(runs, chosen.place.database)
     with published_labels(chosen.place.database, chosen.name, trusted, folder) as published:
-        labels = _read_labels(published.database, chosen, runs, weights)
+        labels = _read_labels(
+            published.database,
+            chosen,
+            runs,
+            weights,
+            # What submit counts as the future, at the latest submit.
+            until=max((_in_utc(each.created_at) for each in run_facts), default=now),
+        )
     for problem in published.problems:
         say(problem)
     return SubjectFacts(
         name=chosen.name,
         run_id=only,
-        generated_at=datetime.now(UTC).replace(tzinfo=None, microsecond=0),
+        generated_at=now,
         runs=run_facts,
         counts=_with_public_models(labels.counts),
         setups=setups_of(runs),
@@ -78,6 +86,10 @@ def read_subject(chosen: Chosen, folder: Path, say: Say) -> SubjectFacts:
         is_coded_by_people=bool(runs) and all(run.manifest.is_coded_by_people for run in runs),
         problems=tuple(map(without_paths, published.problems)),
     )
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
 
 
 def _read_adoptions(runs: Sequence[Run]) -> tuple[AdoptionFacts, ...]:
@@ -97,15 +109,24 @@ def _read_adoptions(runs: Sequence[Run]) -> tuple[AdoptionFacts, ...]:
 
 
 def _read_labels(
-    database: Path, chosen: Chosen, runs: Sequence[Run], weights: pa.Table | None
+    database: Path,
+    chosen: Chosen,
+    runs: Sequence[Run],
+    weights: pa.Table | None,
+    until: datetime,
 ) -> _Labels:
     run_id = chosen.run.run_id if chosen.run else ""
     with labels_view(
-        database, chosen.name, run_id=run_id, weights=weights, limits=chosen.place.limits
+        database,
+        chosen.name,
+        run_id=run_id,
+        weights=weights,
+        until=until,
+        limits=chosen.place.limits,
     ) as connection:
         if connection is None:
             return _Labels()
-        counts = read_counts(connection, inputs_without_output(runs))
+        counts = read_counts(connection, until, inputs_without_output(runs))
         if not counts.posts:
             return _Labels()
         return _Labels(

@@ -44,6 +44,7 @@ from tests.hpc.html_report.hostile_page import hostile_facts
 
 NUMBERS = st.floats(-1e100, 1e100)
 START = datetime(2024, 5, 1)
+NOW = datetime(2026, 6, 1)
 
 
 @given(st.lists(NUMBERS, min_size=1), st.booleans())
@@ -227,10 +228,10 @@ def columns_of(connection: duckdb.DuckDBPyConnection) -> dict[str, LabelColumn]:
 
 
 def test_numbers_that_cannot_be_averaged_and_texts_that_quote_are_not_shown(hostile: Path) -> None:
-    with labels_view(hostile, "hostile", run_id="", weights=None) as connection:
+    with labels_view(hostile, "hostile", run_id="", weights=None, until=NOW) as connection:
         assert connection
         columns = columns_of(connection)
-        counts = read_counts(connection)
+        counts = read_counts(connection, NOW)
     hidden = {name for name, each in columns.items() if isinstance(each, HiddenColumn)}
     assert hidden == {"huge", "never", "quote", "short", "part", "list"}
     for name in ("tiny", "big", "constant"):
@@ -242,6 +243,30 @@ def test_numbers_that_cannot_be_averaged_and_texts_that_quote_are_not_shown(host
     assert dict(counts.reasons) == {"invalid": 9, OTHER_REASON: 1}
     assert counts.first_post == datetime(1, 1, 1)
     assert len(counts.post_periods) <= MOST_PERIODS
+
+
+def test_posts_later_than_the_newest_run_are_counted_and_have_no_place_in_time(
+    hostile: Path, tmp_path: Path
+) -> None:
+    until = datetime(2020, 1, 31)
+    waiting = tmp_path / "waiting.parquet"
+    duckdb.sql(
+        "SELECT unnest([TIMESTAMP '2020-01-31', TIMESTAMP '2031-01-01', NULL]) "
+        "AS preprocessing_timestamp"
+    ).write_parquet(str(waiting))
+    with labels_view(hostile, "hostile", run_id="", weights=None, until=until) as connection:
+        assert connection
+        counts = read_counts(connection, until, [str(waiting)])
+        columns = columns_of(connection)
+    assert counts.last_post == until
+    # Days 31 to 99, two of the year 9999, one that is infinite, and one that has no row yet.
+    assert counts.later_posts == 69 + 2 + 1 + 1
+    assert max(each.start for each in counts.post_periods).year == 2020
+    assert sum(each.missing for each in counts.post_periods) == 1
+    constant = columns["constant"]
+    assert isinstance(constant, NumberColumn)
+    assert max(point.start for point in constant.course.points).year == 2020
+    assert constant.posts == 90
 
 
 @pytest.mark.parametrize("runs", [1, 2])
