@@ -32,10 +32,12 @@ def posts_per_second(status: RunStatus) -> float:
     new = len(working) - len(settled)
     beats = [beat for facts in settled if (beat := own_heartbeat(facts)) is not None]
     reported = sum(beat.rate_per_minute for beat in beats) / 60
-    pace = _published_pace(status)
-    if pace is None:
-        pace = reported / len(beats) if beats else 0.0
-    rate = reported + pace * (new + _vacated(status, new))
+    rate = reported
+    if others := new + _vacated(status, new):  # seldom: the pace goes through all shards
+        pace = _published_pace(status)
+        if pace is None:
+            pace = reported / len(beats) if beats else 0.0
+        rate += pace * others
     if rate or not settled:
         return rate
     return _mean_so_far(status, settled)
