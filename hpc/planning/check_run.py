@@ -161,7 +161,7 @@ def _check_posts(
         selection = replace(selection, without=find_discardable(spec, lambda message: None))
         draft = draft_run(spec, selection, _folders(request), screen)
     except InputError as problem:
-        remedy = "correct the section backlog, or the name"
+        remedy = "correct the section backlog, whose key where leaves rows out, or the name"
         return selection, None, [_input_error(Part.POSTS, str(problem), remedy)]
     except (RunError, OSError, MemoryError) as problem:
         return (

@@ -5,6 +5,7 @@ staging database beside the run. A SQLite table may grow while it is read, and a
 see another backlog.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
@@ -18,8 +19,10 @@ from msgspec.structs import replace
 from pipeline.backlog.records.reject_records import advice_for_time, reject_records
 from pipeline.backlog.scan import Scan, with_times
 from pipeline.backlog.sources import Source
+from pipeline.backlog.times.leave_out import condition_without_bad_times
 from pipeline.config.session_limits import LOGIN_NODE, SessionLimits
 from pipeline.errors import InputError
+from pipeline.messages.options import OVERRIDES
 from pipeline.sql import configure_session, fetch_number, raise_lack_of_space, spill_folder
 from pipeline.terminal import one_line
 from pipeline.text import counted
@@ -271,14 +274,33 @@ def _reject_bad_rows(connection: duckdb.DuckDBPyConnection, source: Source, join
             raise InputError(
                 f"{place}: column {names.uri!r} is null or empty{more}; every post needs a uri"
             )
+        problem = (
+            f"{one_line(repr(raw_timestamp))}, which is not a timestamp such as "
+            "2024-05-31-13:00:00 or ISO 8601"
+            if raw_timestamp is not None
+            else "NULL, and every post needs a time"
+        )
+        advice = advice_for_time(raw_timestamp or "", source)
+        if not advice:
+            with _readable_errors(source):
+                advice = _advice_to_leave_out(
+                    condition_without_bad_times(connection, source, joins)
+                )
         raise InputError(
-            f"{place}: column {names.preprocessing_timestamp!r} is "
-            f"{raw_timestamp!r}, which is not a timestamp such as 2024-05-31-13:00:00 or ISO 8601 "
-            f"(uri {one_line(uri)}){more}{advice_for_time(raw_timestamp or '', source)}"
+            f"{place}: column {names.preprocessing_timestamp!r} is {problem} "
+            f"(uri {one_line(uri)}){more}{advice}"
         )
     raise InputError(
         f"{source} changed while it was read: {counted(bad, 'row')} had no uri or timestamp"
     )
+
+
+def _advice_to_leave_out(condition: str) -> str:
+    """Return how to leave out rows, as the key is written in YAML; '' without a condition."""
+    if not condition:
+        return "; correct it, or leave such rows out by backlog.where"
+    where = OVERRIDES.typed(f"backlog.where={json.dumps(condition, ensure_ascii=False)}")
+    return f"; to leave such rows out, set backlog.where in the configuration, or add {where}"
 
 
 def _first_bad_row(

@@ -188,7 +188,9 @@ def _score_time(column: ColumnFacts) -> tuple[int, list[str]]:
         points = 50 if re.search(r"time|date|_at$|_on$", _plain(column.name)) else 45
     if _POOR_TIMES.search(column.name):
         points = min(points, 42) if "preprocess" not in column.name.lower() else points
-    reasons.append(_in_sampled("a time", column.times, column.filled))
+    reasons.append(_in_sampled("a time", column.times, column.sampled))
+    if column.times < column.sampled:
+        reasons.append("needs a backlog.where that leaves out the rows without one")
     return points, reasons
 
 

@@ -1,5 +1,6 @@
 """Every rejected backlog is reported with its file, the problem and the remedy."""
 
+import ast
 import os
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from pipeline.backlog import shards
 from pipeline.backlog.left_out import LeftOut, WhyLeftOut, describe_left_out
@@ -22,6 +24,7 @@ from tests.pipeline.backlog.source_files import (
     parquet_file,
     rejection,
     sqlite_file,
+    stage,
 )
 
 POST = ("u1", "hello", STAMP)
@@ -259,10 +262,51 @@ def test_an_unreadable_timestamp_is_reported_with_its_file_and_row(
     good = [("u1", "a", STAMP), ("u2", "b", STAMP)]
     WRITERS[name](tmp_path / f"a-{name}", good)
     bad = WRITERS[name](tmp_path / f"b-{name}", [*good, ("u3", "c", "soon"), ("u4", "c", "later")])
+    text = "TEXT" if name == "posts.db" else "VARCHAR"
     assert rejection(tmp_path / f"*{name}") == (
         f"{bad}, row 3: column 'preprocessing_timestamp' is 'soon', which is not a timestamp such "
-        "as 2024-05-31-13:00:00 or ISO 8601 (uri u3) (and 1 more row like it)"
+        "as 2024-05-31-13:00:00 or ISO 8601 (uri u3) (and 1 more row like it); to leave such rows "
+        "out, set backlog.where in the configuration, or add overrides="
+        f"['backlog.where=\"CAST(preprocessing_timestamp AS {text}) NOT IN (\\'later\\', "
+        "\\'soon\\')\"']"
     )
+
+
+def test_a_row_without_a_time_is_reported_with_the_condition_that_leaves_it_out(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "posts.parquet"
+    duckdb.sql(
+        "SELECT 'u' || i AS uri, 'hello' AS text, CASE WHEN i > 0 THEN TIMESTAMP '2024-05-31' END "
+        "AS preprocessing_timestamp FROM range(3) AS rows(i)"
+    ).write_parquet(str(path))
+    assert rejection(path) == (
+        f"{path}, row 1: column 'preprocessing_timestamp' is NULL, and every post needs a time "
+        "(uri u0); to leave such rows out, set backlog.where in the configuration, or add "
+        "overrides=['backlog.where=\"preprocessing_timestamp IS NOT NULL\"']"
+    )
+
+
+BAD_TIMES = {
+    "placeholders": ["yesterday", "0000-00-00", None, ""],
+    "many": [f"{number} days ago" for number in range(30)],
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("times", BAD_TIMES.values(), ids=BAD_TIMES)
+@pytest.mark.parametrize("where", [None, "text = 'a' OR text = 'b'"], ids=["all", "where"])
+def test_the_named_condition_leaves_out_exactly_the_rows_without_a_time(
+    tmp_path: Path, name: str, times: list[str | None], where: str | None
+) -> None:
+    rows = [("u1", "a", "2024-05-31T13:00:00"), ("u2", "c", "2024-05-31T13:00:01")]
+    rows += [(f"bad{number}", "b", time) for number, time in enumerate(times)]
+    path = WRITERS[name](tmp_path / name, rows)
+    message = rejection(path, where=where)
+    (override,) = ast.literal_eval(message.partition("or add overrides=")[2])
+    condition = yaml.safe_load(override.partition("=")[2])
+    _, staged = stage(find(path, where=condition))
+    assert [post[0] for post in staged] == (["u1"] if where else ["u1", "u2"])
 
 
 def test_too_many_shards_are_reported_with_the_key_to_change() -> None:

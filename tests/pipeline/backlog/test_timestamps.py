@@ -70,7 +70,7 @@ UNREADABLE = [
 @pytest.mark.parametrize("text", UNREADABLE)
 def test_an_unreadable_timestamp_is_rejected_with_its_row(tmp_path: Path, text: str) -> None:
     path = json_lines_file(tmp_path / "posts.jsonl", [("u1", "a", STAMP), ("u2", "b", text)])
-    with pytest.raises(InputError, match=rf"^{path}, row 2: .* \(uri u2\)$"):
+    with pytest.raises(InputError, match=rf"^{path}, row 2: .* \(uri u2\); to leave .*$"):
         stage(find(path))
 
 

@@ -1,0 +1,1 @@
+"""Timestamps of posts that cannot be read."""
