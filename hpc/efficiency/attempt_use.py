@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from hpc.efficiency.sampled_memory import SOURCE, is_short, peak_mb
 from hpc.run.causes import cause_of
+from hpc.run.former_values import value_at
 from hpc.run.model.attempts import Attempt, Phase
 from hpc.run.model.run import Run
 from hpc.run.model.shards import Observation, ShardFacts
@@ -94,16 +95,10 @@ def attempt_uses(
 
 
 def requested_cpus(run: Run, attempt: int) -> int:
-    """Return the CPUs that an attempt requested; a later correction holds for later ones."""
-    former = (
-        change.old
-        for amendment in run.amendments
-        if amendment.after_attempt >= attempt
-        for change in amendment.changes
-        if change.key == _CPUS
-    )
-    before = next(former, None)
-    return before if isinstance(before, int) else run.cluster.resources.cpus
+    """Return the CPUs that an attempt requested."""
+    cpus = run.cluster.resources.cpus
+    before = value_at(run, attempt, _CPUS, now=cpus)
+    return before if isinstance(before, int) else cpus
 
 
 def _ended(observation: Observation) -> Iterator[tuple[ShardFacts, Attempt]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from hpc.display.live.remaining import own_heartbeat
+from hpc.run.former_values import value_at
 from hpc.run.model.attempts import Attempt
 from hpc.run.model.run import Run
 from hpc.run.model.shards import State
@@ -15,7 +16,7 @@ from pipeline.run_files.heartbeat import Heartbeat
 from pipeline.text import counted
 from pipeline.usage import cost_options
 
-_PLACE = "classifier.requests_per_minute"
+_QUOTA = "classifier.requests_per_minute"
 # The requests of the last minute of a task that has been silent for longer are over.
 _LONGEST_AGE = timedelta(minutes=1)
 # The other tasks count a killed task until its lease expires: it cannot say that it has left.
@@ -93,15 +94,8 @@ def _count_quotas(run: Run, submissions: Sequence[int]) -> Mapping[int | None, i
 
 
 def _quota_at(run: Run, submission: int) -> int | None:
-    """Return the quota of the tasks of a submission: the first later correction has it."""
-    former = (
-        change.old
-        for amendment in run.amendments
-        if amendment.after_attempt >= submission
-        for change in amendment.changes
-        if change.place == _PLACE
-    )
-    quota = next(former, _quota(run))
+    """Return the quota of the tasks of a submission."""
+    quota = value_at(run, submission, _QUOTA, now=_quota(run))
     return quota if isinstance(quota, int) else None
 
 
