@@ -35,6 +35,9 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     indent: int = 2
     is_compact: bool = False
     """Whether each row is a single line, cut off at the edge of the screen."""
+    least_last: int = 0
+    """How many cells the last column of a compact table needs; where a screen has fewer, each row
+    is a paragraph: the last column on a line, and below it the others with their names."""
     spare: tuple[int, ...] = ()
     """Columns that a narrow screen leaves out, in this order, so that the last column stays whole.
     """

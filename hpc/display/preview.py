@@ -1,10 +1,11 @@
 """Preview the labels: how many there are, their values, and a few posts."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import duckdb
 
-from hpc.display.blocks import Block, Line, Table
+from hpc.display.blocks import Block, Line, Table, Tone
 from pipeline import strict_json
 from pipeline.database import duckdb_file, label_tables
 from pipeline.database.duckdb_file import SHORT_PATIENCE, HeldDatabaseError
@@ -12,14 +13,16 @@ from pipeline.model import ENVELOPE, KIND_TYPES, PROVENANCE, ColumnKind
 from pipeline.sql import quoted
 from pipeline.strict_json import InvalidJson
 from pipeline.terminal import one_line
-from pipeline.text import counted
+from pipeline.text import counted, listed
 
 SHOWN_VALUES = 6
 SHOWN_ROWS = 5
 SHOWN_COLUMNS = 8
 SAMPLED_VALUES = 20
 """How many values tell whether a column holds JSON."""
-TEXT_WIDTH = 56
+TEXT_WIDTH = 120
+LEAST_TEXT_WIDTH = 32
+"""So that the first words of a post can be read beside its labels."""
 VALUE_WIDTH = 24
 _TEXT = KIND_TYPES[ColumnKind.TEXT].duckdb
 _COST = KIND_TYPES[ColumnKind.COUNT].duckdb
@@ -47,7 +50,7 @@ def _describe_labels(database: str, name: str) -> list[Block]:
             Line(f"{database}, table {label_tables.labels_table(name)}:"),
             Line(f"  {_describe_counts(labels, table)}"),
             *(Line(f"  {_describe_column(labels, table, *column)}") for column in columns.items()),
-            _sample(labels, table, [*columns][:SHOWN_COLUMNS]),
+            *_sample(labels, table, [*columns]),
         ]
 
 
@@ -127,8 +130,10 @@ def _is_json(text: str) -> bool:
     return isinstance(value, dict | list)
 
 
-def _sample(labels: duckdb.DuckDBPyConnection, table: str, columns: list[str]) -> Table:
-    """Return a few posts, chosen by a hash so that they are not all of one author."""
+def _sample(
+    labels: duckdb.DuckDBPyConnection, table: str, columns: Sequence[str]
+) -> Iterator[Block]:
+    """Yield a few posts, chosen by a hash so that they are not all of one author."""
     names = ", ".join(quoted(column) for column in columns)
     rows = labels.execute(
         f"SELECT text, {names} FROM {table} WHERE was_successfully_labeled "
@@ -138,15 +143,20 @@ def _sample(labels: duckdb.DuckDBPyConnection, table: str, columns: list[str]) -
     kept = [
         place for place in range(len(columns)) if any(row[place + 1] is not None for row in rows)
     ]
-    return Table(
-        header=(*(columns[place] for place in kept), "text"),
+    shown, more = kept[:SHOWN_COLUMNS], kept[SHOWN_COLUMNS:]
+    yield Table(
+        header=(*(columns[place] for place in shown), "text"),
         rows=tuple(
-            (*(_shorten(row[place + 1]) for place in kept), one_line(row[0], TEXT_WIDTH))
+            (*(_shorten(row[place + 1]) for place in shown), one_line(row[0], TEXT_WIDTH))
             for row in rows
         ),
         indent=4,
         is_compact=True,
+        least_last=LEAST_TEXT_WIDTH,
     )
+    if more:
+        unseen = listed([columns[place] for place in more])
+        yield Line(f"    {counted(len(more), 'more column')}: {unseen}", Tone.FAINT)
 
 
 def _shorten(value: object) -> str:

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from hpc.display.blocks import Bar, BarPart, Block, FullScreen, Line, StackedBar, Table, Tone
 from hpc.display.live.stacked_bar import divide
+from hpc.display.terminal.compact_table import compact_lines
 from hpc.display.terminal.wrapping import ends_with_command, wrap_line
 from pipeline.terminal import clean, in_ascii
 from pipeline.text import counted
@@ -209,6 +210,7 @@ def _first_rows(table: Table, count: int) -> Table:
         tones=table.tones[:count],
         indent=table.indent,
         is_compact=table.is_compact,
+        least_last=table.least_last,
     )
 
 
@@ -233,32 +235,9 @@ def _render(block: Block, width: int) -> RenderableType:
         bar = _bar(block.parts, min(LONGEST_BAR, width - 4))
         return Padding(Group(bar, _legend(block)), (0, 0, 0, 2))
     if block.is_compact:
-        return _compact_table(block, width)
+        cells = [[_cell(text) for text in row] for row in (block.header, *block.rows)]
+        return Group(*compact_lines(block, cells, STYLES, width))
     return _table(_without_spare(block, width) if block.spare else block, width)
-
-
-def _compact_table(block: Table, width: int) -> RenderableType:
-    """Return a table of which only the last column gives way where the screen is narrow.
-
-    Rich would shrink all columns, and takes ten times as long.
-    """
-    rows = [block.header, *block.rows]
-    cells = [[_cell(text) for text in row] for row in rows]
-    widths = [max(row[number].cell_len for row in cells) for number in range(len(rows[0]) - 1)]
-    tones = [Tone.PLAIN, *(block.tones or [Tone.PLAIN] * len(block.rows))]
-    lines = []
-    for row, tone in zip(cells, tones, strict=True):
-        line = Text(" " * block.indent, style="bold" if row is cells[0] else "")
-        for number, cell in enumerate(row):
-            if not number:
-                cell.stylize(STYLES[tone])
-            pad = " " * (widths[number] - cell.cell_len) if number < len(widths) else ""
-            parts = (pad, cell) if number in block.right_aligned else (cell, pad)
-            line.append_text(Text.assemble(*parts, "  "))
-        line.rstrip()
-        line.truncate(width, overflow="ellipsis")
-        lines.append(line)
-    return Group(*lines)
 
 
 def _bar(parts: Iterable[BarPart], cells: int) -> Text:

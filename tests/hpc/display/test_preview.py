@@ -2,13 +2,16 @@
 
 import io
 import json
+import re
 from pathlib import Path
 
 import duckdb
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from hpc.display import preview
+from hpc.display.blocks import Line, Table
 from hpc.display.comparison.estimates import estimate_cells
 from hpc.display.terminal.render import plain_text, render_lines
 from pipeline.analysis.results import Estimate
@@ -76,6 +79,38 @@ def test_a_column_without_values_takes_no_room_among_the_posts(database_path: st
     console = Console(width=35, file=io.StringIO(), force_terminal=True, color_system=None)
     shown = render_lines(console, blocks[-1:])
     assert len(shown) == 1 + 4, "a post is one line, however narrow the screen is"
+
+
+@pytest.fixture
+def scored_path(database_path: str) -> str:
+    """Ten more columns, and a long text."""
+    with duckdb.connect(database_path) as labels:
+        for number in range(10):
+            labels.execute(f"ALTER TABLE labels_test ADD COLUMN score_{number} DOUBLE DEFAULT 0.5")
+        labels.execute("UPDATE labels_test SET text = 'first words ' || repeat('更 ', 60)")
+    return database_path
+
+
+@pytest.mark.parametrize("width", [20, 40, 80])
+def test_a_narrow_screen_shows_each_text_above_its_labels(scored_path: str, width: int) -> None:
+    blocks = preview.describe_labels(scored_path, "test")
+    console = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
+    shown = render_lines(console, blocks[-2:-1])
+    assert [line[:16] for line in shown if "words" in line] == ["    first words "] * 4
+    assert all(cell_len(line) <= width for line in shown)
+    pairs = [pair for line in shown for pair in line.strip().split("  ")]
+    assert pairs.count("score_4 0.500") == 4, "a label and its value stand on the same line"
+    wide = Console(width=200, file=io.StringIO(), force_terminal=True, color_system=None)
+    assert len(render_lines(wide, blocks[-2:-1])) == 1 + 4
+
+
+def test_columns_beyond_the_first_eight_are_named(scored_path: str) -> None:
+    table, more = preview.describe_labels(scored_path, "test")[-2:]
+    assert isinstance(table, Table)
+    assert table.header[-2:] == ("score_4", "text")
+    assert isinstance(more, Line)
+    assert {"score_5", "score_9"} <= set(re.findall(r"\w+", more.text))
+    assert "score_4" not in more.text
 
 
 def test_whole_numbers_have_no_decimals(database_path: str) -> None:
