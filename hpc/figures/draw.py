@@ -33,6 +33,7 @@ _STYLE = {
 }
 _DPI = 200
 _MOST_MONTH_NAMES = 12
+WIDEST_IN = 9.0
 
 
 def save_figures(plans: Sequence[PlannedFigure], folder: Path) -> list[Path]:
@@ -57,11 +58,16 @@ def save_figures(plans: Sequence[PlannedFigure], folder: Path) -> list[Path]:
     return written
 
 
-def draw(plan: PlannedFigure) -> Figure:
-    """Draw one figure."""
+def draw(plan: PlannedFigure, widest: float = WIDEST_IN) -> Figure:
+    """Draw one figure.
+
+    Args:
+        plan: the figure.
+        widest: how wide it may become, in inches; at least 4.6.
+    """
     with mpl.rc_context(_STYLE):
         if isinstance(plan, MonthsFigure):
-            return _draw_months(plan)
+            return _draw_months(plan, widest)
         return _draw_calibration(plan)
 
 
@@ -92,11 +98,11 @@ def _draw_calibration(plan: CalibrationFigure) -> Figure:
     return figure
 
 
-def _draw_months(plan: MonthsFigure) -> Figure:
+def _draw_months(plan: MonthsFigure, widest: float) -> Figure:
     months = plan.months
     places = _places([each.month for each in months])
     span = int(places[-1]) + 1
-    figure = Figure(figsize=(max(4.6, min(9.0, 0.45 * span + 2)), 4.8), layout="constrained")
+    figure = Figure(figsize=(max(4.6, min(widest, 0.45 * span + 2)), 4.8), layout="constrained")
     axes, posts = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     _draw_shares(
         axes,

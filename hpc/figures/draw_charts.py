@@ -34,12 +34,13 @@ from hpc.figures.charts import (
     Curve,
     Histogram,
     Series,
+    Span,
     TimeBars,
     TimeCurves,
     Timeline,
     Tone,
 )
-from hpc.figures.draw import draw
+from hpc.figures.draw import WIDEST_IN, draw
 from hpc.figures.inline_svg import ROLES, SvgElement, read_svg
 from hpc.figures.plan import PlannedFigure
 from pipeline.terminal import one_line
@@ -82,16 +83,18 @@ _FIRST_TICK = ("", "%Y", "%b", "%b-%d", "%H:%M", "%H:%M:%S")
 _BESIDE_AXIS = ("", "%Y", "%Y-%b", "%Y-%b-%d UTC", "%Y-%b-%d UTC", "%Y-%b-%d UTC")
 _ROW_IN = 0.27
 _MARGIN_IN = 1.0
+_LEAST_BAR_IN = 0.05
+"""A bar on a timeline, of which its white edge takes a part."""
 
 
-def draw_chart(chart: Chart) -> SvgElement:
-    """Return a chart as SVG."""
-    return _as_svg(lambda: _draw(chart))
+def draw_chart(chart: Chart, *, is_narrow: bool = False) -> SvgElement:
+    """Return a chart as SVG; a narrow one is at most WIDTH_IN wide."""
+    return _as_svg(lambda: _draw(chart, WIDTH_IN if is_narrow else WIDE_IN))
 
 
-def draw_planned(plan: PlannedFigure) -> SvgElement:
-    """Return a figure of a comparison as SVG."""
-    return _as_svg(lambda: draw(plan))
+def draw_planned(plan: PlannedFigure, *, is_narrow: bool = False) -> SvgElement:
+    """Return a figure of a comparison as SVG; a narrow one is at most WIDTH_IN wide."""
+    return _as_svg(lambda: draw(plan, WIDTH_IN if is_narrow else WIDEST_IN))
 
 
 def _as_svg(make: Callable[[], Figure]) -> SvgElement:
@@ -103,7 +106,7 @@ def _as_svg(make: Callable[[], Figure]) -> SvgElement:
     return read_svg(out.getvalue().decode())
 
 
-def _draw(chart: Chart) -> Figure:
+def _draw(chart: Chart, widest: float) -> Figure:
     match chart:
         case Bars():
             return _draw_bars(chart)
@@ -114,7 +117,7 @@ def _draw(chart: Chart) -> Figure:
         case TimeCurves():
             return _draw_curves(chart)
         case Timeline():
-            return _draw_timeline(chart)
+            return _draw_timeline(chart, widest)
 
 
 def _axes(title: str, *, height: float, width: float = WIDTH_IN) -> tuple[Figure, Axes]:
@@ -241,27 +244,45 @@ def _draw_curve(axes: Axes, curve: Curve) -> None:
         )
 
 
-def _draw_timeline(chart: Timeline) -> Figure:
+def _draw_timeline(chart: Timeline, width: float) -> Figure:
     figure, axes = _axes(
-        chart.title, height=_MARGIN_IN + 0.4 + _ROW_IN * max(2, len(chart.rows)), width=WIDE_IN
+        chart.title, height=_MARGIN_IN + 0.4 + _ROW_IN * max(2, len(chart.rows)), width=width
     )
+    spans = [span for row in chart.rows for span in row.spans]
+    start = date2num(min(span.start for span in spans))
+    end = max(date2num(max(span.end for span in spans)), start + _SECOND)
+    least = (end - start) * _LEAST_BAR_IN / width
     for place, row in enumerate(chart.rows):
+        # A short one lies above a long one that began right after it.
+        drawn = sorted(row.spans, key=lambda span: span.end - span.start, reverse=True)
         axes.broken_barh(
-            [(date2num(span.start), max(date2num(span.end) - date2num(span.start), 0))
-             for span in row.spans],
+            [_visible(span, least, end) for span in drawn],
             (place - 0.35, 0.7),
-            facecolors=[ROLES[span.tone] for span in row.spans],
+            facecolors=[ROLES[span.tone] for span in drawn],
             edgecolor="white",
             linewidth=0.6,
         )  # fmt: skip
     axes.set_yticks(range(len(chart.rows)), [_shortened(row.name) for row in chart.rows])
     axes.set_ylim(len(chart.rows) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
-    spans = [span for row in chart.rows for span in row.spans]
-    start = date2num(min(span.start for span in spans))
-    _show_time(axes, start, max(date2num(max(span.end for span in spans)), start + _SECOND))
+    _show_time(axes, start, end)
     _add_legend(figure, [Series(name=name, values=(), tone=tone) for name, tone in chart.legend])
     return figure
+
+
+def _visible(span: Span, least: float, end: float) -> tuple[float, float]:
+    """Return where a bar begins and how long it is, in days, so that it is seen.
+
+    Slurm's times are whole seconds: a task may have taken 0 s.
+
+    Args:
+        span: the bar.
+        least: how long it is at least, in days.
+        end: of the axis; the bar stays before it.
+    """
+    start = date2num(span.start)
+    length = max(date2num(span.end) - start, least)
+    return min(start, end - length), length
 
 
 def _add_legend(figure: Figure, series: Sequence[Series], line: str = "") -> None:

@@ -6,7 +6,7 @@ Styles are in one sheet whose hash the policy names; no element has a style of i
 
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from hpc.display.html.markup import Markup, join, tag
@@ -30,14 +30,22 @@ from hpc.html_report.style import stylesheet
 
 GENERATOR = "hpc report"
 _WIDE = 400
-"""Charts that are wider, in pixels, scroll where the page is narrow."""
+"""Charts that are wider, in pixels, are also drawn for a narrow page."""
+_PHONE = 46
+"""Characters beside each other in a table on a phone."""
+_GAP = 2
+"""Characters between two columns of a table."""
+
+
+_ROLES = {"table": "table", "tbody": "rowgroup", "tr": "row", "th": "rowheader", "td": "cell"}
+"""A row that is shown as a paragraph is no longer one to a screen reader, unless it says so."""
 
 
 class DrawChart(Protocol):
     """Draws a chart as SVG."""
 
-    def __call__(self, chart: Chart | PlannedFigure) -> SvgElement:
-        """Return the chart."""
+    def __call__(self, chart: Chart | PlannedFigure, *, is_narrow: bool = False) -> SvgElement:
+        """Return the chart; a narrow one can be read on a phone."""
 
 
 def render(page: Page, draw: DrawChart) -> str:
@@ -147,31 +155,36 @@ class _Renderer:
                 return self._figure(element)
 
     def _figure(self, figure: Figure) -> Markup:
-        self._charts += 1
-        number = self._charts
         svg = self._draw(figure.chart)
-        drawn = self._chart(svg, f"c{number}-", _title(figure.chart), figure.description)
         if float(svg.attributes["viewBox"].split()[2]) > _WIDE:
-            drawn = _scrolling(drawn, _title(figure.chart))
+            drawn = [
+                self._chart(svg, figure, "wide"),
+                self._chart(self._draw(figure.chart, is_narrow=True), figure, "narrow"),
+            ]
+        else:
+            drawn = [self._chart(svg, figure)]
         return tag(
             "figure",
-            drawn,
+            *drawn,
             tag("figcaption", figure.description),
             tag("details", tag("summary", "Numbers"), _table(figure.table)),
         )
 
-    def _chart(self, svg: SvgElement, prefix: str, title: str, description: str) -> Markup:
+    def _chart(self, svg: SvgElement, figure: Figure, width: str = "") -> Markup:
+        """Return a chart; its width says on which pages it is shown, '' for all."""
+        self._charts += 1
+        prefix = f"c{self._charts}-"
         names = {
             "role": "img",
             "aria-labelledby": f"{prefix}title",
             "aria-describedby": f"{prefix}desc",
             "viewBox": svg.attributes["viewBox"],
-            "class": "chart" + (" wide" if _is_wide(svg) else ""),
+            "class": f"chart {width}".strip(),
         }
         return tag(
             "svg",
-            tag("title", title, attributes={"id": f"{prefix}title"}),
-            tag("desc", description, attributes={"id": f"{prefix}desc"}),
+            tag("title", _title(figure.chart), attributes={"id": f"{prefix}title"}),
+            tag("desc", figure.description, attributes={"id": f"{prefix}desc"}),
             *(self._part(child, prefix) for child in svg.children),
             attributes=names,
         )
@@ -185,10 +198,6 @@ class _Renderer:
 
     def _class_of(self, style: str) -> str:
         return self._classes.setdefault(style, f"s{len(self._classes)}")
-
-
-def _is_wide(svg: SvgElement) -> bool:
-    return float(svg.attributes["viewBox"].split()[2]) > _WIDE
 
 
 def _title(chart: Chart | PlannedFigure) -> str:
@@ -217,28 +226,45 @@ def _table(table: Table) -> Markup:
         tag("th", name, attributes={"scope": "col", **_number_class(table, column)})
         for column, name in enumerate(table.header)
     ]
+    is_wide = _is_wider_than_a_phone(table)
+    roles = {name: {"role": role} if is_wide else {} for name, role in _ROLES.items()}
     content = tag(
         "table",
         tag("caption", table.caption),
-        tag("thead", tag("tr", *header)),
-        tag("tbody", *_rows(table)),
+        tag("thead", tag("tr", *header, attributes=roles["tr"]), attributes=roles["tbody"]),
+        tag("tbody", *_rows(table, roles), attributes=roles["tbody"]),
+        attributes={"class": "entries", **roles["table"]} if is_wide else {},
     )
     return _scrolling(content, table.caption)
 
 
-def _rows(table: Table) -> Iterable[Markup]:
+def _is_wider_than_a_phone(table: Table) -> bool:
+    columns = zip(table.header, *table.rows, strict=True)
+    return sum(max(map(len, cells)) + _GAP for cells in columns) > _PHONE
+
+
+def _rows(table: Table, roles: Mapping[str, Mapping[str, str]]) -> Iterable[Markup]:
     for row in table.rows:
         first, *rest = row
+        header = {"scope": "row", **_number_class(table, 0), **roles["th"]}
         yield tag(
             "tr",
-            tag("th", tag("bdi", first), attributes={"scope": "row", **_number_class(table, 0)}),
-            *_cells(table, rest),
+            tag("th", tag("bdi", first), attributes=header),
+            *_cells(table, rest, roles["td"]),
+            attributes=roles["tr"],
         )
 
 
-def _cells(table: Table, cells: Sequence[str]) -> list[Markup]:
+def _cells(table: Table, cells: Sequence[str], role: Mapping[str, str]) -> list[Markup]:
     return [
-        tag("td", tag("bdi", cell), attributes=_number_class(table, column))
+        tag(
+            "td",
+            tag("bdi", cell),
+            attributes={
+                **_number_class(table, column),
+                **({"data-name": table.header[column], **role} if role else {}),
+            },
+        )
         for column, cell in enumerate(cells, 1)
     ]
 

@@ -57,7 +57,7 @@ margin:.75rem 0}
 table{border-collapse:collapse;font-size:.9rem;overflow-wrap:normal;width:max-content;max-width:100%}
 th,td{max-width:36rem}
 td bdi,th bdi{overflow-wrap:break-word}
-caption{text-align:left;color:var(--muted);padding:.25rem 0}
+caption{overflow-wrap:anywhere;text-align:left;color:var(--muted);padding:.25rem 0}
 th,td{text-align:left;vertical-align:top;padding:.25rem .9rem .25rem 0;
 border-bottom:1px solid var(--rule)}
 th{font-weight:600}
@@ -71,14 +71,24 @@ summary{cursor:pointer;color:var(--link)}
 gap:1rem 2rem;align-items:start}
 figure{margin:.75rem 0;min-width:0}
 figure svg{display:block;width:100%;height:auto;max-width:30rem}
-figure .wide{min-width:40rem;max-width:45rem}
+figure .wide{max-width:45rem}
+figure .narrow{display:none}
 figcaption{color:var(--muted);font-size:.85rem;max-width:68ch;margin:.25rem 0}
 figure details{font-size:.85rem}
 .chart{fill:currentColor;stroke-linejoin:round}
 .chart text{font-family:inherit}
 footer{color:var(--muted);font-size:.85rem;margin-top:3rem;padding-bottom:2rem}
 :focus-visible{outline:2px solid var(--link);outline-offset:2px}
-@media (max-width:36rem){.facts{grid-template-columns:1fr}.facts dt{margin-top:.4rem}
+@media (max-width:46rem){figure .wide{display:none}figure .narrow{display:block}}
+@media (max-width:36rem){.entries,.entries caption,.entries tbody,.entries tr{
+display:block;width:auto}
+.entries thead{position:absolute;clip-path:inset(50%)}
+.entries tr{border-bottom:1px solid var(--rule);padding:.35rem 0}
+.entries th,.entries td{display:inline-block;border:0;padding:0 .9rem 0 0;text-align:left;
+white-space:normal;overflow-wrap:anywhere;max-width:100%}
+.entries tbody th{display:block;font-weight:600}
+.entries td::before{content:attr(data-name) " ";color:var(--muted)}
+.facts{grid-template-columns:1fr}.facts dt{margin-top:.4rem}
 h1{font-size:1.45rem}}
 @media print{body{font-size:10pt}nav{display:none}figure,table{break-inside:avoid}
 h2,h3{break-after:avoid}pre{max-height:none}}

@@ -16,7 +16,8 @@ from tests.browser.chromium import Chromium
 from tests.hpc.html_report.hostile_page import HOSTILE, hostile_facts
 
 pytestmark = pytest.mark.chromium
-WIDTHS = (400, 1280)
+PHONE = 390
+WIDTHS = (PHONE, 1280)
 SCHEMES = ("light", "dark")
 # Relative luminance and contrast, as WCAG 2.2 defines them, of every text on its background.
 CONTRASTS = """
@@ -155,13 +156,48 @@ def test_the_table_of_runs_fits_a_window_of_1000_pixels(chromium: Chromium, tmp_
 
 
 def test_a_phone_shows_charts_in_readable_size(chromium: Chromium, page: Path) -> None:
-    chromium.open(page, width=400)
+    chromium.open(page, width=PHONE)
     sizes = (
-        "[...document.querySelectorAll('svg text')].map(t => "
+        "[...document.querySelectorAll('svg text')].filter(t => t.checkVisibility()).map(t => "
         "parseFloat(getComputedStyle(t).fontSize) * t.getScreenCTM().a)"
     )
     upright = f"Math.min(...{sizes}.filter(size => size > 1))"
     assert chromium.evaluate(upright) >= 8.5
+
+
+@pytest.mark.parametrize("width", [PHONE, 700, 800])
+def test_every_chart_is_shown_once_and_whole(chromium: Chromium, page: Path, width: int) -> None:
+    chromium.open(page, width=width)
+    shown = chromium.evaluate(
+        "[...document.querySelectorAll('figure')].map(f => [...f.querySelectorAll('svg')]"
+        ".filter(s => s.checkVisibility()).map(s => s.getBoundingClientRect())"
+        ".map(r => r.left >= 0 && r.right <= innerWidth))"
+    )
+    assert len(shown) > 10
+    assert all(each == [True] for each in shown)
+    assert chromium.evaluate("document.querySelectorAll('svg.wide').length") > 0
+
+
+def test_a_phone_shows_tables_whole_with_the_names_of_their_cells(
+    chromium: Chromium, page: Path
+) -> None:
+    chromium.open(page, width=PHONE)
+    chromium.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    hidden = (
+        "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth)"
+        ".map(e => e.textContent.slice(0, 80))"
+    )
+    assert chromium.evaluate(hidden) == []
+    names = (
+        "(t => [[...t.querySelectorAll('thead th')].slice(1).map(h => h.textContent), "
+        "[...t.querySelector('tbody tr').querySelectorAll('td')].map("
+        "d => getComputedStyle(d, '::before').content.split('\"')[1].trim())])"
+        "(document.querySelector('.entries'))"
+    )
+    header, shown = chromium.evaluate(names)
+    assert shown == header
+    roles = "[...new Set([...document.querySelectorAll('.entries td')].map(e => e.role))]"
+    assert chromium.evaluate(roles) == ["cell"]
 
 
 def test_the_page_can_be_read_aloud(chromium: Chromium, page: Path) -> None:
