@@ -149,10 +149,11 @@ def _defects(audit: Audit) -> list[Block]:
             "hpc supervise to label its shard again",
         ),
         (audit.not_compared, "of the database not compared with their output"),
-        (audit.future, "of the backlog with a timestamp in the future"),
     ]
+    future = counted(audit.future, "post")
     return [
         *(Line(f"  {counted(count, 'row')} {problem}") for count, problem in rows if count),
+        *([Line(f"  {future} with a timestamp in the future")] if audit.future else []),
         *(
             Line(
                 f"    {shard}: the rows or the output were edited; hpc gather --rebuild uses "

@@ -50,9 +50,9 @@ class BacklogCounts(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     """The rows that were read: those since the watermark, if the source left out others."""
     duplicates: int
-    """Further copies of a uri."""
+    """Further copies of a uri, among the rows of the other posts."""
     excluded: int
-    """Posts that have a label, or are in an unfinished run."""
+    """Rows of posts that have a label, or are in an unfinished run; each copy is a row."""
     older: int = 0
     """Unlabeled posts from before the watermark, among the rows that were read."""
     over_limit: int
@@ -62,7 +62,7 @@ class BacklogCounts(msgspec.Struct, frozen=True, kw_only=True):
     unread: int = 0
     """Rows from before the watermark that were not even read, because there are so many."""
     not_chosen: int = 0
-    """Posts that are not among those to choose from."""
+    """Rows of posts that are not among those to choose from."""
     not_drawn: int = 0
     """Posts that a sample was drawn from, and that are not in it."""
 

@@ -39,7 +39,7 @@ def describe_draft(spec: RunSpec, selection: Selection, draft: RunDraft) -> list
         )
     lines += describe_left_out(draft.left_out)
     lines += _describe_late_posts(draft)
-    lines += _describe_odd_times(draft)
+    lines += _describe_odd_times(selection, draft)
     if not draft.counts.posts:
         if (where := spec.config.backlog.where) and not draft.counts.rows + draft.counts.unread:
             lines.append(f"no row of the source fulfills backlog.where: {where}")
@@ -111,22 +111,29 @@ def workload(spec: RunSpec, draft: RunDraft, pace: RunPace | None = None) -> Wor
 
 
 def _describe_counts(selection: Selection, counts: BacklogCounts) -> str:
-    parts = [f"{counts.posts:,} to label"]
+    parts = [f"{counted(counts.posts, 'post')} to label"]
     if counts.excluded:
-        parts.append(f"{counts.excluded:,} already labeled or in an unfinished run")
+        rows = counted(counts.excluded, "row of a post", "rows of posts")
+        parts.append(f"{rows} already labeled or in an unfinished run")
     if counts.duplicates:
-        parts.append(counted(counts.duplicates, "duplicate"))
+        # Those of labeled posts are among the rows above, so the same source has fewer here.
+        of = " of unlabeled posts" if counts.excluded else ""
+        parts.append(f"{counted(counts.duplicates, 'duplicate')}{of}")
     if counts.older:
-        parts.append(f"{counts.older:,} older")
+        parts.append(f"{counted(counts.older, 'older post')}")
     if counts.over_limit:
-        what = "after the canary" if selection.canary else f"beyond {LIMIT}"
-        parts.append(f"{counts.over_limit:,} {what}")
+        parts.append(f"{counted(counts.over_limit, 'post')} {_beyond(selection)}")
     if counts.not_chosen:
+        rows = counted(counts.not_chosen, "row of a post", "rows of posts")
         without = "without a label" if selection.where is None else "without such a label"
-        parts.append(f"{counts.not_chosen:,} {without} under {selection.only_labelled_by}")
+        parts.append(f"{rows} {without} under {selection.only_labelled_by}")
     if counts.not_drawn:
-        parts.append(f"{counts.not_drawn:,} not in the sample")
-    return f"{counted(counts.rows, 'post')}: {', '.join(parts)}"
+        parts.append(f"{counted(counts.not_drawn, 'post')} not in the sample")
+    return f"{counted(counts.rows, 'row')}: {', '.join(parts)}"
+
+
+def _beyond(selection: Selection) -> str:
+    return "after the canary" if selection.canary else f"beyond {LIMIT}"
 
 
 def _describe_late_posts(draft: RunDraft) -> list[str]:
@@ -180,12 +187,23 @@ def _describe_copies(draft: RunDraft) -> list[str]:
     return lines
 
 
-def _describe_odd_times(draft: RunDraft) -> list[str]:
+def _describe_odd_times(selection: Selection, draft: RunDraft) -> list[str]:
+    """Return how many posts have times that cannot be right, and name one of each kind.
+
+    Posts from the future are the last to be labeled. Until then, only the first run of a name
+    describes them.
+    """
+    counts, future, lines = draft.counts, draft.future, []
+    is_first = draft.since is None and not counts.excluded
+    if future and future.posts <= counts.over_limit and not is_first:
+        posts = counted(future.posts, "post")
+        lines = [f"{posts} {_beyond(selection)} with a timestamp in the future"]
+        future = None
     kinds = [
-        (draft.future, "in the future", "; such times do not move the watermark"),
+        (future, "in the future", "; such times do not move the watermark"),
         (draft.ancient, f"from before {FIRST_CREDIBLE_YEAR}", ""),
     ]
-    return [
+    return lines + [
         f"{counted(odd.posts, 'unlabeled post')} with a timestamp {what}, such as "
         f"{odd.uri!r} ({_written(odd.moment)} UTC){effect}"
         for odd, what, effect in kinds

@@ -12,7 +12,7 @@ from hpc.planning.estimate import CostEstimate, describe_estimate
 from hpc.planning.new_run.describe_draft import describe_draft
 from hpc.planning.new_run.run_draft import RunDraft
 from hpc.planning.new_run.stage_sample import StagedSample
-from hpc.planning.run_spec import Selection
+from hpc.planning.run_spec import Canary, Selection
 from pipeline.backlog.select import BacklogCounts, OddTimes
 from pipeline.backlog.shards import ShardSizes
 from pipeline.backlog.unsent import UnsentPosts
@@ -47,7 +47,7 @@ def plan_lines(
 def test_a_plan_of_many_posts(bench: Bench) -> None:
     draft = draft_of(ShardSizes(count=8, rows=2_499, larger=8), rows=20_000, posts=20_000)
     assert plan_lines(bench, draft, max_parallel=200) == [
-        "posts.db: 20,000 posts: 20,000 to label",
+        "posts.db: 20,000 rows: 20,000 posts to label",
         "8 shards of up to 2,500 posts, one job array, up to 8 tasks at a time",
     ]
 
@@ -55,7 +55,7 @@ def test_a_plan_of_many_posts(bench: Bench) -> None:
 def test_a_plan_of_one_post(bench: Bench) -> None:
     draft = draft_of(ShardSizes(count=1, rows=1, larger=0), rows=2, posts=1, duplicates=1)
     assert plan_lines(bench, draft) == [
-        "posts.db: 2 posts: 1 to label, 1 duplicate",
+        "posts.db: 2 rows: 1 post to label, 1 duplicate",
         "1 shard of 1 post, one job array, up to 1 task at a time",
     ]
 
@@ -68,8 +68,9 @@ def test_a_plan_names_everything_that_it_leaves_out(bench: Bench) -> None:
     )  # fmt: skip
     assert plan_lines(bench, draft, selection) == [
         "the watermark does not move: a later plain submit labels the remaining posts",
-        "posts.db: 2,000 posts: 4 to label, 1,000 already labeled or in an unfinished run, "
-        "3 duplicates, 900 beyond limit, 93 without a label under perspective",
+        "posts.db: 2,000 rows: 4 posts to label, 1,000 rows of posts already labeled or in an "
+        "unfinished run, 3 duplicates of unlabeled posts, 900 posts beyond limit, 93 rows of posts "
+        "without a label under perspective",
         "the oldest 4 posts are not a random sample of all: for estimates, use "
         "sample=DrawRequest(size=N, seed=S) instead of limit",
         "2 shards of 2 posts, one job array, up to 2 tasks at a time",
@@ -108,7 +109,7 @@ def test_a_plan_describes_its_sample(bench: Bench) -> None:
         "  'a\\nb\\x1b': 3 of 3,000 posts",
         "posts without a value of langs are in the stratum (missing)",
         "the watermark does not move: a later plain submit labels the remaining posts",
-        "posts.db: 3,001 posts: 4 to label, 2,997 not in the sample",
+        "posts.db: 3,001 rows: 4 posts to label, 2,997 posts not in the sample",
     ]
 
 
@@ -130,7 +131,8 @@ def test_a_plan_reports_late_posts(bench: Bench) -> None:
     watermark = datetime(2024, 5, 31, 13)
     assert plan_lines(bench, replace(draft, since=watermark)) == [
         "posts since the watermark, 2024-05-31 13:00:00 UTC",
-        "posts.db: 43 posts: 0 to label, 3 already labeled or in an unfinished run, 40 older",
+        "posts.db: 43 rows: 0 posts to label, 3 rows of posts already labeled or in an unfinished "
+        "run, 40 older posts",
         "40 posts from before the watermark have no label: submit --backfill labels late posts "
         "(hpc audit tells them from lost labels)",
         "nothing to label under the name test",
@@ -141,7 +143,8 @@ def test_a_plan_says_how_many_rows_were_not_read(bench: Bench) -> None:
     draft = replace(draft_of(rows=43, excluded=43, unread=3_000_000), since=datetime(44, 3, 15))
     read = [
         "posts since the watermark, 0044-03-15 00:00:00 UTC",
-        "posts.db: 43 posts: 0 to label, 43 already labeled or in an unfinished run",
+        "posts.db: 43 rows: 0 posts to label, 43 rows of posts already labeled or in an unfinished "
+        "run",
     ]
     advice = "hpc audit counts the late posts among them, and submit --backfill labels them"
     assert plan_lines(bench, draft)[:3] == [*read, f"not read: 3,000,000 older rows. {advice}"]
@@ -164,6 +167,26 @@ def test_a_plan_names_a_post_with_a_timestamp_that_cannot_be_right(bench: Bench)
         "1 unlabeled post with a timestamp from before 1990, such as 'at://b' (0001-01-01 00:00:00 "
         "UTC)",
     ]
+
+
+def test_posts_from_the_future_that_are_left_for_later_get_one_line(bench: Bench) -> None:
+    future = OddTimes(posts=2, uri="at://a", moment=datetime(2099, 1, 1))
+    sizes = ShardSizes(count=1, rows=3, larger=0)
+    limited = Selection(limit=3)
+
+    def lines(selection: Selection, **counts: int) -> list[str]:
+        draft = replace(draft_of(sizes, **counts), future=future)
+        return [line for line in plan_lines(bench, draft, selection) if "future" in line]
+
+    later = {"rows": 9, "posts": 3, "excluded": 2, "over_limit": 4}
+    assert lines(limited, **later) == ["2 posts beyond limit with a timestamp in the future"]
+    canary = Selection(canary=Canary(posts=3))
+    assert lines(canary, **later) == ["2 posts after the canary with a timestamp in the future"]
+    first = {**later, "excluded": 0}
+    taken = {**later, "over_limit": 1}
+    for counts in (first, taken):
+        (line,) = lines(limited, **counts)
+        assert "at://a" in line
 
 
 def test_a_plan_reports_posts_that_are_not_sent(bench: Bench) -> None:
@@ -191,7 +214,7 @@ def test_a_plan_reports_posts_that_are_not_sent(bench: Bench) -> None:
 
 def test_a_plan_of_an_empty_backlog(bench: Bench) -> None:
     assert plan_lines(bench, draft_of()) == [
-        "posts.db: 0 posts: 0 to label",
+        "posts.db: 0 rows: 0 posts to label",
         "nothing to label under the name test",
     ]
 
