@@ -83,9 +83,10 @@ class Printer:
         Raises:
             EOFError: nobody answers: stdin has ended.
         """
-        print(clean(question), end=" ", file=self._stream, flush=True)
         is_answered = False
         try:
+            # Ctrl-C may come as soon as the question can be seen.
+            print(clean(question), end=" ", file=self._stream, flush=True)
             line = sys.stdin.readline()
             is_answered = bool(line)
         finally:  # after Ctrl-C and Ctrl-D, what follows begins a line of its own

@@ -76,7 +76,9 @@ class TaskServer:
     def suits(self, env: Mapping[str, str]) -> bool:
         """Tell whether a fork of the server may become a process with this environment."""
         differing = {name for name, _ in self._env.items() ^ env.items()} - {"PYTHONPATH"}
-        return not any(name.startswith(READ_AT_START) for name in differing)
+        # Python imports sitecustomize when it starts.
+        customized = any(Path(folder, "sitecustomize.py").exists() for folder in _folders(env))
+        return not customized and not any(name.startswith(READ_AT_START) for name in differing)
 
     def start(
         self,
@@ -166,10 +168,13 @@ def _become(order: Order, descriptors: Sequence[int]) -> None:
     os.chdir(order.folder)
     os.environ.clear()
     os.environ.update(order.env)
-    paths = order.env.get("PYTHONPATH", "").split(os.pathsep)
     # As `python -m` has it: the working folder first.
-    sys.path[:1] = [order.folder, *(path for path in paths if path and path not in sys.path)]
+    sys.path[:1] = [order.folder, *(path for path in _folders(order.env) if path not in sys.path)]
     sys.argv = [MODULE, *order.arguments]
+
+
+def _folders(env: Mapping[str, str]) -> list[str]:
+    return [folder for folder in env.get("PYTHONPATH", "").split(os.pathsep) if folder]
 
 
 if __name__ == "__main__":

@@ -130,7 +130,10 @@ def compare(run: Run, outputs: Sequence[ShardFile]) -> Found:
         duckdb_file.attach(connection, Path(run.manifest.database), "labeled")
         labels = LabelRows(connection, "labeled.labels_valence")
         compared = compare_outputs(connection, labels, outputs, examine_with([run]))
-        return compared, sorted(connection.execute("FROM unmatched").fetchall())
+        # Only posts without a row matter there. Others come with a file that DuckDB reads wrong
+        # together with its neighbors, and that are then compared row by row.
+        lost = connection.execute("FROM unmatched ANTI JOIN labels USING (post)").fetchall()
+        return compared, sorted(lost)
 
 
 @settings(max_examples=12, deadline=None)
