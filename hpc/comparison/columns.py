@@ -1,6 +1,7 @@
 """Choose the names and the columns to compare."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -12,6 +13,7 @@ from pipeline.database import history, label_tables
 from pipeline.errors import InputError
 from pipeline.messages.options import MAPS
 from pipeline.model import Column
+from pipeline.sql import quoted
 from pipeline.text import did_you_mean
 
 # Columns about the answer, not labels: compared only where --map asks for them. The models are
@@ -41,6 +43,18 @@ def check_names(
                 f"{database} has no labels of the name {name}{did_you_mean(name, names)}; "
                 f"it has: {', '.join(names) or 'none'}"
             )
+
+
+def newest_run_time(connection: duckdb.DuckDBPyConnection, chosen: Sequence[str]) -> datetime:
+    """Return when the newest run of some names was created (UTC); now where none has a run.
+
+    Until then, `hpc report` shows times of posts.
+    """
+    ((newest,),) = connection.execute(
+        f"SELECT max(created_at) FROM {quoted(LABELS)}.runs WHERE list_contains(?, name)",
+        [list(chosen)],
+    ).fetchall()
+    return newest or datetime.now(UTC).replace(tzinfo=None)
 
 
 def choose_pairs(

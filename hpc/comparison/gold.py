@@ -8,7 +8,13 @@ from typing import Any
 
 import duckdb
 
-from hpc.comparison.columns import check_names, choose_pairs, maps_of, unusable_runs
+from hpc.comparison.columns import (
+    check_names,
+    choose_pairs,
+    maps_of,
+    newest_run_time,
+    unusable_runs,
+)
 from hpc.comparison.compared import Compared
 from hpc.comparison.figures import check_figures, draw_figures
 from hpc.comparison.load_analysis import load_analysis
@@ -65,7 +71,8 @@ def compare_with_gold(request: Request, screen: Screen) -> Compared:
     check_figures(request.figures)
     report, unusable = measure_with_gold(request, screen)
     screen.show(*describe_gold(report))
-    plans = of_gold(report.gold, [(each.name, judged(each.comparisons)) for each in report.models])
+    models = [(each.name, judged(each.comparisons)) for each in report.models]
+    plans = of_gold(report.gold, models, report.until)
     return Compared(
         report=report,
         bins=request.settings.bins,
@@ -104,6 +111,7 @@ def measure_with_gold(request: Request, say: Say) -> tuple[GoldReport, list[Unus
         sample = find_sample(connection, request.gold, LABELS, request.sample)
         outside = count_outside(connection, sample, request.gold, LABELS) if sample else 0
         posts = count_labeled(connection, request.gold, LABELS)
+        until = newest_run_time(connection, names)
         read = [_read(connection, request, name, sample) for name in request.names]
     models = tuple(
         ModelReport(
@@ -130,6 +138,7 @@ def measure_with_gold(request: Request, say: Say) -> tuple[GoldReport, list[Unus
         resamples=request.settings.draws.resamples,
         seed=request.settings.draws.seed,
         models=models,
+        until=until,
     )
     return report, unusable
 

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 
 from hpc.comparison import save_map
-from hpc.comparison.columns import check_names, choose_pairs, unusable_runs
+from hpc.comparison.columns import check_names, choose_pairs, newest_run_time, unusable_runs
 from hpc.comparison.compared import Compared
 from hpc.comparison.figures import check_figures, draw_figures
 from hpc.comparison.load_analysis import load_analysis
@@ -65,6 +65,7 @@ def compare_names(request: Request, printer: Screen) -> Compared:
             )
             for side, name in (("a", a), ("b", b))
         )
+        until = newest_run_time(connection, request.names)
         # Resampling may take long, and a gather would have to wait for the database.
         connection.execute(f"DETACH {LABELS}")
         results = [
@@ -92,7 +93,7 @@ def compare_names(request: Request, printer: Screen) -> Compared:
     return Compared(
         report=report,
         bins=request.settings.bins,
-        figures=draw_figures(of_names((a, b), report.comparisons), request.figures, printer),
+        figures=draw_figures(of_names((a, b), report.comparisons, until), request.figures, printer),
         exit_code=_code(report, saved, printer),
         saved_map=saved,
         unusable_runs=tuple(each.folder for each in unusable),

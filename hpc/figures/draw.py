@@ -113,7 +113,8 @@ def _draw_months(plan: MonthsFigure, widest: float) -> Figure:
     axes.set(ylim=(-0.02, 1.02), ylabel="share of posts that agree")
     axes.set_title(plan.title, loc="left")
     posts.bar(places, [each.posts for each in months], color=_GRAY)
-    posts.set(ylabel="posts", xlabel="month of preprocessing")
+    below = f"\n({plan.note})" if plan.note else ""
+    posts.set(ylabel="posts", xlabel=f"month of preprocessing{below}")
     step = -(-span // _MOST_MONTH_NAMES)
     ticks = range(0, span, step)
     names = [_month_name(months[0].month, tick) for tick in ticks]

@@ -3,14 +3,18 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from pipeline.analysis.gold.results import GoldComparison
 from pipeline.analysis.results import Comparison, Curve, Month
+from pipeline.backlog.select import FIRST_CREDIBLE_YEAR
 from pipeline.terminal import one_line
+from pipeline.text import counted
 
 # Longer texts would not fit beside the axes.
 _MOST_IN_TITLE = 42
 _MOST_IN_LABEL = 28
+_MONTH = re.compile(r"\d{4}-\d{2}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,13 +38,31 @@ class MonthsFigure:
     stem: str
     title: str
     months: tuple[Month, ...]
+    left_out: int = 0
+    """Posts with a time from before FIRST_CREDIBLE_YEAR, or later than the newest run."""
+
+    @property
+    def note(self) -> str:
+        """What the figure does not show; '' for nothing."""
+        if not self.left_out:
+            return ""
+        posts = counted(self.left_out, "post")
+        return f"without {posts} from before {FIRST_CREDIBLE_YEAR} or after the newest run"
 
 
 PlannedFigure = CalibrationFigure | MonthsFigure
 
 
-def of_names(names: tuple[str, str], comparisons: Iterable[Comparison]) -> list[PlannedFigure]:
-    """Return the figures of two names that were compared with each other."""
+def of_names(
+    names: tuple[str, str], comparisons: Iterable[Comparison], until: datetime
+) -> list[PlannedFigure]:
+    """Return the figures of two names that were compared with each other.
+
+    Args:
+        names: A's and B's.
+        comparisons: of their columns.
+        until: up to when (UTC) months are shown.
+    """
     figures: list[PlannedFigure] = []
     by_side = dict(zip("ab", names, strict=True))
     for one in comparisons:
@@ -58,18 +80,21 @@ def of_names(names: tuple[str, str], comparisons: Iterable[Comparison]) -> list[
                     curve=curve,
                 )
             )
-        if one.months:
-            title = f"{names[0]} and {names[1]}: {one.a}"
-            figures.append(
-                MonthsFigure(stem=_stem(f"{pair}-months"), title=_title(title), months=one.months)
-            )
+        title = f"{names[0]} and {names[1]}: {one.a}"
+        figures += _of_months(f"{pair}-months", title, one.months, until)
     return _with_different_stems(figures)
 
 
 def of_gold(
-    gold: str, models: Sequence[tuple[str, Sequence[GoldComparison]]]
+    gold: str, models: Sequence[tuple[str, Sequence[GoldComparison]]], until: datetime
 ) -> list[PlannedFigure]:
-    """Return the figures of names that were compared with gold."""
+    """Return the figures of names that were compared with gold.
+
+    Args:
+        gold: the name of the human labels.
+        models: the names with the comparisons of their columns.
+        until: up to when (UTC) months are shown.
+    """
     figures: list[PlannedFigure] = []
     for model, comparisons in models:
         for one in comparisons:
@@ -86,15 +111,27 @@ def of_gold(
                         curve=curve,
                     )
                 )
-            if one.months:
-                figures.append(
-                    MonthsFigure(
-                        stem=_stem(f"{pair}-months"),
-                        title=_title(f"{model} {one.model} against {gold}"),
-                        months=one.months,
-                    )
-                )
+            title = f"{model} {one.model} against {gold}"
+            figures += _of_months(f"{pair}-months", title, one.months, until)
     return _with_different_stems(figures)
+
+
+def _of_months(
+    stem: str, title: str, months: Sequence[Month], until: datetime
+) -> list[MonthsFigure]:
+    """Return the figure of the months that can be right; a single wrong one squeezes the others."""
+    shown = tuple(each for each in months if _is_credible(each.month, until))
+    if not shown:
+        return []
+    left_out = sum(each.posts for each in months) - sum(each.posts for each in shown)
+    return [MonthsFigure(stem=_stem(stem), title=_title(title), months=shown, left_out=left_out)]
+
+
+def _is_credible(month: str, until: datetime) -> bool:
+    """Tell whether posts are from a month. DuckDB also writes `infinity` and years beyond 9999."""
+    if not _MONTH.fullmatch(month):
+        return False
+    return f"{FIRST_CREDIBLE_YEAR}-01" <= month <= f"{until:%Y-%m}"
 
 
 def _stem(text: str) -> str:

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from hpc.display.blocks import Block, Line, Table
 from hpc.display.comparison.estimates import (
@@ -69,6 +70,8 @@ class GoldReport:
     resamples: int
     seed: int
     models: tuple[ModelReport, ...]
+    until: datetime
+    """Up to when (UTC) charts show times of posts: the newest run was created then."""
 
 
 def describe_gold(report: GoldReport) -> list[Block]:

@@ -53,7 +53,7 @@ def _describe(report: GoldReport) -> Iterator[Element]:
         for caution in model.cautions:
             yield Paragraph(f"Note: {caution.text}.")
         judged = [one for one in model.comparisons if isinstance(one, GoldComparison)]
-        plans = of_gold(report.gold, [(model.name, judged)])
+        plans = of_gold(report.gold, [(model.name, judged)], report.until)
         yield from figures([_figure(plan) for plan in plans if not _is_single_month(plan)])
 
 
@@ -143,9 +143,12 @@ def _figure(plan: CalibrationFigure | MonthsFigure) -> Figure:
                 numbers=frozenset(range(5)),
             ),
         )
+    note = f", {plan.note}" if plan.note else ""
     return Figure(
         chart=plan,
-        description="The share of coded posts whose label is the same as that of people, by month.",
+        description=(
+            f"The share of coded posts whose label is the same as that of people, by month{note}."
+        ),
         table=Table(
             caption=f"{plan.title}: agreement by month",
             header=("month", "posts", "share that agrees", "interval"),

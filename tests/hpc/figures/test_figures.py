@@ -3,6 +3,7 @@
 import itertools
 import re
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -15,6 +16,7 @@ from hpc.figures.draw import draw, save_figures
 from hpc.figures.plan import CalibrationFigure, MonthsFigure, PlannedFigure
 from pipeline.analysis.results import Bin, Comparison, Curve, Month
 
+NOW = datetime(2024, 6, 15)
 HOSTILE = "a $\\frac{x$ name\x1b[31m of a column that is much longer than any title can be"
 
 
@@ -47,9 +49,10 @@ def comparison(column: str) -> Comparison:
 
 PLANS: dict[str, PlannedFigure] = {
     "calibration": CalibrationFigure(stem="c", title="t", score="s", label="l", curve=curve()),
-    "long names": plan.of_names((HOSTILE, HOSTILE), [comparison(HOSTILE)])[0],
+    "long names": plan.of_names((HOSTILE, HOSTILE), [comparison(HOSTILE)], NOW)[0],
     "one month": MonthsFigure(stem="m", title="t", months=months(1)),
     "many months": MonthsFigure(stem="m", title="t", months=months(60)),
+    "wrong months": MonthsFigure(stem="m", title="t", months=months(1), left_out=1234),
 }
 
 
@@ -116,7 +119,23 @@ def test_names_in_any_script_can_be_drawn(tmp_path: Path) -> None:
 
 def test_columns_with_any_characters_get_files_of_their_own() -> None:
     columns = ("../x/y", "../x.y", HOSTILE)
-    planned = plan.of_names(("a", "b"), [comparison(column) for column in columns])
+    planned = plan.of_names(("a", "b"), [comparison(column) for column in columns], NOW)
     stems = [figure.stem for figure in planned]
     assert len(set(stems)) == len(stems) == 9
     assert all(re.fullmatch(r"[\w-]+", stem, re.ASCII) for stem in stems)
+
+
+def test_months_that_cannot_be_right_have_no_place_in_a_figure() -> None:
+    wrong = ("0001-01", "1989-12", "2024-07", "2031-01", "12000-01", "-infinity", "infinity")
+    right = ("1990-01", "2023-01", "2024-06")
+    all_months = tuple(replace(months(1)[0], month=name, posts=5) for name in (*wrong, *right))
+    names = plan.of_names(("a", "b"), [replace(comparison("c"), months=all_months)], NOW)
+    figure = names[-1]
+    assert isinstance(figure, MonthsFigure)
+    assert tuple(each.month for each in figure.months) == right
+    assert figure.left_out == 5 * len(wrong)
+    assert any(figure.note in each.get_text() for each in draw(figure).findobj(Text))
+    nothing = [replace(comparison("c"), months=all_months[: len(wrong)])]
+    assert not any(
+        isinstance(each, MonthsFigure) for each in plan.of_names(("a", "b"), nothing, NOW)
+    )

@@ -87,6 +87,18 @@ def change(path: Path, sql: str) -> None:
         database.execute(sql)
 
 
+def test_figures_end_at_the_newest_run(compare: Compare, copy: Path, tmp_path: Path) -> None:
+    def months(folder: str) -> list[str]:
+        done = compare("perspective", "llm", "--database", copy, "--figures", tmp_path / folder)
+        assert done.returncode == 0
+        return [each.name for each in (tmp_path / folder).glob("*-months.svg")]
+
+    change(copy, "UPDATE runs SET created_at = TIMESTAMP '2024-04-30' WHERE name = 'perspective'")
+    assert len(months("later")) == 2
+    change(copy, "UPDATE runs SET created_at = TIMESTAMP '2024-04-30' WHERE name = 'llm'")
+    assert months("earlier") == [], "a run of another name does not count"
+
+
 def test_columns_of_the_same_name_are_compared_on_the_posts_that_both_labeled(
     labeled_folder: Path, compare: Compare
 ) -> None:
