@@ -83,9 +83,8 @@ def _find_in_backlog(source: Source, uri: str) -> tuple[bool, str]:
     content = "without text" if text is None else f"'{one_line(text, SHOWN_TEXT)}'"
     why = f" ({reason})" if reason else ""
     copies = f", {len(rows)} times" if len(rows) > 1 else ""
-    return True, (
-        f"{one_line(uri)} is in {source}{copies}, preprocessed at {timestamp}: {content}{why}"
-    )
+    when = f"preprocessed at {timestamp}" if timestamp else "without a time"
+    return True, f"{one_line(uri)} is in {source}{copies}, {when}: {content}{why}"
 
 
 def _find_row(config: Config, runs: Sequence[Run], uri: str) -> tuple[bool, str]:

@@ -109,7 +109,10 @@ def _describe_column(labels: duckdb.DuckDBPyConnection, table: str, column: str,
     ).fetchall()
     if all(value is None for value, _ in rows):
         return f"{column}: no values"
-    shown = ", ".join(f"{_shorten(value)} {count:,}" for value, count in rows[:SHOWN_VALUES])
+    shown = ", ".join(
+        f"{'no value' if value is None else _shorten(value)} {count:,}"
+        for value, count in rows[:SHOWN_VALUES]
+    )
     return f"{column}: {shown}{', …' if len(rows) > SHOWN_VALUES else ''}"
 
 

@@ -24,6 +24,7 @@ from pipeline.backlog.databases.sqlite_values import (
     read_literals,
     reasons_of,
     texts_of,
+    times_of,
 )
 from pipeline.backlog.databases.sqlite_where import check_where
 from pipeline.backlog.sources import Source
@@ -109,7 +110,7 @@ class SqlitePosts:
             for uris, texts, timestamps in self._values(conditions):
                 self._reject_unreadable(uris, texts, conditions)
                 self._has_text = self._has_text or texts.has(*STATES_WITH_KEY)
-                columns = [uris.texts, texts_of(texts), timestamps.texts, reasons_of(texts)]
+                columns = [uris.texts, texts_of(texts), times_of(timestamps), reasons_of(texts)]
                 yield pa.record_batch(columns, schema=SCHEMA)
                 self.rows_read += len(uris.texts)
             self._reject_table_without_text()

@@ -19,7 +19,8 @@ from pipeline.model import INVALID_TEXT, NO_TEXT
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 # What a message shows of a value that cannot be read.
 _SHOWN_CHARACTERS = 300
-_WITHOUT_TEXT = (State.NULL, State.ABSENT, State.MALFORMED)
+_WITHOUT_VALUE = (State.NULL, State.ABSENT)
+_WITHOUT_TEXT = (*_WITHOUT_VALUE, State.MALFORMED)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,7 +102,7 @@ def reasons_of(values: Values) -> pa.StringArray:
     """Return why posts with these texts cannot be sent; null for those that can."""
     reasons = pa.nulls(len(values.texts), pa.string())
     if values.has(*_WITHOUT_TEXT):
-        reasons = pc.if_else(_is_without_text(values), pa.scalar(NO_TEXT), reasons)
+        reasons = pc.if_else(_is_in(values, _WITHOUT_TEXT), pa.scalar(NO_TEXT), reasons)
     if not values.undecodable:
         return reasons
     rows = reasons.to_pylist()
@@ -112,13 +113,22 @@ def reasons_of(values: Values) -> pa.StringArray:
 
 def texts_of(values: Values) -> pa.StringArray:
     """Return the texts of posts: null where there is none, and never a serialized record."""
-    if not values.has(*_WITHOUT_TEXT):
+    return _null_at(values, _WITHOUT_TEXT)
+
+
+def times_of(values: Values) -> pa.StringArray:
+    """Return the times of posts as they are stored: null where there is none."""
+    return _null_at(values, _WITHOUT_VALUE)
+
+
+def _null_at(values: Values, states: tuple[State, ...]) -> pa.StringArray:
+    if not values.has(*states):
         return values.texts
-    return pc.if_else(_is_without_text(values), pa.scalar(None, pa.string()), values.texts)
+    return pc.if_else(_is_in(values, states), pa.scalar(None, pa.string()), values.texts)
 
 
-def _is_without_text(values: Values) -> pa.BooleanArray:
-    return pc.is_in(values.states, pa.array(_WITHOUT_TEXT, pa.int64()))
+def _is_in(values: Values, states: tuple[State, ...]) -> pa.BooleanArray:
+    return pc.is_in(values.states, pa.array(states, pa.int64()))
 
 
 def read_literals(records: Values, keys: Sequence[Sequence[str]]) -> list[Values]:

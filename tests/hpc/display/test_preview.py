@@ -70,6 +70,15 @@ def test_a_column_with_some_json_values_is_shown(database_path: str) -> None:
     )
 
 
+def test_rows_without_a_value_are_counted_as_such(database_path: str) -> None:
+    with duckdb.connect(database_path) as labels:
+        labels.execute("UPDATE labels_test SET ideology = NULL WHERE uri = 'at://0'")
+        labels.execute("UPDATE labels_test SET remark = '-' WHERE uri = 'at://0'")
+    look = plain_text(preview.describe_labels(database_path, "test")).splitlines()
+    assert look[2] == "  ideology: right 2, left 1, no value 1"
+    assert look[4] == "  remark: [sic] 1 2, - 1, [sic] 0 1"
+
+
 def test_a_column_without_values_takes_no_room_among_the_posts(database_path: str) -> None:
     with duckdb.connect(database_path) as labels:
         labels.execute("UPDATE labels_test SET remark = NULL")

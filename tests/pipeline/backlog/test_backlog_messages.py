@@ -2,6 +2,7 @@
 
 import ast
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
@@ -272,14 +273,22 @@ def test_an_unreadable_timestamp_is_reported_with_its_file_and_row(
     )
 
 
+def typed_parquet_file(path: Path, rows: Sequence[tuple[str, str, str | None]]) -> Path:
+    with duckdb.connect() as connection:
+        connection.execute(
+            "CREATE TABLE posts (uri VARCHAR, text VARCHAR, preprocessing_timestamp TIMESTAMP)"
+        )
+        connection.executemany("INSERT INTO posts VALUES (?, ?, ?)", rows)
+        connection.table("posts").write_parquet(str(path))
+    return path
+
+
+@pytest.mark.parametrize("name", [*WRITERS, "typed.parquet"])
 def test_a_row_without_a_time_is_reported_with_the_condition_that_leaves_it_out(
-    tmp_path: Path,
+    tmp_path: Path, name: str
 ) -> None:
-    path = tmp_path / "posts.parquet"
-    duckdb.sql(
-        "SELECT 'u' || i AS uri, 'hello' AS text, CASE WHEN i > 0 THEN TIMESTAMP '2024-05-31' END "
-        "AS preprocessing_timestamp FROM range(3) AS rows(i)"
-    ).write_parquet(str(path))
+    write = WRITERS.get(name, typed_parquet_file)
+    path = write(tmp_path / name, [("u0", "hello", None), ("u1", "hello", "2024-05-31 13:00:00")])
     assert rejection(path) == (
         f"{path}, row 1: column 'preprocessing_timestamp' is NULL, and every post needs a time "
         "(uri u0); to leave such rows out, set backlog.where in the configuration, or add "
