@@ -1,4 +1,4 @@
-"""Runs and Slurm, on the login node: observe, judge, plan, act."""
+"""Handle runs and Slurm on the login node: observe, judge, plan, act."""
 
 import sys
 

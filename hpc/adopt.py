@@ -1,4 +1,4 @@
-"""`hpc adopt`: take the labels that another engine gave to a run."""
+"""Adopt the labels that another engine gave to a run: `hpc adopt`."""
 
 import argparse
 from pathlib import Path

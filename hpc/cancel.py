@@ -1,4 +1,4 @@
-"""`hpc cancel`: end a run's jobs. What is paid for is kept, and the run can be resumed."""
+"""End a run's jobs: `hpc cancel`. What is paid for is kept, and the run can be resumed."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""`hpc check`: check everything that can be known before anything is spent."""
+"""Check everything that can be known before anything is spent: `hpc check`."""
 
 import argparse
 

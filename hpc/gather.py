@@ -1,4 +1,4 @@
-"""`hpc gather`: copy finished labels into the database."""
+"""Copy finished labels into the database: `hpc gather`."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""`hpc init`: start a project with a configuration that fits its source and its cluster."""
+"""Start a project with a configuration that fits its source and its cluster: `hpc init`."""
 
 import argparse
 import os

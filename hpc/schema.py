@@ -1,4 +1,4 @@
-"""`hpc schema`: the keys of a configuration, for editors and for people."""
+"""Print the keys of a configuration, for editors and for people: `hpc schema`."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""`hpc submit`: submit the posts that have no label yet as a new run."""
+"""Submit the posts that have no label yet as a new run: `hpc submit`."""
 
 import argparse
 from datetime import UTC, datetime

@@ -1,3 +1,3 @@
-"""Posts and labels, and what runs on a compute node. Never imports `hpc`."""
+"""Handle posts and labels, and run on a compute node. Never imports `hpc`."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""The reference: an array of a bare script, and one statement that loads what it wrote."""
+"""Run the reference: an array of a bare script, and one statement that loads what it wrote."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A peer: datatrove's inference runner with its Slurm executor."""
+"""Run a peer: datatrove's inference runner with its Slurm executor."""
 
 import json
 from collections.abc import Callable

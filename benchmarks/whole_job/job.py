@@ -1,4 +1,4 @@
-"""One job that a contestant does: its files, its cluster, and how it ends."""
+"""Define one job that a contestant does: its files, its cluster, and how it ends."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence

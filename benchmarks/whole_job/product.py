@@ -1,4 +1,4 @@
-"""This product: one command, which returns when the labels are in DuckDB."""
+"""Run this product: one command, which returns when the labels are in DuckDB."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The work of a whole job, and what disturbs it."""
+"""Define the work of a whole job, and what disturbs it."""
 
 from dataclasses import dataclass, replace
 

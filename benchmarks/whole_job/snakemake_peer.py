@@ -1,4 +1,4 @@
-"""A peer: Snakemake with its executor plugin for Slurm, around the bare script."""
+"""Run a peer: Snakemake with its executor plugin for Slurm, around the bare script."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""hpc as a library: the functions that the verbs of `hpc` call, for notebooks and programs.
+"""Offer hpc as a library: the functions that the verbs call, for notebooks and programs.
 
 Nothing is printed: each function returns a frozen value, and hands its messages to `say` if that
 is given. No function ends the process, or leaves a setting or a signal handler of it changed.

@@ -1,1 +1,1 @@
-"""What can be known before anything is spent: observed, and judged as findings."""
+"""Observe what can be known before anything is spent, and judge it as findings."""

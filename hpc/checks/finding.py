@@ -1,4 +1,4 @@
-"""A finding: what one check says, how bad it is, and what to do about it. Pure."""
+"""Define a finding: what one check says, how bad it is, and what to do about it. Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

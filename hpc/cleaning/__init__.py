@@ -1,1 +1,1 @@
-"""The code of `clean`: archiving the runs that are complete and gathered, and unpacking them."""
+"""Archive the runs that are complete and gathered, and unpack them: the code of `clean`."""

@@ -1,1 +1,1 @@
-"""The command line: verbs, arguments, errors and completion."""
+"""Handle the command line: verbs, arguments, errors and completion."""

@@ -1,4 +1,4 @@
-"""What a comparison found, and what it wrote."""
+"""Hold what a comparison found, and what it wrote."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""The configuration of a run: its sections, and how they are described."""
+"""Define the configuration of a run: its sections, and how they are described."""

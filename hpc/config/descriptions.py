@@ -1,4 +1,4 @@
-"""The configuration described for editors and for people, from its declarations."""
+"""Describe the configuration for editors and for people, from its declarations."""
 
 import inspect
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""The configuration of a run: every section declared, checked at the edge, then trusted."""
+"""Load the configuration of a run: every section is declared, and checked at the edge."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

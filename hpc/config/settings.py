@@ -1,4 +1,4 @@
-"""The settings of a run by the paths that a configuration gives them."""
+"""List the settings of a run by the paths that a configuration gives them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

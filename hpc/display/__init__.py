@@ -1,1 +1,1 @@
-"""What a person reads about a run, and the JSON documents that programs read."""
+"""Describe a run for a person to read, and as JSON documents for programs."""

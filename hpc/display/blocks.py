@@ -1,4 +1,4 @@
-"""The parts that a report is made of, as values; `hpc.display.terminal` shows them. Pure."""
+"""Define the parts of a report as values; `hpc.display.terminal` shows them. Pure."""
 
 from enum import StrEnum
 

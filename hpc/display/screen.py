@@ -1,4 +1,4 @@
-"""Where a command shows what it does: a terminal, a file, or whoever called a function."""
+"""Define where a command shows what it does: a terminal, a file, or the caller of a function."""
 
 from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable

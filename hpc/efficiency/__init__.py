@@ -1,1 +1,1 @@
-"""Comparing what tasks requested with what they used."""
+"""Compare what tasks requested with what they used."""

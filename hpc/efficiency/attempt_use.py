@@ -1,4 +1,4 @@
-"""What each attempt of a run requested, had and used, from the executor's records. Pure."""
+"""Compute what each attempt of a run requested, had and used, from the executor's records. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What runs a run's tasks: a Slurm cluster, or this machine."""
+"""Run the tasks of a run on a Slurm cluster or on this machine."""
 
 import importlib
 

@@ -1,4 +1,4 @@
-"""What the rest of `hpc` may ask of whatever runs the tasks of a run.
+"""Define what the rest of `hpc` may ask of an executor, which runs the tasks of a run.
 
 Slurm and the local machine implement the same protocol. No other code asks which one it has.
 """

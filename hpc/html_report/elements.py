@@ -1,4 +1,4 @@
-"""The parts that a page is made of, as values; `render` writes them as HTML. Pure.
+"""Define the parts of a page as values; `render` writes them as HTML. Pure.
 
 Texts are plain text, whoever wrote them: only `render` knows HTML, and it escapes everything.
 """

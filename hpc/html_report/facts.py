@@ -1,4 +1,4 @@
-"""What was read about the labels of a name, as values; sections describe them. Pure."""
+"""Hold what was read about the labels of a name; sections describe it. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""The style of the page: light and dark, for a phone, a screen and paper. Pure.
+"""Style the page: light and dark, for a phone, a screen and paper. Pure.
 
 All colors of text have a contrast of 4.5 or more to their background, and those of charts 3 or
 more (WCAG 2.2, AA).

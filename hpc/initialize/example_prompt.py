@@ -1,4 +1,4 @@
-"""A prompt for an LLM to begin with: a worked example, or one line for each label. Pure."""
+"""Write a first prompt for an LLM: a worked example, or one line for each label. Pure."""
 
 from collections.abc import Sequence
 

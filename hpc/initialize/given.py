@@ -1,4 +1,4 @@
-"""What the command line says about a new project. Pure."""
+"""Hold what the command line says about a new project. Pure."""
 
 from dataclasses import dataclass
 from pathlib import Path

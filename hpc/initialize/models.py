@@ -1,4 +1,4 @@
-"""What is known about models and services: the keys that they need. Pure."""
+"""List what is known about models and services, such as the keys that they need. Pure."""
 
 import re
 from collections.abc import Mapping

@@ -1,1 +1,1 @@
-"""Who may change a run: the lock of its folder, and who holds it."""
+"""Decide who may change a run: lock its folder, and tell who holds it."""

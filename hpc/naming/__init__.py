@@ -1,1 +1,1 @@
-"""The ids of runs, the names of their jobs, and what a user may type for them."""
+"""Name runs and their jobs, and find what a user types for them."""

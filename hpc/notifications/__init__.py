@@ -1,1 +1,1 @@
-"""Notifying a person of what happened to a run."""
+"""Notify a person of what happened to a run."""

@@ -1,1 +1,1 @@
-"""The code of `ls`: what is known of every run under a run root, and its size."""
+"""Tell what is known of every run under a run root, and its size: the code of `ls`."""

@@ -1,4 +1,4 @@
-"""What `hpc ls` says about one run or folder. Pure."""
+"""Describe one run or folder for `hpc ls`. Pure."""
 
 from datetime import UTC, datetime
 from enum import StrEnum

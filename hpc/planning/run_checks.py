@@ -1,4 +1,4 @@
-"""The checks of a run that does not exist yet: a table with an entry for each part.
+"""Check a run that does not exist yet, with a table that has an entry for each part.
 
 Those of `CHEAP` need no service and no job, so that `submit` makes them too. `hpc check` makes all.
 """

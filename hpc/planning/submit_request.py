@@ -1,4 +1,4 @@
-"""What a user asked `hpc submit` to do, and its plan in words."""
+"""Describe what a user asked `hpc submit` to do, and its plan."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime

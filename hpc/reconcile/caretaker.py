@@ -1,4 +1,4 @@
-"""A run that looks after itself, with no process on the login node.
+"""Let a run look after itself, with no process on the login node.
 
 A caretaker is a tiny job that starts when the arrays have ended. It gathers, resubmits, and leaves
 the next caretaker behind. Each caretaker is submitted together with an understudy, which starts

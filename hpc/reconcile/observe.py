@@ -1,4 +1,4 @@
-"""All that can be known of a run at one moment: its folder first and last, its executor in between.
+"""Observe a run at one moment: its folder first and last, its executor in between.
 
 The executor is asked before the outputs are looked at for good: a task that is seen to have ended
 has published by then, or never will.

@@ -1,1 +1,1 @@
-"""A run's folder and what is known of a run: values and rules, with no Slurm and no database."""
+"""Define a run's folder and what is known of a run, with no Slurm and no database."""

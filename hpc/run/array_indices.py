@@ -1,4 +1,4 @@
-"""Array indices as Slurm and people write them: `3,7-9`, `0-20:2%3`, `4711_[4-10,12%2]`. Pure."""
+"""Parse and write array indices: `3,7-9`, `0-20:2%3`, `4711_[4-10,12%2]`. Pure."""
 
 import re
 from collections.abc import Iterable

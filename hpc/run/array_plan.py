@@ -1,4 +1,4 @@
-"""Arrays from groups of shards, and how many of their tasks may run at a time. Pure."""
+"""Plan arrays from groups of shards, and how many of their tasks may run at a time. Pure."""
 
 import math
 from collections import Counter

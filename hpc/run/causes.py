@@ -1,4 +1,4 @@
-"""Why an attempt ended, and what is done about each cause. Pure."""
+"""List why an attempt ended, and what is done about each cause. Pure."""
 
 from enum import StrEnum
 

@@ -1,4 +1,4 @@
-"""A shard's state from what was observed: the first rule that matches. Pure.
+"""Judge a shard's state from what was observed: the first rule that matches. Pure.
 
 The rules carry the numbers that the documentation gives them.
 """

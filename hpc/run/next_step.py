@@ -1,4 +1,4 @@
-"""Which command a person should type next. Pure."""
+"""Choose the command that a person should type next. Pure."""
 
 import msgspec
 

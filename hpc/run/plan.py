@@ -1,4 +1,4 @@
-"""What to submit next: one call from what was observed and judged to arrays. Pure.
+"""Plan what to submit next, as arrays, from what was observed and judged. Pure.
 
 Where a limit of submitted jobs leaves no room for all shards, they go out in waves: what fits is
 submitted now, and the rest when tasks have ended.

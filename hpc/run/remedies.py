@@ -1,4 +1,4 @@
-"""What each shard requests on its next attempt, by the cause of its last. Pure.
+"""Compute what each shard requests on its next attempt, by the cause of its last. Pure.
 
 Other tools rerun what failed with the same resources, or grow them by the number of attempts
 whatever the cause. Shards that request the same form a group, and a group is submitted together.

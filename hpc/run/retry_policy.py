@@ -1,4 +1,4 @@
-"""The configuration's `retry:` section: how far each remedy may go."""
+"""Declare the section `retry`: how far each remedy may go."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The state of a whole run, and a run as it was seen at one moment. Pure."""
+"""Derive the state of a whole run, and hold a run as it was seen at one moment. Pure."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

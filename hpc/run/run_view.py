@@ -1,4 +1,4 @@
-"""How a person watches a run: the looks at it, messages, and the time between two looks.
+"""Define how a person watches a run: the looks at it, messages, and the time between two looks.
 
 `supervise` gets a view as a value. A terminal shows it live, a log gets plain lines, and a notebook
 can plug in a view of its own.

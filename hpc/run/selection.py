@@ -1,4 +1,4 @@
-"""Which shards and jobs a command is about, and whether the service rejected the run. Pure."""
+"""Select the shards and jobs of a command, and tell whether the service rejected the run. Pure."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta

@@ -1,1 +1,1 @@
-"""The runs under a run root: find them, and name those that cannot be read."""
+"""Find the runs under a run root, and name those that cannot be read."""

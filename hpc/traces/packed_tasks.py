@@ -1,4 +1,4 @@
-"""The packed form of what the tasks of gathered shards left: one log a shard, one list a run.
+"""Pack what the tasks of gathered shards left: one log a shard, one list a run.
 
 `logs/packed.jsonl` has a line for each attempt, and `logs/00007.log` the logs of all attempts of a
 shard, one after another. Lines are only ever added. Of two lines about the same attempt the later

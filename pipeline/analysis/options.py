@@ -1,4 +1,4 @@
-"""What a comparison can be asked for. Without numpy, so that parsing a command stays quick."""
+"""Define the options of a comparison, without numpy, so that parsing a command stays quick."""
 
 from dataclasses import dataclass
 from typing import Literal

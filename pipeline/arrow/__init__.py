@@ -1,1 +1,1 @@
-"""What the program does about the imports of PyArrow."""
+"""Control what PyArrow imports."""

@@ -1,1 +1,1 @@
-"""Classifiers, each behind the protocol of `base`, found through `registry`."""
+"""Classify posts, each classifier behind the protocol of `base`, found through `registry`."""

@@ -1,4 +1,4 @@
-"""What classifiers' options have in common: keys, checks, and their form in a run's manifest."""
+"""Share what classifiers' options have in common: keys, checks, and their form in a manifest."""
 
 import re
 from collections.abc import Mapping

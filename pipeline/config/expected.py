@@ -1,4 +1,4 @@
-"""What a declared type accepts, in words, for messages and the reference page."""
+"""Describe what a declared type accepts, for messages and the reference page."""
 
 import typing
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Files that a configuration names, such as a prompt: found, read, and reported where they fail."""
+"""Find and read the files that a configuration names, such as a prompt, and report failures."""
 
 from pathlib import Path
 

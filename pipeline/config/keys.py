@@ -1,4 +1,4 @@
-"""How a key is declared: once, in a class, with its type, default, range, unit and one sentence.
+"""Declare keys once, each in a class, with its type, default, range, unit and one sentence.
 
 The checks (`check`), the typed values, the JSON Schema (`schema`) and the reference page
 (`reference`) all come from these declarations. Pure.

@@ -1,4 +1,4 @@
-"""The configuration's `notify:` section: the command that is run for events of the run."""
+"""Declare the section `notify`: the command that is run for events of the run."""
 
 from enum import StrEnum
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""The tables of the reference page, written from the declared keys."""
+"""Write the tables of the reference page from the declared keys."""
 
 import inspect
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The JSON Schema of a file, by which editors complete keys and mark mistakes."""
+"""Write the JSON Schema of a file, by which editors complete keys and mark mistakes."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""API keys: read from a variable or a private file, sent in a header, shown nowhere."""
+"""Read API keys from a variable or a private file, send them in a header, and show them nowhere."""
 
 import os
 from collections.abc import Mapping

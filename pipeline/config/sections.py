@@ -1,4 +1,4 @@
-"""The sections of the configuration that say which posts, in which pieces, and where to."""
+"""Declare the sections that say which posts, in which pieces, and where to."""
 
 from pathlib import Path
 from typing import Annotated

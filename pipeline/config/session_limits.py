@@ -1,4 +1,4 @@
-"""How much of a machine one DuckDB session takes: its memory, its threads, and where it spills."""
+"""Limit one DuckDB session: its memory, its threads, and where it spills."""
 
 from typing import Annotated
 

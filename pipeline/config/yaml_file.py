@@ -1,4 +1,4 @@
-"""The configuration's YAML as a mapping, with `--set a.b=value` applied, not yet checked."""
+"""Read the configuration's YAML as a mapping, apply `--set a.b=value`, and check nothing yet."""
 
 import re
 from collections.abc import Sequence

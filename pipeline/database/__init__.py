@@ -1,1 +1,1 @@
-"""The DuckDB file: label tables, history, watermark."""
+"""Keep labels and history in a DuckDB file, and compute the watermark."""

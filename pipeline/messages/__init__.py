@@ -1,1 +1,1 @@
-"""What messages of both packages have in common."""
+"""Share what messages of both packages have in common."""

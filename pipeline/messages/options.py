@@ -1,4 +1,4 @@
-"""The options that messages name."""
+"""Name the options that messages mention."""
 
 from pipeline.messages.option import Option
 

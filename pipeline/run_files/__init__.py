@@ -1,1 +1,1 @@
-"""The files of a run that the login node and the compute nodes share."""
+"""Read and write the files of a run that the login node and the compute nodes share."""

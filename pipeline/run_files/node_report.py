@@ -1,4 +1,4 @@
-"""The two files of a job that looks at a node: what it should look at, and what it found.
+"""Read and write the two files of a job that looks at a node: its order, and what it found.
 
 Both are in a folder of the run root, `.check-…`. The report appears there as the proof that the
 node and the login node share the folder.

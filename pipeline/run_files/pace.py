@@ -1,4 +1,4 @@
-"""How fast a task labeled its shard: a line in the footer of the shard's output.
+"""Record how fast a task labeled its shard, as a line in the footer of the shard's output.
 
 It lasts as long as the output, while heartbeats and Slurm's accounting do not. Whoever plans the
 next run sizes its shards by it.

@@ -1,4 +1,4 @@
-"""The stages of a look at a node, each with what it found."""
+"""Define the stages of a look at a node, each with what it found."""
 
 import contextlib
 import os

@@ -1,1 +1,1 @@
-"""What all functions of the library share: how they are called, and on whose behalf they run."""
+"""Share what all functions of the library need: how they are called, and for whom they run."""

@@ -1,1 +1,1 @@
-"""Describing what tasks requested and used."""
+"""Describe what tasks requested and used."""

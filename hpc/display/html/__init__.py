@@ -1,1 +1,1 @@
-"""What a browser shows: every text is escaped, and reports become elements."""
+"""Render what a browser shows: escape every text, and turn reports into elements."""

@@ -1,1 +1,1 @@
-"""A run that is watched: what its live screen and its plain lines say."""
+"""Describe a run that is being watched, for a live screen or as plain lines."""

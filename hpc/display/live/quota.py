@@ -1,4 +1,4 @@
-"""How much of a quota a run uses, by the heartbeats of its tasks. Pure."""
+"""Describe how much of a quota a run uses, from the heartbeats of its tasks. Pure."""
 
 import math
 from collections import Counter

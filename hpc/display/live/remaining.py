@@ -1,4 +1,4 @@
-"""How fast a run goes, and how long it will still take. Pure."""
+"""Estimate how fast a run progresses, and how long it will still take. Pure."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""The running tasks of a run: what each of them last said about itself. Pure."""
+"""Describe the running tasks of a run: what each of them last reported. Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

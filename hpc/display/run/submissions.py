@@ -1,4 +1,4 @@
-"""What was submitted, and why shards are retried, in words. Pure."""
+"""Describe what was submitted, and why shards are retried. Pure."""
 
 from collections import Counter
 from collections.abc import Sequence

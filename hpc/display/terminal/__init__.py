@@ -1,1 +1,1 @@
-"""What a terminal shows: colors, bars, and lines that are drawn again in place."""
+"""Show colors, bars, and lines that are redrawn in place on a terminal."""

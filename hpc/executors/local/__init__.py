@@ -1,1 +1,1 @@
-"""This machine as an executor: one process per task."""
+"""Run tasks on this machine, one process each."""

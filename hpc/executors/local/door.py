@@ -1,4 +1,4 @@
-"""This machine's door: how `hpc.executors.factory` creates its executor."""
+"""Create the executor of this machine for `hpc.executors.factory`."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""This machine as an executor: one process per task."""
+"""Run tasks on this machine, one process each."""
 
 import time
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The local executor's record of a task: `logs/0001/00007.task.json`.
+"""Keep the local executor's record of a task: `logs/0001/00007.task.json`.
 
 The parent writes it before the task starts, when it asks the task to stop, and when it has ended.
 """

@@ -1,1 +1,1 @@
-"""Slurm: its commands, what they print, and arrays submitted through submitit."""
+"""Talk to Slurm: run its commands, parse what they print, and submit arrays through submitit."""

@@ -1,4 +1,4 @@
-"""The caretaker of a run as a small Slurm job that supervises the run."""
+"""Submit the caretaker of a run: a small Slurm job that supervises the run."""
 
 import os
 import shlex

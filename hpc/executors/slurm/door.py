@@ -1,4 +1,4 @@
-"""Slurm's door: how `hpc.executors.factory` creates its executor."""
+"""Create the executor of a Slurm cluster for `hpc.executors.factory`."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""The environment of Slurm's commands, and what the user's shell says about jobs. Pure.
+"""Prepare the environment of Slurm's commands, and read what the shell says about jobs. Pure.
 
 Slurm's commands read dozens of variables. Sites document `export SQUEUE_PARTITION=…` or
 `export SLURM_CLUSTERS=…`, which would filter what the product sees, or send its commands to

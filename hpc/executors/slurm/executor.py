@@ -1,4 +1,4 @@
-"""Slurm as an executor."""
+"""Run tasks as jobs of a Slurm cluster."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""The names of the files of a project, beside one another in its folder. Pure."""
+"""Name the files of a project, which all lie in its folder. Pure."""
 
 TEMPLATE = "cluster.yaml"
 """The template of the cluster, which several configurations may share."""

@@ -1,4 +1,4 @@
-"""What is asked for a new project, and who answers: a person, or options and proposals."""
+"""Define a question about a new project, and who answers: a person, or options and proposals."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

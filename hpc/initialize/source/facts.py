@@ -1,4 +1,4 @@
-"""What is known about a source before anybody says what its columns mean. Pure."""
+"""Hold what is known about a source before anybody says what its columns mean. Pure."""
 
 from dataclasses import dataclass
 

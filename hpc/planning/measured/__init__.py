@@ -1,1 +1,1 @@
-"""What earlier tasks of a configuration show about the next ones."""
+"""Predict the next tasks of a configuration from its earlier ones."""

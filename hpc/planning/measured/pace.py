@@ -1,4 +1,4 @@
-"""How fast the tasks of some runs were, as one value. Pure."""
+"""Hold how fast the tasks of some runs were, as one value. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

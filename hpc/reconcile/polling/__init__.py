@@ -1,1 +1,1 @@
-"""When a process that waits for a run looks at it again."""
+"""Decide when a process that waits for a run looks at it again."""

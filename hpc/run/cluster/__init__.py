@@ -1,1 +1,1 @@
-"""What a task requests of the cluster: the section `cluster` and its templates."""
+"""Define what a task requests of the cluster: the section `cluster` and its templates."""

@@ -1,4 +1,4 @@
-"""What one attempt requests, on top of the configured resources. Pure."""
+"""Compute what one attempt requests on top of the configured resources. Pure."""
 
 from msgspec.structs import replace
 

@@ -1,4 +1,4 @@
-"""The configuration's `cluster:` section: a template for the cluster, overridden key by key."""
+"""Declare the section `cluster`: a template for the cluster, overridden key by key."""
 
 import math
 import os

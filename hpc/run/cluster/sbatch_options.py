@@ -1,4 +1,4 @@
-"""Which options of sbatch a configuration must not add (`cluster.extra`), and why. Pure."""
+"""List which options of sbatch a configuration must not add (`cluster.extra`), and why. Pure."""
 
 import re
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Time limits as sbatch takes them. Pure."""
+"""Parse and write time limits as sbatch takes them. Pure."""
 
 import math
 import re

@@ -1,1 +1,1 @@
-"""Runs, shards, arrays and attempts as values."""
+"""Define runs, shards, arrays and attempts as values."""

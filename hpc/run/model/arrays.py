@@ -1,4 +1,4 @@
-"""Arrays to submit, and what was submitted, as values. Pure."""
+"""Define arrays to submit, and what was submitted, as values. Pure."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Attempts of a shard, and what an executor reports of them, as values. Pure."""
+"""Define attempts of a shard, and what an executor reports of them, as values. Pure."""
 
 from datetime import datetime
 from enum import StrEnum

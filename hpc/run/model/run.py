@@ -1,4 +1,4 @@
-"""A run as a value, and how its messages reach a person. Pure."""
+"""Define a run as a value, and how its messages reach a person. Pure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What is observed of a run's shards, and how they are judged, as values. Pure.
+"""Define what is observed of a run's shards, and how they are judged, as values. Pure.
 
 The rules are in `hpc.run.judge`.
 """

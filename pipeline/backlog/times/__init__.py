@@ -1,1 +1,1 @@
-"""Timestamps of posts that cannot be read."""
+"""Handle timestamps of posts that cannot be read."""

@@ -1,4 +1,4 @@
-"""The keys of `classifier: {type: guard}`."""
+"""Declare the keys of `classifier: {type: guard}`."""
 
 from collections.abc import Mapping
 from typing import Annotated

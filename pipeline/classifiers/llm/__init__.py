@@ -1,1 +1,1 @@
-"""Labels from a large language model behind any OpenAI-compatible server."""
+"""Label posts with a large language model behind any OpenAI-compatible server."""

@@ -1,4 +1,4 @@
-"""The keys of `classifier: {type: llm}`."""
+"""Declare the keys of `classifier: {type: llm}`."""
 
 from collections.abc import Mapping
 from typing import Annotated

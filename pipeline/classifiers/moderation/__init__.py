@@ -1,1 +1,1 @@
-"""The moderation endpoint that OpenAI and Mistral share."""
+"""Label posts with the moderation endpoint that OpenAI and Mistral share."""

@@ -1,4 +1,4 @@
-"""The keys of `classifier: {type: moderation}`."""
+"""Declare the keys of `classifier: {type: moderation}`."""
 
 from typing import Annotated
 

@@ -1,1 +1,1 @@
-"""The Perspective API."""
+"""Label posts with the Perspective API."""

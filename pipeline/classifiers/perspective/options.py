@@ -1,4 +1,4 @@
-"""The keys of `classifier: {type: perspective}`."""
+"""Declare the keys of `classifier: {type: perspective}`."""
 
 import re
 from collections.abc import Mapping

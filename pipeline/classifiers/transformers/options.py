@@ -1,4 +1,4 @@
-"""The keys of `classifier: {type: transformers}`."""
+"""Declare the keys of `classifier: {type: transformers}`."""
 
 from collections.abc import Mapping
 from typing import Annotated

@@ -1,1 +1,1 @@
-"""Where each post of a backlog is."""
+"""Find where each post of a backlog is."""

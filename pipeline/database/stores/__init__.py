@@ -1,1 +1,1 @@
-"""Where the labels of a name are kept: in a table of the database, or in a folder of Parquet."""
+"""Keep the labels of a name in a table of the database, or in a folder of Parquet files."""

@@ -1,4 +1,4 @@
-"""What a place for the labels of a name can do. No other code asks which place it is.
+"""Define what a place for the labels of a name can do. No other code asks which place it is.
 
 Queries read the labels by the name of their table, which is a view if they are Parquet files.
 """

@@ -1,1 +1,1 @@
-"""What a task has paid for, kept in parts and journals until its output is published."""
+"""Keep what a task has paid for in parts and journals until its output is published."""

@@ -1,4 +1,4 @@
-"""Why a job waits: every reason that Slurm can give for a pending job, and what follows. Pure.
+"""List every reason that Slurm gives for a pending job, and what follows from each. Pure.
 
 The names are those of job_state_reason.c in Slurm 22.05 to 25.11. tests/hpc/executors and
 tests/slurm compare the table with the names that the installed Slurm knows.

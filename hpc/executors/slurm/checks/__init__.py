@@ -1,1 +1,1 @@
-"""What Slurm says before a run exists: about a script, and from a node."""
+"""Ask Slurm what it says before a run exists: about a script, and from a node."""

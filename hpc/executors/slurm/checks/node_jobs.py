@@ -1,4 +1,4 @@
-"""Single short Slurm jobs that look at a node as a task would find it."""
+"""Run single short Slurm jobs that look at a node as a task would find it."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""What sbatch's words mean for a person: short, and with what to do. Pure."""
+"""Explain what sbatch's error messages mean, and what to do about them. Pure."""
 
 import re
 from collections.abc import Sequence

@@ -1,1 +1,1 @@
-"""What Slurm lets a user submit, and what its partitions can give."""
+"""Find out what Slurm lets a user submit, and what its partitions can give."""

@@ -1,4 +1,4 @@
-"""What partitions can give, and what of a request none of them can. Pure."""
+"""Decide what partitions can give, and which part of a request none of them can. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""How many jobs Slurm lets a user submit, and how many count against each limit now.
+"""Count how many jobs Slurm lets a user submit, and how many count against each limit now.
 
 Which limits hold is decided by `acct_policy_validate` of slurmctld (the same in 22.05 to 25.11):
 those of the partition's QOS, then those of the job's QOS where the former has none, then those of

@@ -1,4 +1,4 @@
-"""What a user can choose on a cluster, parsed from what Slurm's commands print. Pure."""
+"""Parse what a user can choose on a cluster from what Slurm's commands print. Pure."""
 
 import re
 from collections.abc import Mapping

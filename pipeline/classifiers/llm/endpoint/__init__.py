@@ -1,1 +1,1 @@
-"""What asks a model behind an OpenAI-compatible endpoint, whatever the question."""
+"""Ask a model behind an OpenAI-compatible endpoint, whatever the question."""

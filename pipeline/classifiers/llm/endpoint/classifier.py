@@ -1,4 +1,4 @@
-"""What the classifiers have in common that ask a model behind an OpenAI-compatible endpoint."""
+"""Share what the classifiers need that ask a model behind an OpenAI-compatible endpoint."""
 
 import shutil
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The keys of a classifier that asks a model behind an OpenAI-compatible endpoint."""
+"""Declare the keys of a classifier that asks a model behind an OpenAI-compatible endpoint."""
 
 from collections.abc import Mapping
 from typing import Annotated, Self, TypeVar

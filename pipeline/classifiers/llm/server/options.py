@@ -1,4 +1,4 @@
-"""`classifier.server`: the command of a server that each task starts for itself, and its frame."""
+"""Declare `classifier.server`: the command of a server that each task starts for itself."""
 
 import re
 from collections.abc import Mapping
