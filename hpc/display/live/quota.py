@@ -199,4 +199,5 @@ def quota_document(use: QuotaUse | None) -> dict[str, int | None] | None:
         "quota_per_minute": use.quota_per_minute,
         "other_tasks": use.other_tasks,
         "next_quota_per_minute": use.next_quota_per_minute,
+        "tasks_without_share": use.joining,
     }

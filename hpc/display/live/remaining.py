@@ -24,8 +24,9 @@ def posts_per_second(status: RunStatus) -> float:
     0 while none is at work, and while the rate is not known: posts with too little text are done
     before the first answer, and a server may have to start before that.
     """
-    working = [facts for facts, judgement in _pairs(status) if _is_working(facts, judgement)]
-    if not working or not status.posts_done:
+    by_state = _by_state(status)
+    working = [facts for facts in by_state.get(State.RUNNING, ()) if _is_at_work(facts)]
+    if not working or not any(map(posts_done, status.observation.shards, status.judgements)):
         return 0.0
     now = status.observation.observed_at
     settled = [facts for facts in working if not _is_new(facts, now)]
@@ -33,8 +34,9 @@ def posts_per_second(status: RunStatus) -> float:
     beats = [beat for facts in settled if (beat := own_heartbeat(facts)) is not None]
     reported = sum(beat.rate_per_minute for beat in beats) / 60
     rate = reported
-    if others := new + _vacated(status, new):  # seldom: the pace goes through all shards
-        pace = _published_pace(status)
+    done, queued = by_state.get(State.DONE, ()), len(by_state.get(State.QUEUED, ()))
+    if others := new + (min(queued, _vacated(done, now, new)) if queued else 0):
+        pace = _published_pace(done)
         if pace is None:
             pace = reported / len(beats) if beats else 0.0
         rate += pace * others
@@ -73,7 +75,7 @@ def _is_new(facts: ShardFacts, now: datetime) -> bool:
     return (beat.written_at if beat else now) - record.started_at < _SETTLING
 
 
-def _published_pace(status: RunStatus) -> float | None:
+def _published_pace(done: Sequence[ShardFacts]) -> float | None:
     """Return how many posts a second one task has done that published its shard lately.
 
     The time from its start to its end counts, as the next tasks have to start as well. None where
@@ -82,8 +84,8 @@ def _published_pace(status: RunStatus) -> float | None:
     ended = sorted(
         (
             (record.ended_at, (record.ended_at - record.started_at).total_seconds(), facts.posts)
-            for facts, judgement in _pairs(status)
-            if judgement.state is State.DONE and len(facts.attempts) == 1
+            for facts in done
+            if len(facts.attempts) == 1
             if (record := facts.attempts[0].record) and record.started_at and record.ended_at
         ),
         reverse=True,
@@ -92,21 +94,19 @@ def _published_pace(status: RunStatus) -> float | None:
     return sum(posts for _, _, posts in ended) / seconds if seconds > 0 else None
 
 
-def _vacated(status: RunStatus, new: int) -> int:
-    """Return how many queued tasks are about to take the places of tasks that have just ended.
+def _vacated(done: Sequence[ShardFacts], now: datetime, new: int) -> int:
+    """Return how many tasks have just ended whose places no other task has taken yet.
 
     Args:
-        status: the run.
+        done: the shards that are done.
+        now: when they were seen.
         new: how many tasks at work have just begun, which have taken such places already.
     """
-    now = status.observation.observed_at
-    queued = ended = 0
-    for facts, judgement in _pairs(status):
-        queued += judgement.state is State.QUEUED
-        if judgement.state is State.DONE and facts.attempts:
-            record = facts.attempts[-1].record
-            ended += bool(record and record.ended_at and now - record.ended_at < _SETTLING)
-    return min(queued, max(0, ended - new))
+    records = (facts.attempts[-1].record for facts in done if facts.attempts)
+    ended = sum(
+        bool(record and record.ended_at and now - record.ended_at < _SETTLING) for record in records
+    )
+    return max(0, ended - new)
 
 
 def own_heartbeat(shard: ShardFacts) -> Heartbeat | None:
@@ -119,12 +119,18 @@ def own_heartbeat(shard: ShardFacts) -> Heartbeat | None:
     return beat
 
 
-def seconds_to_go(status: RunStatus) -> float | None:
-    """Return how long the run will still take at its rate.
+def seconds_to_go(status: RunStatus, per_second: float) -> float | None:
+    """Return how long the run will still take at a rate.
 
     None if nobody knows: no task is at work, or nothing is to come but what a person has to look
     at first.
+
+    Args:
+        status: the run.
+        per_second: its `posts_per_second`, which goes through all shards.
     """
+    if not per_second:
+        return None
     # A blocked shard goes on only after somebody has looked at it: nobody knows when that is.
     blocked = sum(
         facts.posts - posts_done(facts, judgement)
@@ -132,8 +138,7 @@ def seconds_to_go(status: RunStatus) -> float | None:
         if judgement.state is State.BLOCKED
     )
     to_come = status.run.manifest.posts - status.posts_done - blocked
-    per_second = posts_per_second(status)
-    return to_come / per_second if per_second and to_come else None
+    return to_come / per_second if to_come else None
 
 
 def describe_to_go(seconds: float, now: datetime) -> str:
@@ -156,12 +161,19 @@ def describe_to_go(seconds: float, now: datetime) -> str:
     return f"{to_go}, done on {day}"
 
 
-def _is_working(facts: ShardFacts, judgement: Judgement) -> bool:
-    """Tell whether a task of a shard is at work, and neither suspended nor completing."""
-    return judgement.state is State.RUNNING and any(
+def _is_at_work(facts: ShardFacts) -> bool:
+    """Tell whether a task of a running shard is neither suspended nor completing."""
+    return any(
         attempt.record and attempt.record.slurm_state.upper() == "RUNNING"
         for attempt in facts.attempts
     )
+
+
+def _by_state(status: RunStatus) -> dict[State, list[ShardFacts]]:
+    shards: dict[State, list[ShardFacts]] = {}
+    for facts, judgement in _pairs(status):
+        shards.setdefault(judgement.state, []).append(facts)
+    return shards
 
 
 def _pairs(status: RunStatus) -> Iterator[tuple[ShardFacts, Judgement]]:

@@ -105,7 +105,8 @@ def _engine(status: RunStatus) -> list[Block]:
 
 def document(status: RunStatus) -> dict[str, Any]:
     """Return what `status --json` prints. `usage` is null until an answer reports its cost."""
-    usage, labels, seconds = _usage(status), status.labels, seconds_to_go(status)
+    usage, labels = _usage(status), status.labels
+    seconds = seconds_to_go(status, posts_per_second(status))
     seen_at = status.observation.observed_at
     return {
         "run_id": status.run.run_id,
@@ -190,11 +191,11 @@ def _progress(status: RunStatus, labels: LabelCounts, local: datetime) -> str:
     if copied := status.copied:
         line += f", {copied:,} by a copied answer"
     line += describe_labeled(labels)
-    seconds = seconds_to_go(status)
+    rate = posts_per_second(status)
+    seconds = seconds_to_go(status, rate)
     if seconds is None:
         return line
-    rate = posts_per_second(status) * 60
-    line += f", {rate:,.0f} posts/min, {describe_to_go(seconds, local)}"
+    line += f", {rate * 60:,.0f} posts/min, {describe_to_go(seconds, local)}"
     blocked = sum(judgement.state is State.BLOCKED for judgement in status.judgements)
     return f"{line}, not counting {counted(blocked, 'blocked shard')}" if blocked else line
 

@@ -58,6 +58,11 @@ def per_minute(run: Run, *shards: Shard) -> float:
     return 60 * posts_per_second(status_of(run, shards))
 
 
+def to_go(run: Run, shards: list[Shard]) -> float | None:
+    status = status_of(run, shards)
+    return seconds_to_go(status, posts_per_second(status))
+
+
 def test_new_tasks_count_as_those_that_have_published_their_shards(run: Run) -> None:
     done = [published(index, ended_s_ago=30, took_s=150) for index in range(3)]
     new = [begun(3, 20, rate=4.0), begun(4, 20, rate=0.0), begun(5, 5)]
@@ -75,7 +80,7 @@ def test_new_tasks_count_as_the_others_before_any_has_published_its_shard(run: R
 
 def test_there_is_no_time_to_go_while_all_tasks_have_only_just_begun(run: Run) -> None:
     shards = [begun(0, 40, rate=6.0), begun(1, 20), resting(2, State.DONE)]
-    assert seconds_to_go(status_of(run, shards)) is None
+    assert to_go(run, shards) is None
     settled = [begun(0, 61, rate=6.0), *shards[1:]]
     assert per_minute(run, *settled) == pytest.approx(12)
 

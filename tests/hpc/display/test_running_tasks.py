@@ -148,7 +148,7 @@ def test_the_quota_in_use_is_the_sum_over_the_tasks_that_speak(run: Run) -> None
     )
     assert document(status_of(run, shards))["quota"] == {
         "requests_per_minute": 2952, "quota_per_minute": 3000, "other_tasks": 3,
-        "next_quota_per_minute": 3000,
+        "next_quota_per_minute": 3000, "tasks_without_share": 0,
     }  # fmt: skip
 
 
@@ -269,7 +269,7 @@ def test_tasks_that_only_watch_their_quota_have_no_share_of_it_yet(run: Run) -> 
     ]
     use = quota_use(status_of(run, shards))
     assert use is not None
-    assert use.joining == 2
+    assert document(status_of(run, shards))["quota"]["tasks_without_share"] == use.joining == 2
     assert describe_quota(use) == (
         "1 of 3,000 requests in the last minute (0 %); 2 tasks have no share of it yet"
     )
@@ -284,7 +284,7 @@ def test_without_a_quota_no_quota_is_in_use(tmp_path: Path) -> None:
     assert describe_activity(status) == []
     assert document(status)["quota"] == {
         "requests_per_minute": 0, "quota_per_minute": None, "other_tasks": None,
-        "next_quota_per_minute": None,
+        "next_quota_per_minute": None, "tasks_without_share": 0,
     }  # fmt: skip
     assert quota_use(status_of(run, [running(0, heartbeat())])) is None
 
