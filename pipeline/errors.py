@@ -55,6 +55,7 @@ class Cause(StrEnum):
     PREEMPTED = "preempted"
     CRASHED = "crashed"
     THROTTLED = "throttled"
+    UNAVAILABLE = "unavailable"
     NO_OUTPUT = "no_output"
     LOST = "lost"
     CANCELLED = "cancelled"

@@ -14,6 +14,7 @@ from hpc.run.model.attempts import Phase
 from hpc.run.model.run import Run
 from hpc.run.model.shards import Judgement, ShardFacts, State
 from hpc.run.next_step import next_command
+from hpc.run.outage import find_outage
 from hpc.run.run_state import RunState, RunStatus
 from hpc.run.selection import find_rejection
 from pipeline.config.keys import Section
@@ -23,6 +24,7 @@ from pipeline.run_files.heartbeat import UtcTime
 from pipeline.text import counted
 
 MOST_MESSAGES = 3
+_LETS_NOTHING_THROUGH = (Cause.THROTTLED, Cause.UNAVAILABLE)
 _NEEDS_PERSON = (State.BLOCKED, State.FAILED)
 
 
@@ -117,12 +119,18 @@ def throttled_notice(
     if lasted < after or _throttled_since(status) is None:
         return None
     minutes = int(lasted.total_seconds() // 60)
+    is_down = find_outage(status.observation) is not None
+    why = (
+        "the service does not answer"
+        if is_down
+        else "the quota is used up, or the service throttles its requests"
+    )
     return Notice(
         event=Event.THROTTLED,
         key=(Event.THROTTLED, throttling.since.isoformat()),
         message=(
-            f"the quota is used up, or the service throttles its requests: no post was answered "
-            f"for {minutes:,} min. The run goes on by itself once it gets answers"
+            f"{why}: no post was answered for {minutes:,} min. The run goes on by itself once it "
+            "gets answers"
         ),
         next=("status",),
     )
@@ -144,10 +152,10 @@ def _throttled_since(status: RunStatus) -> datetime | None:
 def _waits_after_throttling(facts: ShardFacts, judgement: Judgement) -> bool:
     """Tell whether a shard that is to be resubmitted, or waits for that, was throttled last."""
     if judgement.state in (State.FAILED, State.ENDING):
-        return judgement.cause is Cause.THROTTLED
+        return judgement.cause in _LETS_NOTHING_THROUGH
     ended = [attempt for attempt in facts.attempts if attempt.phase is Phase.ENDED]
     is_queued = judgement.state is State.QUEUED and bool(ended)
-    return is_queued and bool(ended[-1].words and ended[-1].words.cause is Cause.THROTTLED)
+    return is_queued and bool(ended[-1].words and ended[-1].words.cause in _LETS_NOTHING_THROUGH)
 
 
 def _describe_blocked(blocked: Sequence[Judgement]) -> str:

@@ -34,6 +34,7 @@ from hpc.run import submissions
 from hpc.run.array_plan import alive_tasks
 from hpc.run.model.attempts import Phase
 from hpc.run.model.run import Run
+from hpc.run.outage import find_outage
 from hpc.run.plan import is_worth_submitting, room_for, tightest
 from hpc.run.run_state import RunState, RunStatus
 from hpc.run.run_view import RunView, Sight
@@ -187,7 +188,14 @@ class _Supervision:
         """Return the shards to submit next, and say why others wait."""
         todo = shards_to_submit(status)
         left = set(planned_shards(status.judgements)) - set(todo)
-        if left:
+        if find_outage(status.observation):
+            if status.is_under_way or todo:
+                self._say_once(
+                    "the service answers nobody: one shard asks it again after a while, and the "
+                    "others wait for its answer",
+                    "the service is down",
+                )
+        elif left:
             self._say_once(
                 f"{counted(len(left), 'shard')} not submitted yet: tasks ended before their first "
                 "line, and none has got to it since",

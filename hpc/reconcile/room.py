@@ -42,7 +42,10 @@ class RoomAtSlurm:
             self._rounds_to_skip -= 1
             return None
         return ShardSelection(
-            shards=tuple(shards), at_most=self._at_most, spare_jobs=self._spare_jobs
+            shards=tuple(shards),
+            at_most=self._at_most,
+            is_patient=True,
+            spare_jobs=self._spare_jobs,
         )
 
     def learn(self, wave: SubmittedWave) -> None:

@@ -13,6 +13,7 @@ class Remedy(StrEnum):
     MORE_TIME = "more_time"
     ELSEWHERE = "elsewhere"
     LATER = "later"
+    WHEN_BACK = "when_back"
     AGAIN = "again"
     ASK = "ask"
 
@@ -25,6 +26,7 @@ REMEDY: dict[Cause, Remedy] = {
     Cause.PREEMPTED: Remedy.AGAIN,
     Cause.CRASHED: Remedy.AGAIN,
     Cause.THROTTLED: Remedy.LATER,
+    Cause.UNAVAILABLE: Remedy.WHEN_BACK,
     Cause.NO_OUTPUT: Remedy.AGAIN,
     Cause.LOST: Remedy.AGAIN,
     Cause.CANCELLED: Remedy.ASK,

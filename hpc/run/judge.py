@@ -7,11 +7,13 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from hpc.run.causes import Remedy, cause_of, remedy, task_name, why_ended
 from hpc.run.model.attempts import Attempt, Phase, UnreadableFile
 from hpc.run.model.shards import Judgement, Observation, ShardFacts, State
+from hpc.run.outage import Outage, find_outage
 from hpc.run.retry_policy import RetryPolicy
 from pipeline.errors import Cause
 from pipeline.run_files.heartbeat import Heartbeat
@@ -31,8 +33,9 @@ def judge_all(
 ) -> tuple[Judgement, ...]:
     """Judge every shard. The arguments are those of `judge`."""
     unseen = _describe_unseen(observation, grace)
+    outage = find_outage(observation)
     return tuple(
-        judge(shard, observation, grace=grace, policy=policy, unseen=unseen)
+        judge(shard, observation, grace=grace, policy=policy, unseen=unseen, outage=outage)
         for shard in observation.shards
     )
 
@@ -44,6 +47,7 @@ def judge(
     grace: timedelta,
     policy: RetryPolicy,
     unseen: str = "",
+    outage: Outage | None = None,
 ) -> Judgement:
     """Put a shard into one state with one cause.
 
@@ -54,6 +58,7 @@ def judge(
         policy: how many attempts are made, and for how long a task may make no progress.
         unseen: a task of the run that works without a record in Slurm, so that the lack of a
             record proves nothing; empty if there is none.
+        outage: what is known of a service that answers nobody; None if it answers.
     """
     if shard.output.verified:
         return Judgement(index=shard.index, rule=1, state=State.DONE)
@@ -66,8 +71,17 @@ def judge(
     return (
         _judge_alive(shard, observation, policy, verdict)
         or _judge_unreadable(shard, verdict)
-        or _judge_ended(shard, observation, grace, policy, verdict, unseen)
+        or _judge_ended(shard, observation, _Around(grace, policy, unseen, outage), verdict)
     )
+
+
+class _Around(Struct, frozen=True):
+    """What decides beside the shard and its run; the arguments of `judge`."""
+
+    grace: timedelta
+    policy: RetryPolicy
+    unseen: str
+    outage: Outage | None
 
 
 def _judge_alive(
@@ -117,13 +131,11 @@ def _await_file(file: UnreadableFile, advice: str, verdict: Callable[..., Judgem
 def _judge_ended(
     shard: ShardFacts,
     observation: Observation,
-    grace: timedelta,
-    policy: RetryPolicy,
+    around: _Around,
     verdict: Callable[..., Judgement],
-    unseen: str,
 ) -> Judgement:
     """Apply the rest of rules 6 to 9: no attempt is known to be alive."""
-    last = shard.attempts[-1]
+    last, grace = shard.attempts[-1], around.grace
     is_unknown = last.phase is Phase.UNKNOWN
     if words := last.unread_words:
         message = f"{words.problem}, so nobody knows why {task_name(last)} ended"
@@ -141,14 +153,15 @@ def _judge_ended(
     if is_unknown and last.hidden:
         message = f"Slurm has no record of {task_name(last)}. {last.hidden}"
         return verdict(rule=6, state=State.UNKNOWN, message=message)
-    if is_unknown and unseen:
-        message = f"Slurm has no record of {task_name(last)}, nor of {unseen}"
+    if is_unknown and around.unseen:
+        message = f"Slurm has no record of {task_name(last)}, nor of {around.unseen}"
         return verdict(rule=6, state=State.UNKNOWN, message=message)
     cause, message = why_ended(last)
     may_be_late = cause in _MAY_BE_LATE
     if shard.output.problem:
         message = f"{message}; its output was rejected: {shard.output.problem}"
-    used_up = _describe_used_up(shard, policy)
+    message += _describe_outage(cause, around.outage)
+    used_up = _describe_used_up(shard, around)
     needs_a_person = remedy(cause) is Remedy.ASK or bool(used_up)
     rest = rest_of_grace(shard, observation, grace)
     if rest and (may_be_late or not needs_a_person):
@@ -177,10 +190,20 @@ def rest_of_grace(shard: ShardFacts, observation: Observation, grace: timedelta)
     return 0.0 if age >= grace else min(grace, grace - age).total_seconds()
 
 
-def _describe_used_up(shard: ShardFacts, policy: RetryPolicy) -> str:
-    """Return that no attempts are left, to follow a message; empty if some are."""
-    if remedy(cause_of(shard.attempts[-1])) is Remedy.ASK:
+def _describe_outage(cause: Cause, outage: Outage | None) -> str:
+    """Return since when a service is down that ended a shard; empty if it is not."""
+    if outage is None or cause is not Cause.UNAVAILABLE:
         return ""
+    return f"; no task of the run got an answer since {outage.since:%Y-%m-%d %H:%M} UTC"
+
+
+def _describe_used_up(shard: ShardFacts, around: _Around) -> str:
+    """Return that no attempts are left, to follow a message; empty if some are."""
+    cause, policy = cause_of(shard.attempts[-1]), around.policy
+    if remedy(cause) is Remedy.ASK:
+        return ""
+    if cause is Cause.UNAVAILABLE:
+        return _describe_too_long(around.outage, policy)
     count = counted_attempts(shard, policy)
     if count < policy.max_attempts:
         return ""
@@ -189,18 +212,26 @@ def _describe_used_up(shard: ShardFacts, policy: RetryPolicy) -> str:
     return f"; no attempts left ({count} of {policy.max_attempts}{others})"
 
 
+def _describe_too_long(outage: Outage | None, policy: RetryPolicy) -> str:
+    """Return that a person should look at a service that is down; empty if it is asked again."""
+    if outage is None or not outage.is_too_long(policy):
+        return ""
+    return f"; it was asked {outage.tries} times. hpc check shows when it answers again"
+
+
 def counted_attempts(shard: ShardFacts, policy: RetryPolicy) -> int:
     """Count the attempts that count towards `max_attempts`.
 
     These do not count: attempts that were preempted, that a person ended or has to look at, and
     those that ran out of time but kept new rows, since each brings the shard nearer to its end.
+    Attempts that met a service that is down are counted for the whole run (`Outage`).
 
     Nor do attempts that died at a post which they had alone, up to `max_poison` of them, and as
     many crashes before them that made the post a suspect: the post is skipped from then on.
     """
     causes = [(cause_of(attempt), attempt) for attempt in shard.attempts]
     excused = sum(
-        cause is Cause.PREEMPTED
+        cause in (Cause.PREEMPTED, Cause.UNAVAILABLE)
         or remedy(cause) is Remedy.ASK
         or (cause is Cause.TIMEOUT and attempt.rows > 0)
         for cause, attempt in causes

@@ -3,6 +3,7 @@
 import msgspec
 
 from hpc.run.model.shards import State
+from hpc.run.outage import find_outage
 from hpc.run.run_state import RunState, RunStatus
 from hpc.run.selection import find_rejection
 from pipeline.errors import Cause
@@ -36,7 +37,8 @@ def next_command(status: RunStatus) -> NextStep:
 
     Only force resumes a run that was rejected, or whose tasks a person canceled. A task that Slurm
     holds counts as alive even for `resubmit --force`, so it has to be canceled first. An output
-    that cannot be read has to be made readable, as the shard's message says.
+    that cannot be read has to be made readable, as the shard's message says. While the service
+    answers nobody, `resubmit` would let every shard ask it, and `supervise` lets one.
     """
     blocked = [shard for shard in status.judgements if shard.state is State.BLOCKED]
     if status.state is RunState.BLOCKED and all(shard.is_held for shard in blocked):
@@ -48,6 +50,8 @@ def next_command(status: RunStatus) -> NextStep:
     is_canceled = any(shard.cause is Cause.CANCELLED for shard in blocked)
     if is_canceled and status.state not in (RunState.RUNNING, RunState.UNKNOWN):
         return _STEP[RunState.BLOCKED]
+    if status.state is RunState.FAILED and find_outage(status.observation):
+        return _STEP[RunState.RUNNING]
     if any(shard.awaits_engine for shard in status.judgements):
         return NextStep(verb="adopt")
     return _STEP[status.state]

@@ -16,6 +16,7 @@ from hpc.run.model.arrays import ArrayPlan, Limits, ResourceRequest, SubmitLimit
 from hpc.run.model.attempts import Phase
 from hpc.run.model.run import Run
 from hpc.run.model.shards import Observation, ShardFacts
+from hpc.run.outage import find_outage
 from hpc.run.remedies import Base, group_by_remedy
 from hpc.run.run_state import RunStatus
 from hpc.run.selection import jobs_to_wait_for
@@ -36,6 +37,8 @@ class ShardSelection:
     """Whether a person has looked at the run and resumes it by force."""
     at_most: int | None = None
     """How many shards the executor may be asked to take at once; None if nothing is known."""
+    is_patient: bool = False
+    """Whether they may wait for a service that is down, as when no person asks for them."""
     spare_jobs: int = 0
     """How many jobs to leave room for beside the tasks: those of a caretaker."""
 
@@ -58,6 +61,7 @@ def plan(status: RunStatus, selection: ShardSelection) -> tuple[ArrayPlan, ...]:
         policy=run.retry,
         limits=observation.limits or Limits(),
         others=observation.shards,
+        outage=find_outage(observation) if selection.is_patient else None,
     )
     room = room_for(status, len(shards))
     arrays = plan_arrays(

@@ -14,11 +14,20 @@ from hpc.run.causes import Remedy, cause_of, remedy
 from hpc.run.model.arrays import Limits, ResourceRequest, ShardGroup
 from hpc.run.model.attempts import Attempt
 from hpc.run.model.shards import ShardFacts
+from hpc.run.outage import Outage
 from hpc.run.retry_policy import RetryPolicy
+from pipeline.errors import Cause
 
 _NEEDS_LIMITS = frozenset({Remedy.MORE_MEMORY, Remedy.MORE_TIME})
-# What an attempt requests, how often its shard was throttled, and why, in words.
-_Next = tuple[ResourceRequest, int, str]
+
+
+class _Next(msgspec.Struct, frozen=True, kw_only=True):
+    """What the next attempt of a shard requests, and when."""
+
+    request: ResourceRequest
+    delay_s: int = 0
+    slowdown: float = 1.0
+    why: str = ""
 
 
 def needs_limits(shards: Sequence[ShardFacts], others: Sequence[ShardFacts] = ()) -> bool:
@@ -50,6 +59,7 @@ def group_by_remedy(
     policy: RetryPolicy,
     limits: Limits,
     others: Sequence[ShardFacts] = (),
+    outage: Outage | None = None,
 ) -> tuple[ShardGroup, ...]:
     """Return the shards to submit, grouped by what they request.
 
@@ -59,34 +69,35 @@ def group_by_remedy(
         base: what the configuration requests.
         policy: how far each remedy may go.
         limits: how far the executor lets resources grow; not used unless `needs_limits`.
+        outage: what the shards wait for; None if they start as soon as they can.
     """
     avoided = _nodes_to_avoid([*_lost_on_nodes(shards), *_early_ends(others)], policy, limits)
     groups: dict[_Next, list[int]] = {}
     for shard in shards:
-        groups.setdefault(_next(shard, base, policy, limits, avoided), []).append(shard.index)
+        following = _next_anywhere(shard, base, policy, limits, avoided)
+        if outage:
+            following = _when_back(following, outage, policy)
+        # Whatever ended a shard, a node that is known to be bad would end it next. One list for all
+        # shards also keeps them in one array.
+        request = replace(following.request, exclude=avoided or following.request.exclude)
+        groups.setdefault(replace(following, request=request), []).append(shard.index)
     return tuple(
         ShardGroup(
             shards=tuple(indices),
-            request=request,
-            delay_s=round(policy.throttled_minutes * 60) if times_throttled else 0,
-            slowdown=policy.throttled_factor**times_throttled,
-            why=why,
+            request=following.request,
+            delay_s=following.delay_s,
+            slowdown=following.slowdown,
+            why=following.why,
         )
-        for (request, times_throttled, why), indices in groups.items()
+        for following, indices in groups.items()
     )
 
 
-def _next(
-    shard: ShardFacts,
-    base: Base,
-    policy: RetryPolicy,
-    limits: Limits,
-    avoided: tuple[str, ...],
-) -> _Next:
-    request, times_throttled, why = _next_anywhere(shard, base, policy, limits, avoided)
-    # Whatever ended a shard, a node that is known to be bad would end it next. One list for all
-    # shards also keeps them in one array.
-    return replace(request, exclude=avoided or request.exclude), times_throttled, why
+def _when_back(following: _Next, outage: Outage, policy: RetryPolicy) -> _Next:
+    """Let a shard ask a service that is down, after a while."""
+    pause = outage.pause_min(policy)
+    why = f"{Cause.UNAVAILABLE}: in {pause:g} min, to ask the service again"
+    return replace(following, delay_s=round(pause * 60), why=why)
 
 
 def _next_anywhere(
@@ -97,7 +108,7 @@ def _next_anywhere(
     avoided: tuple[str, ...],
 ) -> _Next:
     if not shard.attempts:
-        return base.request, 0, ""
+        return _Next(request=base.request)
     last = _with_corrections(shard.attempts[-1], base)
     cause = cause_of(last)
     match remedy(cause):
@@ -112,13 +123,18 @@ def _next_anywhere(
         case Remedy.LATER:
             times_throttled = sum(cause_of(attempt) is cause for attempt in shard.attempts)
             change = f"in {policy.throttled_minutes:g} min, fewer at a time"
-            return last.request, times_throttled, f"{cause}: {change}"
+            return _Next(
+                request=last.request,
+                delay_s=round(policy.throttled_minutes * 60),
+                slowdown=policy.throttled_factor**times_throttled,
+                why=f"{cause}: {change}",
+            )
         case _:
             request = last.request
             former = shard.attempts[-1]
             is_same = request == former.request and former.number > base.settings_since
             change = "same settings" if is_same else "corrected settings"
-    return request, 0, f"{cause}: {change}"
+    return _Next(request=request, why=f"{cause}: {change}")
 
 
 def _with_corrections(last: Attempt, base: Base) -> Attempt:

@@ -68,6 +68,13 @@ class RetryPolicy(Section, frozen=True, kw_only=True):
         DurationOrZero,
         key("Wait this long before a shard that was throttled is retried.", unit="minutes"),
     ] = 10.0
+    max_unavailable: Annotated[
+        Positive,
+        key(
+            "Ask a service that no longer answers this many times before a person is needed. The "
+            "first pause is `throttled_minutes`; each one after it is twice as long, up to an hour."
+        ),
+    ] = 24
     throttled_factor: Annotated[
         Fraction,
         key("Multiply the number of tasks at once by this when a throttled shard is retried."),

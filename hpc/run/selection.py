@@ -9,6 +9,7 @@ from hpc.run.causes import why_ended
 from hpc.run.judge import rest_of_grace
 from hpc.run.model.attempts import Attempt, Phase
 from hpc.run.model.shards import Judgement, Observation, State
+from hpc.run.outage import find_outage
 from hpc.run.run_state import RunStatus
 from pipeline.errors import Cause
 from pipeline.messages.options import FORCE
@@ -109,18 +110,25 @@ def planned_shards(judgements: Sequence[Judgement]) -> tuple[int, ...]:
 
 
 def shards_to_submit(status: RunStatus) -> tuple[int, ...]:
-    """Return the shards that a supervised run submits next: failed ones, and planned ones."""
+    """Return the shards that a supervised run submits next: failed ones, and planned ones.
+
+    While the service answers nobody, that is one shard, and none while any task may get an answer.
+    """
     failed, _ = resubmittable(status.judgements)
+    if find_outage(status.observation):
+        has_tasks = any(judgement.state in _ALIVE for judgement in status.judgements)
+        return () if has_tasks else failed[:1]
     return tuple(sorted({*failed, *planned_to_submit(status)}))
 
 
 def planned_to_submit(status: RunStatus) -> tuple[int, ...]:
     """Return the shards that were never submitted and may be submitted now.
 
-    They wait while the run is stopped, and while nobody knows whether the tasks' environment works.
-    Otherwise a limit of submitted jobs would make a broken environment cost wave after wave.
+    They wait while the run is stopped, while its service answers nobody, and while nobody knows
+    whether the tasks' environment works. Otherwise a limit of submitted jobs would make a broken
+    environment cost wave after wave.
     """
-    if find_rejection(status.observation):
+    if find_rejection(status.observation) or find_outage(status.observation):
         return ()
     failed, _ = resubmittable(status.judgements)
     if (failed or status.is_under_way) and _is_environment_in_doubt(status.observation):

@@ -126,13 +126,15 @@ class LastWordsWriter:
         Tries a few times. What cannot be written even then is on stderr only.
         """
         self._spare.release()
-        shown = self._redacted("".join(traceback.format_exception(error)))
+        message = self._redacted(str(error) or type(error).__name__)
+        origin = self._redacted(_origin(error))
+        shown = f"{message}\n{origin}".rstrip() if _says_it_all(error) else origin
         with contextlib.suppress(OSError):  # a log without room must not keep the words away
             print(shown, file=sys.stderr, flush=True)
         words = LastWords(
             cause=cause_of(error),
-            message=self._redacted(str(error) or type(error).__name__),
-            traceback=shown[-LONGEST_TRACEBACK:],
+            message=message,
+            traceback=origin[-LONGEST_TRACEBACK:],
             node=self._node,
             written_at=datetime.now(UTC).isoformat(timespec="seconds"),
             stops_run=stops_run(error),
@@ -157,6 +159,21 @@ class LastWordsWriter:
         Python would print unredacted.
         """
         return self.redact(text).encode(errors="backslashreplace").decode()
+
+
+def _origin(error: Exception) -> str:
+    """Return what is known of an error beside its message: its traceback, or only its notes."""
+    if _says_it_all(error):
+        return "\n".join(getattr(error, "__notes__", ()))
+    return "".join(traceback.format_exception(error))
+
+
+def _says_it_all(error: Exception) -> bool:
+    """Return whether an error was foreseen: its message says what happened, where and what to do.
+
+    One that wraps another has the other's traceback, which shows what nobody foresaw.
+    """
+    return isinstance(error, TaskError | InputError) and error.__cause__ is None
 
 
 def _write_in_place(existing: Path, target: Path, words: LastWords) -> bool:

@@ -74,6 +74,14 @@ class Endpoint:
         is_throttled = self._is_throttled or self._pace.lacks_quota
         return self._counter.activity(self._pace.tasks, is_throttled=is_throttled)
 
+    @property
+    def outage_cause(self) -> Cause:
+        """Return why a task ends while the service answers nobody.
+
+        Nobody else has a server that the task itself started, so waiting does not bring it back.
+        """
+        return Cause.CRASHED if self._service.server else Cause.UNAVAILABLE
+
     def waiting(self) -> int:
         """Return how many requests are not on the wire, because they wait to be sent again."""
         return self._wire.waiting()
@@ -102,7 +110,8 @@ class Endpoint:
             probe, were answered after each of its last `RequestPolicy.attempts` tries.
 
         Raises:
-            TaskError: the service is at fault (crashed), or 429 lasts too long (throttled).
+            TaskError: the service does not answer (`outage_cause`), a connection was lost at this
+                post only (crashed), or 429 lasts too long (throttled).
             OSError: this machine has had too little memory for a request for a while.
             Stopped: `stop` was set first.
         """
@@ -326,7 +335,7 @@ class Endpoint:
         # task sends the post alone, which decides it.
         advice = "" if others_succeed else self._rules.outage_advice
         raise TaskError(
-            Cause.CRASHED,
+            Cause.CRASHED if others_succeed else self.outage_cause,
             f"{self.url}: {reply.summary} ({counted(delivery.attempts, 'try', 'tries')}){advice}",
             blames_post=others_succeed,
         )

@@ -23,6 +23,7 @@ TONES: Mapping[str, Tone] = {
     Cause.PREEMPTED: Tone.GRAY,
     Cause.CRASHED: Tone.FOURTH,
     Cause.THROTTLED: Tone.FIFTH,
+    Cause.UNAVAILABLE: Tone.FIFTH,
     Cause.NO_OUTPUT: Tone.FOURTH,
     Cause.LOST: Tone.GRAY,
     Cause.CANCELLED: Tone.GRAY,

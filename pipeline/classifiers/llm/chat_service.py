@@ -233,7 +233,7 @@ class ChatService:
         What is noted about the server may be the reason, so it is forgotten.
         """
         self._forget_capabilities()
-        cause = Cause.CRASHED if reply.failed else Cause.REFUSED
+        cause = self._endpoint.outage_cause if reply.failed else Cause.REFUSED
         return TaskError(cause, f"{self._endpoint.url}: {reply.summary}{self._advice(reply)}")
 
     def _advice(self, reply: Reply) -> str:
@@ -277,7 +277,7 @@ class ChatService:
         try:
             return self._detect()
         except TaskError as fault:
-            if fault.cause is not Cause.CRASHED:
+            if fault.cause is not self._endpoint.outage_cause:
                 raise
             request = self._question.single(PROBE, self._capabilities)
             settings = find_failing_settings(request, self._is_answered_at_once)

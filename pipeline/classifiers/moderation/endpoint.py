@@ -159,7 +159,7 @@ class ModerationEndpoint:
 
     def _fault(self, reply: Reply) -> TaskError:
         """Return the end of the task after a reply that every post would get."""
-        cause = Cause.CRASHED if reply.failed else Cause.REFUSED
+        cause = self._endpoint.outage_cause if reply.failed else Cause.REFUSED
         return TaskError(cause, f"{self._endpoint.url}: {reply.summary}: {_advice(reply)}")
 
     def _shown_categories(self, result: Result) -> str:

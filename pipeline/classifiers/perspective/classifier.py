@@ -107,6 +107,7 @@ class Perspective(Classifier[PerspectiveOptions]):
         self._languages = list(options.languages)
         self._spans = options.span_scores
         self._limit = options.max_in_flight
+        self._end = ENDS if options.ends_at else ""
         self._stopping = share.stopping
         self.columns = self.declared(options)
         self._support = SupportedAttributes(self._attributes, self._languages)
@@ -136,7 +137,7 @@ class Perspective(Classifier[PerspectiveOptions]):
                 probe=lambda request: self._request(_PROBE, list(request["requestedAttributes"])),
                 answers=self._is_answer,
                 # When the service has ended, its name may not resolve; but that may pass as well.
-                outage_advice=f"; is the service still there? {ENDS}",
+                outage_advice=f"; is the service still there? {self._end}" if self._end else "",
             ),
         )
 
@@ -243,15 +244,15 @@ class Perspective(Classifier[PerspectiveOptions]):
         rejection = perspective_reply.parse_rejection(reply.body)
         if rejection.error_type == NOT_SUPPORTED:
             return  # no configured attribute has the sentence's language, but posts have others
-        advice = perspective_reply.advice(reply.status, rejection)
+        advice = perspective_reply.advice(reply.status, rejection, end=self._end)
         raise TaskError(
-            Cause.CRASHED if reply.failed else Cause.REFUSED,
+            self._endpoint.outage_cause if reply.failed else Cause.REFUSED,
             f"{self._endpoint.url}: {MOST_UNLABELED} posts in a row got no scores, and neither "
             f'did "{_PROBE.text}": {reply.summary}: {advice}',
         )
 
     def _refusal(self, reply: Reply, rejection: RejectedRequest) -> TaskError:
-        advice = perspective_reply.advice(reply.status, rejection)
+        advice = perspective_reply.advice(reply.status, rejection, end=self._end)
         return TaskError(Cause.REFUSED, f"{self._endpoint.url}: {reply.summary}: {advice}")
 
     def _is_answer(self, request: JsonObject, reply: Reply) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.model import as_object
 
-ENDS = "it ends on 31 December 2026; see README, When Perspective ends"
+ENDS = "it ends on 31 December 2026: see docs/how-to/perspective-ends.md"
 # The service has gone, or has moved to an address that the configuration does not name.
 _NOT_THERE = frozenset({301, 302, 303, 307, 308, 404, 405, 410})
 NOT_SUPPORTED = "LANGUAGE_NOT_SUPPORTED_BY_ATTRIBUTE"
@@ -82,12 +82,20 @@ def parse_rejection(body: Any) -> RejectedRequest:
     )
 
 
-def advice(status: int, rejection: RejectedRequest) -> str:
-    """Return what a person should do about an error that every post gets."""
+def advice(status: int, rejection: RejectedRequest, *, end: str = "") -> str:
+    """Return what a person should do about an error that every post gets.
+
+    Args:
+        status: the HTTP status.
+        rejection: what the reply says.
+        end: what to know about the service's end; '' for one that has none.
+    """
+    note = f" ({end})" if end else ""
     if status in (401, 403) or rejection.about_key:
-        return f"check the API key and that the Perspective API is enabled for its project ({ENDS})"
+        project = " and that the Perspective API is enabled for its project" if end else ""
+        return f"check the API key{project}{note}"
     if status in _NOT_THERE:
-        return f"the service is not there ({ENDS}): set classifier.base_url"
+        return f"the service is not there{note}: set classifier.base_url"
     return "the request is not accepted: check classifier.attributes, languages and span_scores"
 
 

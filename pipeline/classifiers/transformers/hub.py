@@ -24,7 +24,7 @@ def fetch(name: str, commit: str) -> Path:
 
     Raises:
         TaskError: there is no such model, commit or permission (refused), or the hub does not
-            answer (crashed, which is retried).
+            answer (unavailable, which is retried later).
     """
     try:
         return _cached(name, commit) or _download(name, commit, local_files_only=False)
@@ -38,7 +38,7 @@ def fetch(name: str, commit: str) -> Path:
     # error, nor, before version 2, a refused connection.
     except (LocalEntryNotFoundError, EntryNotFoundError, HTTPError) as error:
         raise TaskError(
-            Cause.CRASHED,
+            Cause.UNAVAILABLE,
             f"{name} cannot be downloaded from the hub: {_first_line(error)}. If compute nodes "
             f"have no internet, run hf download {name} --revision {commit} on the login node, with "
             "HF_HOME (in cluster.setup too) on a file system that the nodes see",

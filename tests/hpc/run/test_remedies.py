@@ -29,10 +29,12 @@ STATE = {Cause.OUT_OF_MEMORY: "OUT_OF_MEMORY", Cause.TIMEOUT: "TIMEOUT", Cause.N
          Cause.PREEMPTED: "PREEMPTED", Cause.CRASHED: "FAILED", Cause.NO_OUTPUT: "COMPLETED",
          Cause.CANCELLED: "CANCELLED"}  # fmt: skip
 
+SAID = (Cause.THROTTLED, Cause.UNAVAILABLE, Cause.REFUSED)
+
 
 def ended(cause: Cause, number: int = 1, request: ResourceRequest = BASE, **more: Any) -> Attempt:
     known = record(STATE[cause], **more) if cause in STATE else None
-    last_words = words(cause) if cause in (Cause.THROTTLED, Cause.REFUSED) else None
+    last_words = words(cause) if cause in SAID else None
     early = EarlyEnd(cause, "no Python", AT) if cause is Cause.ENVIRONMENT else None
     return Attempt(number=number, array_job_id=4711, array_task_index=7, submitted_at=AT,
                    record=known, words=last_words, request=request, early_end=early)  # fmt: skip

@@ -13,6 +13,7 @@ EVERY_KEY: dict[str, Any] = {
     "max_time_min": 2880,
     "max_excluded_nodes": 0,
     "throttled_minutes": 0.0,
+    "max_unavailable": 3,
     "throttled_factor": 1.0,
     "max_poison": 0,
     "requeues": 3,

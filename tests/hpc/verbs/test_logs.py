@@ -69,8 +69,6 @@ def test_logs_shows_all_attempts_with_the_newest_last(blocked_run: Path, bench: 
         f"attempt 2 (submission 2): local process on {HERE}, submitted WHEN\n"
         "  process: failed, exit code 1\n"
         "  refused: no more of this one\n"
-        '  |     raise TaskError(Cause.REFUSED, "no more of this one", stops_run=False)\n'
-        "  | pipeline.errors.TaskError: no more of this one\n"
         f"  log: {blocked_run}/logs/0002/00002.log\n"
     )
 
@@ -94,7 +92,6 @@ def test_failed_shows_the_last_attempt_and_groups_identical_failures(
         f"attempt 2 (submission 2): local process on {HERE}, submitted WHEN\n"
         "  process: failed, exit code 1\n"
         "  refused: no more of this one\n"
-        "  | pipeline.errors.TaskError: no more of this one\n"
         f"  log: {blocked_run}/logs/0002/00002.log\n"
     )
 
@@ -104,8 +101,7 @@ def test_the_document_has_every_attempt(blocked_run: Path, bench: Bench) -> None
     assert (done.returncode, done.stderr) == (0, "")
     document = json.loads(done.stdout)
     refused = document["shards"][0]["attempts"][1]
-    assert refused["traceback"].startswith("Traceback (most recent call last):\n")
-    assert refused.pop("traceback").endswith("pipeline.errors.TaskError: no more of this one\n")
+    assert refused.pop("traceback") == ""
     killed = {
         "attempt": 1,
         "task": None,

@@ -138,7 +138,7 @@ def test_an_unreachable_service_puts_no_key_into_a_log(bench: Bench, elsewhere: 
     env = {**ENVIRONMENT, "PYTHONPATH": f"{site}:{bench.env['PYTHONPATH']}"}
     done = bench.hpc("submit", "--config", bench.path, "--debug", env=env)
     assert done.returncode == 1
-    assert bench.states() == [("blocked", "crashed", 1)] * 2
+    assert bench.states() == [("blocked", "unavailable", 1)] * 2
     assert_nowhere(bench, done)
 
 

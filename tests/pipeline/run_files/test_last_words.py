@@ -106,9 +106,32 @@ def test_an_error_is_told_with_its_cause_and_ends_the_task_with_1(
         written_at=words.written_at,
         stops_run=cause is Cause.REFUSED,
     )
-    assert "in die\n    raise error\n" in words.traceback
+    is_foreseen = isinstance(error, TaskError | InputError)
+    assert ("in die\n    raise error\n" in words.traceback) is not is_foreseen
     assert datetime.fromisoformat(words.written_at).utcoffset() is not None
-    assert capsys.readouterr().err == words.traceback + "\n"
+    shown = words.message if is_foreseen else words.traceback
+    assert capsys.readouterr().err == shown + "\n"
+
+
+def test_an_error_that_wraps_another_shows_where_that_came_from(tmp_path: Path) -> None:
+    error = TaskError(Cause.REFUSED, "the model cannot be used")
+    error.__cause__ = ValueError("no such layer")
+    die(tmp_path, error)
+    words = last_words.read(tmp_path, 2, 7)
+    assert words is not None
+    assert words.traceback.startswith("ValueError: no such layer\n")
+
+
+def test_notes_of_a_foreseen_error_follow_its_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = TaskError(Cause.CRASHED, "the server ended")
+    error.add_note("the last line of its log")
+    die(tmp_path, error)
+    words = last_words.read(tmp_path, 2, 7)
+    assert words is not None
+    assert words.traceback == "the last line of its log"
+    assert capsys.readouterr().err == "the server ended\nthe last line of its log\n"
 
 
 def test_an_error_without_a_message_is_called_by_its_type(tmp_path: Path) -> None:

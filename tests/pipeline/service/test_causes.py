@@ -128,7 +128,7 @@ def test_a_tls_fault_after_an_answer_may_pass(
     other.port = port
     with other, pytest.raises(TaskError) as raised:
         endpoint.post({}, NEVER)
-    assert raised.value.cause is Cause.CRASHED
+    assert raised.value.cause is Cause.UNAVAILABLE
 
 
 def free_port() -> int:
@@ -139,7 +139,7 @@ def free_port() -> int:
 @pytest.mark.parametrize("base_url", ["http://no-such-host.invalid/v1", "http://127.0.0.1:{port}"])
 def test_a_host_that_cannot_be_reached_now_is_tried_again(base_url: str) -> None:
     error = fault(base_url.format(port=free_port()))
-    assert error.cause is Cause.CRASHED
+    assert error.cause is Cause.UNAVAILABLE
     assert str(error).endswith("(6 tries)")
 
 
@@ -158,7 +158,7 @@ def test_a_proxy_without_its_service_is_tried_again(monkeypatch: pytest.MonkeyPa
     with TunnelProxy("502 Bad Gateway") as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
         error = fault("https://service.example/v1")
-    assert (error.cause, len(proxy.asked)) == (Cause.CRASHED, QUICK.attempts)
+    assert (error.cause, len(proxy.asked)) == (Cause.UNAVAILABLE, QUICK.attempts)
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -167,7 +167,7 @@ def test_a_proxy_that_cannot_be_reached_is_tried_again(
 ) -> None:
     monkeypatch.setenv(f"{scheme}_proxy", f"http://me:{PASSWORD}@127.0.0.1:{free_port()}")
     error = fault(f"{scheme}://service.example/v1")
-    assert error.cause is Cause.CRASHED
+    assert error.cause is Cause.UNAVAILABLE
     assert PASSWORD not in str(error)
 
 

@@ -67,7 +67,7 @@ def test_a_lost_connection_has_no_body() -> None:
 def test_the_service_is_at_fault_when_nothing_is_answered(name: str) -> None:
     with Scripted(lambda nth: FAILURES[name]) as server:
         error = failure(server)
-    assert (error.cause, error.blames_post) == (Cause.CRASHED, False)
+    assert (error.cause, error.blames_post) == (Cause.UNAVAILABLE, False)
     assert str(error).startswith(f"{server.url}/ask: ")
     assert str(error).endswith(" (6 tries)")
     assert len(server.seen) == 6
@@ -88,7 +88,7 @@ def test_the_post_is_at_fault_when_the_probe_is_answered(name: str) -> None:
 def test_the_service_is_at_fault_when_the_probe_fails_too(name: str) -> None:
     with Scripted(lambda nth: FAILURES[name]) as server:
         error = failure(server, probe={"q": "probe"})
-    assert (error.cause, error.blames_post) == (Cause.CRASHED, False)
+    assert (error.cause, error.blames_post) == (Cause.UNAVAILABLE, False)
 
 
 @pytest.mark.parametrize("name", ["500", "no JSON", "empty"])
@@ -133,7 +133,7 @@ def test_the_service_is_at_fault_when_others_were_answered_only_as_the_outage_be
 
         with pytest.raises(TaskError) as raised:
             shared.post({}, NEVER)
-    assert (raised.value.cause, raised.value.blames_post) == (Cause.CRASHED, False)
+    assert (raised.value.cause, raised.value.blames_post) == (Cause.UNAVAILABLE, False)
 
 
 @pytest.mark.parametrize("name", ["503", "cut at once", "408"])
@@ -143,7 +143,7 @@ def test_the_service_is_at_fault_when_others_were_answered_before_the_outage(nam
         shared.post({}, NEVER)
         with pytest.raises(TaskError) as raised:
             shared.post({}, NEVER)
-    assert raised.value.cause is Cause.CRASHED
+    assert raised.value.cause is Cause.UNAVAILABLE
 
 
 @pytest.mark.parametrize("status", [200, 400])
@@ -160,7 +160,7 @@ def test_a_probe_during_an_outage_raises_the_services_fault() -> None:
         shared = endpoint(server, probe={"q": "probe"})
         with pytest.raises(TaskError) as raised:
             shared.answers_probe({}, NEVER)
-    assert (raised.value.cause, raised.value.blames_post) == (Cause.CRASHED, False)
+    assert (raised.value.cause, raised.value.blames_post) == (Cause.UNAVAILABLE, False)
 
 
 def test_trouble_is_the_last_failure_until_the_next_success() -> None:
@@ -196,14 +196,14 @@ def test_a_timeout_is_an_attempt_and_is_named_in_the_message() -> None:
     with Scripted(lambda nth: Reply(delay_s=30)) as server:
         error = failure(server, policy=policy)
     assert "the answer was not complete within 0.05 s (2 tries)" in str(error)
-    assert error.cause is Cause.CRASHED
+    assert error.cause is Cause.UNAVAILABLE
 
 
 def test_a_service_that_nobody_runs_is_at_fault() -> None:
     with Scripted(lambda nth: GOOD) as server:
         pass
     error = failure(server)  # nobody listens there any more
-    assert error.cause is Cause.CRASHED
+    assert error.cause is Cause.UNAVAILABLE
     assert "Connection refused" in str(error)
 
 
@@ -230,7 +230,7 @@ def test_the_services_advice_not_to_retry_is_followed(name: str) -> None:
     final = Reply(status=int(name), body={}, headers={"X-Should-Retry": "false"})
     with Scripted(lambda nth: final) as server:
         error = failure(server)
-    assert (error.cause, len(server.seen)) == (Cause.CRASHED, 1)
+    assert (error.cause, len(server.seen)) == (Cause.UNAVAILABLE, 1)
     assert str(error) == f"{server.url}/ask: HTTP {name}: {{}} (1 try)"
 
 
@@ -255,7 +255,7 @@ def test_the_first_definite_reply_counts_whatever_comes_before(script: list[Repl
             reply = post(server)
         except TaskError as error:
             sent = script[: len(server.seen)]
-            assert error.cause is Cause.CRASHED
+            assert error.cause is Cause.UNAVAILABLE
             assert len([reply for reply in sent if reply is not QUOTA]) == 6
             assert not any(reply in definite for reply in sent)
         else:

@@ -68,5 +68,5 @@ def test_a_socks_proxy_that_cannot_be_reached_is_named(monkeypatch: pytest.Monke
     monkeypatch.setenv("ALL_PROXY", f"socks5h://127.0.0.1:{port}")
     with pytest.raises(TaskError) as raised:
         make_endpoint("http://service.example:81/v1").post({}, NEVER)
-    assert raised.value.cause is Cause.CRASHED
+    assert raised.value.cause is Cause.UNAVAILABLE
     assert f"127.0.0.1:{port}" in str(raised.value)

@@ -122,8 +122,8 @@ def test_the_end_of_the_service_stops_the_whole_run(
         url = server.url
     said = [last_words.read(run_dir, 1, index) for index in range(3)]
     first = (
-        f"{url}/v1alpha1/comments:analyze: HTTP 410: gone: the service is not there (it ends on "
-        "31 December 2026; see README, When Perspective ends): set classifier.base_url"
+        f"{url}/v1alpha1/comments:analyze: HTTP 410: gone: the service is not there: set "
+        "classifier.base_url"
     )
     stopped = f"stopped at once: shard 0 was refused: {first}"
     assert [words and (words.cause, words.message, words.stops_run) for words in said] == [

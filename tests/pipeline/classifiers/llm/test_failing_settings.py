@@ -66,14 +66,14 @@ def test_a_field_at_which_the_server_fails_ends_the_run_and_is_named(
 def test_a_server_that_is_down_is_no_fault_of_a_field(tmp_path: Path) -> None:
     with OpenAIStub(lambda *_: FAILED) as server:
         error = fault(server, tmp_path, request={"seed": 1})
-    assert (error.cause, error.stops_run) == (Cause.CRASHED, False)
+    assert (error.cause, error.stops_run) == (Cause.UNAVAILABLE, False)
 
 
 def test_an_outage_that_ends_during_the_comparison_is_no_fault_of_a_field(tmp_path: Path) -> None:
     # Six tries and the one after the probe; then everything is answered.
     with OpenAIStub(lambda _, nth: FAILED if nth <= 7 else completion(GOOD)) as server:
         error = fault(server, tmp_path, request={"seed": 1})
-        assert error.cause is Cause.CRASHED
+        assert error.cause is Cause.UNAVAILABLE
         assert len(server.bodies) == 9
         assert answers(asker(server, tmp_path, request={"seed": 1}), posts("a"))["a"].values
 

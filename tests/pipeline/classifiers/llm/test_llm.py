@@ -329,7 +329,7 @@ def test_an_outage_reported_with_a_200_is_the_services_fault(
         with pytest.raises(TaskError) as raised:
             list(asker.classify(posts("p", "q")))
     shown = f"HTTP 200: {json.dumps(body)}"
-    assert (raised.value.cause, raised.value.blames_post) == (Cause.CRASHED, False)
+    assert (raised.value.cause, raised.value.blames_post) == (Cause.UNAVAILABLE, False)
     assert str(raised.value) == f"{server.base_url}/chat/completions: {shown} (6 tries)"
 
 

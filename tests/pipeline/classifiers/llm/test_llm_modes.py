@@ -361,7 +361,7 @@ def test_a_server_that_is_still_starting_is_waited_for_before_the_probe(
 def test_a_server_that_never_answers_ends_the_task_as_crashed() -> None:
     with OpenAIStub(lambda *_: Reply(status=503)) as server, pytest.raises(TaskError) as raised:
         list(asker(server).classify(posts("a")))
-    assert raised.value.cause is Cause.CRASHED
+    assert raised.value.cause is Cause.UNAVAILABLE
     assert str(raised.value) == f"{server.base_url}/chat/completions: HTTP 503:  (6 tries)"
 
 

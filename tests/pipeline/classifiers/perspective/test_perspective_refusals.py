@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from pipeline.classifiers.base import TaskShare
+from pipeline.classifiers.perspective import reply as perspective_reply
 from pipeline.classifiers.perspective.classifier import Perspective
+from pipeline.classifiers.perspective.options import GOOGLE_HOST
+from pipeline.classifiers.perspective.reply import ENDS, parse_rejection
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Answer
 from tests.pipeline.classifiers.classifier_setup import (
@@ -24,9 +27,8 @@ from tests.servers.perspective import ANALYZE, Fault, PerspectiveServer
 from tests.waiting import wait_until
 
 PROBE = "The sun is out today."
-ENDS = "(it ends on 31 December 2026; see README, When Perspective ends)"
-KEY_ADVICE = f"check the API key and that the Perspective API is enabled for its project {ENDS}"
-GONE = f"the service is not there {ENDS}: set classifier.base_url"
+KEY_ADVICE = "check the API key"
+GONE = "the service is not there: set classifier.base_url"
 NOT_TAKEN = "the request is not accepted: check classifier.attributes, languages and span_scores"
 TYPE = "type.googleapis.com/google.commentanalyzer.v1alpha1.Error"
 
@@ -113,6 +115,21 @@ def test_an_error_that_every_post_gets_ends_the_run_with_advice(name: str) -> No
     assert str(fault) == f"{server.url}{ANALYZE}: {shown}: {advice}"
     assert len(server.seen) <= 6  # each of the three once, and the probe at most as often
     assert KEY not in chain(fault)
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [
+        (
+            403,
+            f"check the API key and that the Perspective API is enabled for its project ({ENDS})",
+        ),
+        (404, f"the service is not there ({ENDS}): set classifier.base_url"),
+        (413, NOT_TAKEN),
+    ],
+)
+def test_the_advice_about_googles_service_names_its_end(status: int, advice: str) -> None:
+    assert perspective_reply.advice(status, parse_rejection(None), end=ENDS) == advice
 
 
 # One post gets it, and the others are scored.
@@ -257,25 +274,37 @@ def test_twenty_posts_without_scores_are_settled_by_the_fixed_sentence() -> None
     assert server.requests == 21
 
 
-def test_a_name_that_does_not_resolve_is_a_crash_with_advice() -> None:
+def test_a_name_that_does_not_resolve_is_an_outage() -> None:
     """After the service's end its name may be gone, but a hanging resolver looks the same."""
     with pytest.raises(TaskError) as raised:
         verdicts(classifier("https://perspective.invalid"), posts("one"))
     fault = raised.value
-    assert (fault.cause, fault.blames_post, fault.stops_run) == (Cause.CRASHED, False, False)
+    assert (fault.cause, fault.blames_post, fault.stops_run) == (Cause.UNAVAILABLE, False, False)
     assert str(fault).startswith(f"https://perspective.invalid{ANALYZE}: ")
     assert "the name perspective.invalid cannot be resolved" in str(fault)
-    assert str(fault).endswith(f" (6 tries); is the service still there? {ENDS[1:-1]}")
+    assert str(fault).endswith(" (6 tries)")
 
 
-def test_a_server_that_is_down_is_a_crash_with_advice() -> None:
+def test_an_outage_of_googles_service_names_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = LoopbackServer().start()
+    server.stop()
+    monkeypatch.setenv("HTTPS_PROXY", server.url)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with pytest.raises(TaskError) as raised:
+        verdicts(classifier(f"https://{GOOGLE_HOST}"), posts("one"))
+    assert (raised.value.cause, raised.value.blames_post) == (Cause.UNAVAILABLE, False)
+    assert str(raised.value).endswith(f" (6 tries); is the service still there? {ENDS}")
+
+
+def test_a_server_that_is_down_is_an_outage() -> None:
     server = LoopbackServer().start()
     server.stop()
     with pytest.raises(TaskError) as raised:
         verdicts(classifier(server.url), posts("one"))
-    assert (raised.value.cause, raised.value.blames_post) == (Cause.CRASHED, False)
+    assert (raised.value.cause, raised.value.blames_post) == (Cause.UNAVAILABLE, False)
     assert "Connection refused" in str(raised.value)
-    assert str(raised.value).endswith(f"is the service still there? {ENDS[1:-1]}")
+    assert str(raised.value).endswith(" (6 tries)")
 
 
 @pytest.mark.parametrize("status", [408, 409, 425, 501, 502, 503, 504, 520, 599])

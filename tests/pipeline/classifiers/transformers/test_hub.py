@@ -132,7 +132,7 @@ def test_a_hub_that_cannot_be_reached_is_tried_again_by_the_next_attempt(
             cause, message = fetched(hub, tmp_path / "home", **endpoint, **proxy)
     if not by_proxy:
         cause, message = fetched(hub, tmp_path / "home")
-    assert cause == "crashed"
+    assert cause == "unavailable"
     assert message.startswith(f"{NAME} cannot be downloaded from the hub: ")
     assert f"hf download {NAME} --revision {COMMIT} on the login node" in message
 
