@@ -1,6 +1,6 @@
 """Label posts with the Perspective API, or with a replacement that keeps its JSON.
 
-The service ends on 31 December 2026.
+The service ends on December 31, 2026.
 """
 
 import contextlib

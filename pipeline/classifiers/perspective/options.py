@@ -40,7 +40,7 @@ _OTHER_HEADERS = re.compile(
 
 
 class PerspectiveOptions(Options, frozen=True, kw_only=True):
-    """The Perspective API, or a replacement that keeps its JSON: it ends on 31 December 2026."""
+    """The Perspective API, or a replacement that keeps its JSON: it ends on December 31, 2026."""
 
     base_url: Annotated[
         Text, label_key("Address of the service, or of a drop-in that keeps its JSON.")

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.model import as_object
 
-ENDS = "it ends on 31 December 2026: see docs/how-to/perspective-ends.md"
+ENDS = "it ends on December 31, 2026: see docs/how-to/perspective-ends.md"
 # The service has gone, or has moved to an address that the configuration does not name.
 _NOT_THERE = frozenset({301, 302, 303, 307, 308, 404, 405, 410})
 NOT_SUPPORTED = "LANGUAGE_NOT_SUPPORTED_BY_ATTRIBUTE"
