@@ -1,7 +1,11 @@
 """Define the errors that cross modules, each with its exit code or its cause."""
 
+import signal
 from enum import StrEnum
 from pathlib import Path
+
+ENDED_BY_SIGNAL = 128 + signal.SIGTERM
+"""The exit code of a task that was told to stop, as a shell reports it."""
 
 
 class InputError(Exception):

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from pipeline.arrow.skip_pandas import skip_pandas
 from pipeline.classifiers.base import TaskShare
 from pipeline.classifiers.frozen_classifier import create
-from pipeline.errors import Cause, TaskError
+from pipeline.errors import ENDED_BY_SIGNAL, Cause, TaskError
 from pipeline.model import WorkOrder
 from pipeline.run_files import amendments, heartbeat, last_words, manifest, output
 from pipeline.run_files.last_words import LastWordsWriter
@@ -28,7 +28,6 @@ from pipeline.system import processes
 from pipeline.terminal import flush_streams, use_clean_streams
 from pipeline.worker.shard_task import Task, TaskOutcome, say
 
-ENDED_BY_SIGNAL = 128 + signal.SIGTERM
 _VALUES_PER_COLLECTION = 100_000
 
 

@@ -19,12 +19,11 @@ from hpc.run.model.run import Run
 from hpc.traces.file_cache import CacheFile, FileCache, Stamp, stamp_of
 from pipeline import files
 from pipeline.config.keys import Section
-from pipeline.errors import Cause, UnreadableError
+from pipeline.errors import ENDED_BY_SIGNAL, Cause, UnreadableError
 from pipeline.model import WorkOrder
 from pipeline.run_files.heartbeat import UtcTime
 from pipeline.run_files.json_record import read_record as read_json_record
 from pipeline.run_files.manifest import log_path
-from pipeline.worker.process import ENDED_BY_SIGNAL
 
 _ENDING = ".task.json"
 
