@@ -55,6 +55,9 @@ REQUEST_LEVELS = 16
 """How many levels of mappings and lists these fields may have."""
 
 
+_FURTHER_BYTES = 1 << 16
+
+
 class TooLarge(OSError):
     """A file that is larger than what its reader accepts."""
 
@@ -70,11 +73,22 @@ def read_file(path: Path, most_bytes: int) -> bytes:
         TooLarge: it has more than `most_bytes`.
         OSError: it cannot be read, or is no regular file.
     """
-    with os.fdopen(open_regular(path), "rb") as stream:
-        content = stream.read(most_bytes + 1)
-    if len(content) > most_bytes:
+    pieces: list[bytes] = []
+    left = most_bytes + 1
+    descriptor = open_regular(path)
+    try:
+        # Room for what is there and no more: memory for the most that is allowed would take five
+        # times as long as reading it. The file may grow meanwhile.
+        room = os.fstat(descriptor).st_size + 1
+        while left and (piece := os.read(descriptor, min(room, left))):
+            pieces.append(piece)
+            left -= len(piece)
+            room = _FURTHER_BYTES
+    finally:
+        os.close(descriptor)
+    if not left:
         raise TooLarge(path, most_bytes)
-    return content
+    return b"".join(pieces)
 
 
 def open_regular(path: Path) -> int:

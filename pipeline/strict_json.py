@@ -75,9 +75,10 @@ def is_too_deep(text: str | bytes) -> bool:
         text: the JSON; as bytes in UTF-8, with or without errors.
     """
     content = text if isinstance(text, bytes) else text.encode(errors="replace")
-    if content.count(b"[") + content.count(b"{") <= JSON_LEVELS:
+    structure = content.translate(None, _NOT_STRUCTURE)
+    if structure.count(b"[") + structure.count(b"{") <= JSON_LEVELS:
         return False
-    brackets = _brackets(content)
+    brackets = _brackets(content, structure)
     levels = 0
     while levels < JSON_LEVELS and (outer := _without_innermost(brackets)) != brackets:
         brackets, levels = outer, levels + 1
@@ -90,7 +91,7 @@ def _without_innermost(brackets: str) -> str:
     return brackets.replace("[]", " ").replace("{}", " ").replace(" ", "")
 
 
-def _brackets(content: bytes) -> str:
+def _brackets(content: bytes, structure: bytes) -> str:
     """Return the brackets that are not in a string.
 
     The manifest of 10,000 shards has 2 MB. Without an escape in it, every second part between
@@ -98,4 +99,4 @@ def _brackets(content: bytes) -> str:
     """
     if b"\\" in content:
         return _NO_BRACKET.sub("", _STRING.sub("", content.decode(errors="replace")))
-    return b"".join(content.translate(None, _NOT_STRUCTURE).split(b'"')[::2]).decode("ascii")
+    return b"".join(structure.split(b'"')[::2]).decode("ascii")

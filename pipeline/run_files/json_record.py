@@ -91,10 +91,11 @@ def parse_version(content: bytes, *, source: str, kind: str) -> Version:
     Raises:
         InputError: it is no such file; the message names `source` and the `kind` that it is not.
     """
-    _check_depth(content, source)
     try:
         return msgspec.json.decode(content, type=Version)
-    except (DecodeError, UnicodeDecodeError):
+    except (DecodeError, UnicodeDecodeError, RecursionError):
+        # Not for every file: the rest is checked when it is read.
+        _check_depth(content, source)
         raise InputError(f"{source} is damaged: it is not {kind} of this program") from None
 
 

@@ -44,6 +44,10 @@ def test_what_is_nested_too_deep_is_damaged_and_no_traceback(values: str, key: s
     assert len(str(raised.value)) < 1000
     with pytest.raises(InputError):
         json_record.parse_values(content, dict[str, object], source="x.json")
+    versioned = f'{{"format": 1, "version": "1", "{key}": {{"a": {values}}}}}'.encode()
+    with pytest.raises(InputError, match=r"x\.json"):
+        json_record.parse_version(versioned, source="x.json", kind="a record")
+        json_record.parse_record(versioned, Record, source="x.json")
 
 
 ANYTHING = st.recursive(
