@@ -27,8 +27,8 @@ T = TypeVar("T")
 _TAIL_BYTES = 64 << 10
 _MAGIC = b"PAR1"
 _END_BYTES = 8  # the footer's length and the magic number
-# A damaged name or receipt raises UnicodeDecodeError, which is a ValueError.
-_UNDECODABLE = (OSError, ValueError, pa.ArrowException)
+UNDECODABLE = (OSError, ValueError, pa.ArrowException)
+"""What decoding damaged bytes raises; a damaged name raises UnicodeDecodeError, a ValueError."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +71,7 @@ def read_table(
     return decode_twice(path, decode, lambda: files.read_whole(path, pauses=pauses))
 
 
-def decode_table(content: bytearray, *, columns: Sequence[str] | None = None) -> pa.Table:
+def decode_table(content: bytes | bytearray, *, columns: Sequence[str] | None = None) -> pa.Table:
     """Return a file's content as a table, after verifying the checksum of every page."""
     # Without threads: the system may refuse to start any.
     # Nor does what is in memory need a buffer.
@@ -133,7 +133,7 @@ def _decode(path: Path, decode: Callable[[bytearray], T], content: bytearray) ->
         return decode(content)
     except MemoryError as error:  # ArrowMemoryError too
         raise UnreadableError(path, error) from error
-    except _UNDECODABLE as error:
+    except UNDECODABLE as error:
         raise DamagedError(path, f"it cannot be decoded: {error}") from error
     except RuntimeError as error:  # no thread can be started
         raise UnreadableError(path, error) from error
