@@ -4,8 +4,10 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
+import duckdb
 import msgspec
 
 from hpc.api.call.argument_types import checked
@@ -21,7 +23,13 @@ from hpc.display.blocks import Line
 from hpc.display.html.render import to_html
 from hpc.display.post import PostFiles, describe_post
 from hpc.executors.factory import executor_of
-from hpc.reconcile.audit_files import GatheredShards, collect_files, examine_with, list_inputs
+from hpc.reconcile.audit_files import (
+    GatheredShards,
+    collect_files,
+    examine_with,
+    find_unchanged,
+    list_inputs,
+)
 from hpc.reconcile.look import look
 from hpc.run.exit_codes import FAILED, UNDER_WAY
 from hpc.run.model.run import Run, Say
@@ -29,10 +37,14 @@ from hpc.run.run_state import RunStatus
 from hpc.runs import find_runs
 from hpc.runs.unusable_runs import UnusableRun
 from pipeline.backlog import select, sources
+from pipeline.backlog.scan import Scan
 from pipeline.backlog.sources import Source
 from pipeline.database import backlog_audit, duckdb_file, history
-from pipeline.database.backlog_audit import Audit, AuditedLabels, Files
+from pipeline.database.backlog_audit import Audit, Files
+from pipeline.database.read_attached import reading
 from pipeline.progress import NO_PROGRESS, Progress
+from pipeline.sql import share_done
+from pipeline.threads.in_background import in_background
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,18 +131,7 @@ def audit(config: PathText, *, overrides: Overrides = (), say: Say | None = None
     screen = screen_of(say)
     with library_call():
         backlog = find_backlog(config, overrides, screen)
-        recorded = read_records(backlog.config, backlog.runs)
-        files = collect_files(recorded.gathered, backlog.runs, backlog.unusable)
-        found = audit_backlog(backlog, recorded, files, screen)
-        return AuditResult(
-            name=backlog.config.name,
-            audit=found,
-            runs_gone=_deleted_runs(backlog, recorded),
-            is_whole=found.is_whole,
-            exit_code=_exit_code(found),
-            source=backlog.source,
-            files=files,
-        )
+        return audit_backlog(backlog, screen)
 
 
 @checked
@@ -188,42 +189,54 @@ def _exit_code(audit: Audit) -> int:
     return 0 if audit.is_whole else UNDER_WAY
 
 
-def read_records(config: Config, runs: list[Run]) -> DatabaseRecords:
-    """Return what the database has of runs, for the audit; nothing where there is no database."""
-    database = config.storage.database
-    if not duckdb_file.exists(database):
-        return DatabaseRecords()
-    with duckdb_file.opened(database, read_only=True) as labels:
-        gathered = {run.run_id: history.gathered_shards(labels, run.run_id) for run in runs}
-        return DatabaseRecords(
-            gathered=gathered,
-            watermark=start_after(labels, config.name, runs, gathered),
-            folders=history.run_folders(labels, config.name),
-        )
+def audit_backlog(backlog: AuditedBacklog, progress: Progress = NO_PROGRESS) -> AuditResult:
+    """Compare a backlog with the database and the files of its runs.
 
-
-def audit_backlog(
-    backlog: AuditedBacklog,
-    recorded: DatabaseRecords,
-    files: Files,
-    progress: Progress = NO_PROGRESS,
-) -> Audit:
-    """Compare a backlog with the database and these files of its runs."""
+    The database is read before anybody looks at the runs, and its rows and the backlog are copied
+    while they are looked at.
+    """
+    name, storage, runs = backlog.config.name, backlog.config.storage, backlog.runs
+    has_labels = duckdb_file.exists(storage.database)
     with (
         tempfile.TemporaryDirectory(prefix="hpc-audit-") as folder,
-        select.session(Path(folder), backlog.config.storage.limits) as connection,
+        select.session(Path(folder), storage.limits) as connection,
     ):
-        return backlog_audit.audit(
-            connection,
-            backlog.source,
-            AuditedLabels(
-                name=backlog.config.name,
-                database=backlog.config.storage.database,
-                watermark=recorded.watermark,
-            ),
-            files,
-            examine_with(backlog.runs),
-            progress,
+        recorded = _read_records(connection, backlog) if has_labels else DatabaseRecords()
+        unchanged = find_unchanged(recorded.gathered, runs)
+        if has_labels:
+            duckdb_file.attach(connection, storage.database, backlog_audit.LABELED)
+        scan = Scan(connection, backlog.source)
+        load = partial(backlog_audit.load, connection, scan, name if has_labels else None)
+        with in_background(load, connection.interrupt) as wait_for_rows:
+            files = collect_files(recorded.gathered, unchanged, runs, backlog.unusable)
+            share = partial(share_done, connection)
+            with progress.step("reading the backlog and the database", measure=share):
+                loaded = wait_for_rows()
+        found = backlog_audit.audit(
+            connection, loaded, recorded.watermark, files, examine_with(backlog.runs), progress
+        )
+    return AuditResult(
+        name=name,
+        audit=found,
+        runs_gone=_deleted_runs(backlog, recorded),
+        is_whole=found.is_whole,
+        exit_code=_exit_code(found),
+        source=backlog.source,
+        files=files,
+    )
+
+
+def _read_records(
+    connection: duckdb.DuckDBPyConnection, backlog: AuditedBacklog
+) -> DatabaseRecords:
+    """Return what the database has of the runs."""
+    name, runs = backlog.config.name, backlog.runs
+    with reading(connection, backlog.config.storage.database, backlog_audit.LABELED):
+        gathered = {run.run_id: history.gathered_shards(connection, run.run_id) for run in runs}
+        return DatabaseRecords(
+            gathered=gathered,
+            watermark=start_after(connection, name, runs, gathered),
+            folders=history.run_folders(connection, name),
         )
 
 

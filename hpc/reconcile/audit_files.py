@@ -14,10 +14,10 @@ from hpc.run.model.run import Run
 from hpc.run.model.shards import State
 from hpc.run.run_state import RunStatus
 from hpc.runs.unusable_runs import UnusableRun
+from pipeline.database import output_proofs
 from pipeline.database.backlog_audit import Files
 from pipeline.database.compare_outputs import Examine, ShardFile
 from pipeline.database.history import GatheredShard
-from pipeline.database.output_proofs import find_unchanged
 from pipeline.database.places.place import WAITING, Place
 from pipeline.errors import DamagedError, InputError, RunError, UnreadableError
 from pipeline.model import Shard
@@ -40,6 +40,8 @@ _KEEP_RAW = "classifier.keep_raw"
 
 GatheredShards = Mapping[str, Mapping[int, GatheredShard]]
 """What the database has of the shards that were gathered, by run id and shard index."""
+UnchangedShards = Mapping[str, Collection[int]]
+"""The shards whose outputs have the bytes that were gathered, by run id."""
 
 
 @dataclass(slots=True)
@@ -52,19 +54,33 @@ class _Sorted:
     problems: list[str] = field(default_factory=list)
 
 
+def find_unchanged(gathered: GatheredShards, runs: Sequence[Run]) -> UnchangedShards:
+    """Return the shards of runs whose outputs have the bytes that were verified and gathered.
+
+    Args:
+        gathered: what the labels' database has of the runs.
+        runs: the runs.
+    """
+    return {run.run_id: _find_unchanged(run, gathered.get(run.run_id, {})) for run in runs}
+
+
 def collect_files(
-    gathered: GatheredShards, runs: Sequence[Run], unusable: Sequence[UnusableRun] = ()
+    gathered: GatheredShards,
+    unchanged: UnchangedShards,
+    runs: Sequence[Run],
+    unusable: Sequence[UnusableRun] = (),
 ) -> Files:
     """Look at runs, and sort the files of their shards by what became of them.
 
     Args:
         gathered: what the labels' database had of the runs, before anybody looks at them.
+        unchanged: what `find_unchanged` returned.
         runs: the runs.
         unusable: runs that cannot be read. Their posts are those of their shards' files.
     """
     found = _Sorted()
     for run in runs:
-        _sort_run(run, gathered.get(run.run_id, {}), found)
+        _sort_run(run, gathered.get(run.run_id, {}), unchanged.get(run.run_id, ()), found)
     found.problems += _find_sample_problems(runs)
     for each in unusable:
         found.problems.append(str(each))
@@ -118,8 +134,9 @@ def _read_output(run: Run, file: ShardFile) -> tuple[pa.Table | None, str]:
     return None, f"{file.path} is missing"
 
 
-def _sort_run(run: Run, known: Mapping[int, GatheredShard], found: _Sorted) -> None:
-    unchanged = _find_unchanged(run, known)
+def _sort_run(
+    run: Run, known: Mapping[int, GatheredShard], unchanged: Collection[int], found: _Sorted
+) -> None:
     try:
         status = look(run, executor_of(run), open_only=True, verified=unchanged)
     except (InputError, RunError, OSError) as error:
@@ -139,9 +156,8 @@ def _sort_run(run: Run, known: Mapping[int, GatheredShard], found: _Sorted) -> N
 
 
 def _find_unchanged(run: Run, known: Mapping[int, GatheredShard]) -> Collection[int]:
-    """Return the shards whose outputs have the bytes that were verified and gathered."""
     folder = str(output_path(run.folder, 0).parent)
-    return find_unchanged(
+    return output_proofs.find_unchanged(
         {
             index: (f"{folder}/{output_name(index)}", shard.proof.sha256)
             for index, shard in known.items()

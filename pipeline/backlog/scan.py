@@ -63,7 +63,7 @@ class Scan:
         source: Source,
         since: datetime | None = None,
     ) -> None:
-        """Prepare to read; nothing is opened yet.
+        """Prepare to read; nothing is opened yet. Another thread than this one may read.
 
         Args:
             connection: where the relation is used; its time zone must be UTC.
@@ -84,6 +84,9 @@ class Scan:
         """The rows of readings that were counted as the relation was made."""
         self._uncounted: list[str] = []
         """SQL for the other readings."""
+        # Here, because the import can keep Ctrl-C as it is in the main thread only.
+        if SourceKind.SQLITE in source.kinds:
+            self._sqlite_posts = import_with_driver("pipeline.backlog.databases.sqlite_posts")
         self._files = {
             kind: FilePosts(
                 connection,
@@ -318,8 +321,7 @@ class Scan:
 
     def _sqlite(self, path: Path) -> str:
         name = self._new_name()
-        module = import_with_driver("pipeline.backlog.databases.sqlite_posts")
-        posts: SqlitePosts = module.SqlitePosts(self._source, path)
+        posts: SqlitePosts = self._sqlite_posts.SqlitePosts(self._source, path)
         self._streams.append(posts)
         recent = self._leave_out_older(
             posts.recent(day_before(self._since)) if self._since else "", posts.count

@@ -10,14 +10,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 
 import duckdb
 import msgspec
 
 from pipeline.backlog.scan import Scan, with_times
-from pipeline.backlog.sources import Source
-from pipeline.database import duckdb_file, label_tables
+from pipeline.database import label_tables
 from pipeline.database.compare_outputs import (
     Claim,
     Compared,
@@ -33,7 +31,8 @@ from pipeline.database.places.post_keys import post_key
 from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.sql import fetch_number, quoted, share_done
 
-_LABELED = "labeled"
+LABELED = "labeled"
+"""The alias of the labels' database in a session."""
 
 
 class Files(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,16 +50,6 @@ class Files(msgspec.Struct, frozen=True, kw_only=True):
     """The ids of runs that cannot be read, as far as their folders' names say them."""
     problems: tuple[str, ...] = ()
     """What is wrong with runs and files, as far as it is known before they are read."""
-
-
-class AuditedLabels(msgspec.Struct, frozen=True, kw_only=True):
-    """The labels of a name."""
-
-    name: str
-    database: Path
-    """The DuckDB file, which may not exist yet."""
-    watermark: datetime | None
-    """From when on (UTC) the next run would take posts; None from the beginning."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,37 +113,83 @@ class Audit:
         )
 
 
-def audit(
-    connection: duckdb.DuckDBPyConnection,
-    source: Source,
-    audited: AuditedLabels,
-    files: Files,
-    examine: Examine,
-    progress: Progress = NO_PROGRESS,
-) -> Audit:
-    """Compare a backlog with a name's database and files.
+class _Backlog(msgspec.Struct, frozen=True, kw_only=True):
+    """How many rows and posts a backlog has. The posts are in relation `expected`."""
+
+    rows: int
+    named: int
+    """Rows with a uri."""
+    posts: int
+    unreadable: int
+    """Rows without a uri or a timestamp."""
+
+
+class _Labels(msgspec.Struct, frozen=True, kw_only=True):
+    """What the database has. The posts that have a row are in relation `labeled_posts`."""
+
+    labels: LabelRows
+    runs: frozenset[str]
+    """The ids of the runs that the database knows."""
+    rows: int
+    posts: int
+    """How many posts have a row."""
+    copied: int
+    """How many rows are copies."""
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+    """A backlog and the rows of a name, in the tables of a session."""
+
+    backlog: _Backlog
+    labels: _Labels
+
+
+def load(connection: duckdb.DuckDBPyConnection, scan: Scan, name: str | None) -> Loaded:
+    """Copy the rows of a name and a backlog into tables of a session.
+
+    The rows come first. So the backlog has the posts of all of them, though it may grow meanwhile.
 
     Args:
-        connection: a staging connection, as `pipeline.backlog.select.staging` makes it.
-        source: the backlog.
-        audited: the labels.
-        files: of the name's runs.
-        examine: reads one file, and checks it.
-        progress: shows how far reading and comparing are.
+        connection: a session, to which the labels' database is attached as LABELED. It is detached.
+        scan: reads the backlog on this connection, and is closed.
+        name: of the labels; None if there is no database.
 
     Raises:
         InputError: the source cannot be read.
         OSError: the disk is full.
     """
+    with closing(scan):
+        labels = _load_labels(connection, name)
+        return Loaded(labels=labels, backlog=_load_backlog(connection, scan))
+
+
+def audit(
+    connection: duckdb.DuckDBPyConnection,
+    loaded: Loaded,
+    watermark: datetime | None,
+    files: Files,
+    examine: Examine,
+    progress: Progress = NO_PROGRESS,
+) -> Audit:
+    """Compare a backlog with a name's rows and files.
+
+    Args:
+        connection: the session with the backlog and the rows.
+        loaded: what `load` returned.
+        watermark: from when on (UTC) the next run would take posts; None from the beginning.
+        files: of the name's runs, looked at after the database was read.
+        examine: reads one file, and checks it.
+        progress: shows how far reading and comparing are.
+
+    Raises:
+        OSError: the disk is full.
+    """
     share = partial(share_done, connection)
-    with progress.step("reading the backlog", measure=share):
-        backlog = _load_backlog(connection, source)
-    with progress.step("reading the database", measure=share):
-        loaded = _load_labels(connection, audited.database, audited.name)
-    labels = loaded.labels
+    backlog, known = loaded.backlog, loaded.labels
+    labels = known.labels
     with progress.step("comparing outputs with the database", measure=share):
         compared = compare_outputs(connection, labels, files.gathered, examine)
-    claims = _judge_claims(labels, files, compared, loaded.runs)
+    claims = _judge_claims(labels, files, compared, known.runs)
     problems = [*files.problems, *compared.unreadable.values()]
     with progress.step("reading the files of shards that are not gathered", measure=share):
         problems += _load_posts(connection, files, examine)
@@ -168,7 +203,7 @@ def audit(
         ),
     )
     with progress.step("finding where each post is", measure=share):
-        days, with_row = place_posts(connection, audited.watermark)
+        days, with_row = place_posts(connection, watermark)
     return Audit(
         rows=backlog.rows,
         copies=backlog.named - backlog.posts,
@@ -183,8 +218,8 @@ def audit(
             "SELECT regexp_extract(reason, '^[^:]*'), count(*) FROM labeled_posts "
             "WHERE NOT labeled GROUP BY 1 ORDER BY 2 DESC, 1",
         ),
-        copied=loaded.copied,
-        duplicates=loaded.rows - loaded.posts,
+        copied=known.copied,
+        duplicates=known.rows - known.posts,
         foreign=fetch_number(connection, "SELECT count(*) FROM labeled_posts") - with_row,
         unproven=claims.unproven,
         outputs_gone=claims.outputs_gone,
@@ -196,26 +231,14 @@ def audit(
     )
 
 
-class _Backlog(msgspec.Struct, frozen=True, kw_only=True):
-    """How many rows and posts a backlog has. The posts are in relation `expected`."""
-
-    rows: int
-    named: int
-    """Rows with a uri."""
-    posts: int
-    unreadable: int
-    """Rows without a uri or a timestamp."""
-
-
-def _load_backlog(connection: duckdb.DuckDBPyConnection, source: Source) -> _Backlog:
+def _load_backlog(connection: duckdb.DuckDBPyConnection, scan: Scan) -> _Backlog:
     named = post_key("nullif(uri, '')")
-    with closing(Scan(connection, source)) as scan:
-        scan.read(
-            lambda relation: (
-                f"CREATE TABLE backlog AS SELECT {named} AS post, "
-                f"preprocessing_timestamp AS moment FROM ({with_times(relation)})"
-            )
+    scan.read(
+        lambda relation: (
+            f"CREATE TABLE backlog AS SELECT {named} AS post, "
+            f"preprocessing_timestamp AS moment FROM ({with_times(relation)})"
         )
+    )
     rows, named, posts, readable = connection.execute(
         "SELECT count(*), count(post), count(DISTINCT post), "
         "count(*) FILTER (post IS NOT NULL AND moment IS NOT NULL) FROM backlog"
@@ -233,32 +256,19 @@ def _load_backlog(connection: duckdb.DuckDBPyConnection, source: Source) -> _Bac
     return _Backlog(rows=rows, named=named, posts=posts, unreadable=rows - readable)
 
 
-class _Labels(msgspec.Struct, frozen=True, kw_only=True):
-    """What the database has. The posts that have a row are in relation `labeled_posts`."""
-
-    labels: LabelRows
-    runs: frozenset[str]
-    """The ids of the runs that the database knows."""
-    rows: int
-    posts: int
-    """How many posts have a row."""
-    copied: int
-    """How many rows are copies."""
-
-
-def _load_labels(connection: duckdb.DuckDBPyConnection, database: Path, name: str) -> _Labels:
+def _load_labels(connection: duckdb.DuckDBPyConnection, name: str | None) -> _Labels:
     """Copy the rows of the database."""
     table, runs, copied = None, frozenset[str](), 0
-    if duckdb_file.exists(database):
-        duckdb_file.attach(connection, database, _LABELED)
-        if label_tables.labeled_uris(connection, name, _LABELED):
-            table = f"{_LABELED}.{quoted(label_tables.labels_table(name))}"
-            copied = label_tables.count_copies(connection, name, _LABELED)
-        rows = connection.execute(f"SELECT run_id FROM {_LABELED}.runs").fetchall()
+    if name is not None:
+        if label_tables.labeled_uris(connection, name, LABELED):
+            table = f"{LABELED}.{quoted(label_tables.labels_table(name))}"
+            copied = label_tables.count_copies(connection, name, LABELED)
+        rows = connection.execute(f"SELECT run_id FROM {LABELED}.runs").fetchall()
         runs = frozenset(row[0] for row in rows)
     labels = LabelRows(connection, table)
-    if duckdb_file.exists(database):
-        connection.execute(f"DETACH {_LABELED}")
+    if name is not None:
+        connection.execute(f"DETACH {LABELED}")
+    labels.claims()
     count, posts = connection.execute(
         "SELECT count(*), count(DISTINCT post) FROM labels"
     ).fetchall()[0]

@@ -190,7 +190,7 @@ def _prepare(
     # A transaction for each shard fills DuckDB's log quickly. Checkpointing at every 16 MB,
     # the default, takes as long again as the inserts (1M posts: 8.3 s instead of 4.5 s).
     connection.execute("SET checkpoint_threshold = '256MB'")
-    _reject_other_databases(connection, path)
+    reject_other_databases(connection, path)
     if not read_only:
         _create_tables(connection, path)
 
@@ -303,7 +303,7 @@ def _wait_for_lock(
         time.sleep(0.2)
 
 
-def _reject_other_databases(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+def reject_other_databases(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     """Raise RunError, before anything is spent, where the file is another program's database."""
     rows = connection.execute(
         "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database()"

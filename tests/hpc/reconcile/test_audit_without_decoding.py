@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from hpc.database import gather_outputs
 from hpc.executors.local.executor import LocalExecutor
-from hpc.reconcile.audit_files import collect_files, examine_with
+from hpc.reconcile.audit_files import collect_files, examine_with, find_unchanged
 from hpc.reconcile.look import look
 from hpc.run.model.run import Run
 from pipeline.database import duckdb_file, history
@@ -196,7 +196,8 @@ def collect(run: Run, *, with_proofs: bool = True) -> Files:
         recorded = history.gathered_shards(labels, run.run_id)
     if not with_proofs:
         recorded = {index: shard._replace(proof=None) for index, shard in recorded.items()}
-    return collect_files({run.run_id: recorded}, [run])
+    gathered = {run.run_id: recorded}
+    return collect_files(gathered, find_unchanged(gathered, [run]), [run])
 
 
 def without_hashes(files: Files) -> Files:

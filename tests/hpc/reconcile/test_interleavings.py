@@ -14,7 +14,6 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from hpc.api import auditing
 from hpc.api.auditing import AuditedBacklog
-from hpc.reconcile.audit_files import collect_files
 from hpc.reconcile.gathering.rebuild import rebuild
 from pipeline.backlog import sources
 from pipeline.database.backlog_audit import Audit
@@ -127,9 +126,7 @@ class Arrivals(RuleBasedStateMachine):
         config, runs = self.growing.settings(), self.growing.runs()
         source = sources.find_source(config.backlog, (self.growing.bench.folder,))
         backlog = AuditedBacklog(config=config, source=source, runs=runs, unusable=[])
-        recorded = auditing.read_records(config, runs)
-        files = collect_files(recorded.gathered, runs)
-        return auditing.audit_backlog(backlog, recorded, files)
+        return auditing.audit_backlog(backlog).audit
 
     @rule()  # not an invariant: it takes as long as all else together
     def the_audit_places_every_post(self) -> None:

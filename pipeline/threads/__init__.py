@@ -1,0 +1,1 @@
+"""Do work in several threads, for the part of it that needs no lock of Python's."""
