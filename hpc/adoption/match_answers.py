@@ -12,17 +12,17 @@ import pyarrow as pa
 
 from hpc.adoption import adoption_record
 from hpc.adoption.answer_files import AnswerFile
+from hpc.adoption.row_problems import RowProblems
 from hpc.adoption.stage_answers import ANSWERS
 from hpc.run.model.run import Run
 from pipeline.backlog.unsent import too_short_sql
 from pipeline.classifiers.external import ExternalLabel
-from pipeline.errors import InputError, RunError
+from pipeline.errors import RunError
 from pipeline.messages.options import MISSING
 from pipeline.model import TOO_SHORT
 from pipeline.run_files.manifest import output_path, shard_path
 from pipeline.sql import fetch_number, file_list, literal, quoted, raise_lack_of_space
 from pipeline.terminal import one_line
-from pipeline.text import counted
 
 POSTS, FRESH, KEPT = "posts", "fresh", "kept"
 """Tables: the run's posts, the answers to adopt, and those that were adopted before into shards
@@ -30,7 +30,6 @@ that are not complete."""
 COPIES, UNANSWERED = "copies", "unanswered"
 """Tables: the posts that get the answer to another one, and the posts that have none, with `why` if
 they need none."""
-_MOST_SHOWN = 20
 _SHARD = "CAST(regexp_extract(filename, '(\\d+)\\.parquet$', 1) AS INTEGER)"
 
 
@@ -108,8 +107,8 @@ class AnswerMatch:
             self._stage_kept(kept)
             self._stage_usable()
             self._reopen()
-            self._find_problems()
-            self._reject_problems(answer_files)
+            problems = self._find_problems()
+            problems.reject(answer_files, advice=self._how_to_replace())
             return self._select()
         except duckdb.Error as error:
             raise_lack_of_space(error, "adopting")
@@ -177,49 +176,55 @@ class AnswerMatch:
     def _is_empty(self, table: str) -> str:
         return " AND ".join(f"{table}.{name} IS NULL" for name in (*self._names, "reason"))
 
-    def _find_problems(self) -> None:
-        self._connection.execute(
-            f"CREATE TABLE problems AS SELECT file, row, problem FROM {ANSWERS} "
-            "WHERE problem IS NOT NULL"
-        )
-        self._add(
-            f"SELECT file, row, uri || ' is no post of this run' FROM {ANSWERS} "
+    def _find_problems(self) -> RowProblems:
+        problems = RowProblems(self._connection)
+        problems.add(
+            "SELECT file, row, 'the uri is that of no post of this run', "
+            f"uri || ' is no post of this run', uri FROM {ANSWERS} "
             f"ANTI JOIN {POSTS} USING (uri) WHERE problem IS NULL"
         )
         has_label = " OR ".join(f"{name} IS NOT NULL" for name in self._names)
-        self._add(
-            f"SELECT file, row, 'it has a reason and labels' FROM {ANSWERS} "
+        both = literal("it has a reason and labels")
+        problems.add(
+            f"SELECT file, row, {both}, {both}, NULL FROM {ANSWERS} "
             f"WHERE problem IS NULL AND reason IS NOT NULL AND ({has_label})"
         )
         for label in self._labels:
             if not label.may_be_null:
-                self._add(
-                    f"SELECT file, row, {literal(f'{label.name} is missing')} FROM {ANSWERS} WHERE "
+                lack = literal(f"{label.name} is missing")
+                problems.add(
+                    f"SELECT file, row, {lack}, {lack}, NULL FROM {ANSWERS} WHERE "
                     f"problem IS NULL AND reason IS NULL AND {quoted(label.name)} IS NULL AND "
                     f"({has_label})"
                 )
-        self._find_contradictions()
+        self._find_contradictions(problems)
+        return problems
 
-    def _find_contradictions(self) -> None:
+    def _find_contradictions(self, problems: RowProblems) -> None:
         first = (
             f"SELECT uri, file AS first_file, row AS first_row, {self._columns} FROM usable "
             "QUALIFY row_number() OVER (PARTITION BY uri ORDER BY file, row) = 1"
         )
         self._connection.execute(f"CREATE TABLE firsts AS {first}")
-        self._add(
-            "SELECT u.file, u.row, format('{} has another answer in {}', u.uri, "
-            "f.name || ', row ' || first_row) FROM usable AS u JOIN firsts USING (uri) "
+        problems.add(
+            "SELECT u.file, u.row, 'another row has another answer to the same post', "
+            "format('{} has another answer in {}', u.uri, f.name || ', row ' || first_row), "
+            "f.name || ', row ' || first_row FROM usable AS u JOIN firsts USING (uri) "
             f"JOIN files AS f ON f.number = first_file WHERE {self._differs('u', 'firsts')}"
         )
-        self._add(
-            "SELECT u.file, u.row, u.uri || ' was adopted before with another answer' "
+        problems.add(
+            "SELECT u.file, u.row, 'the post was adopted before with another answer', "
+            "u.uri || ' was adopted before with another answer', u.uri "
             f"FROM usable AS u JOIN {KEPT} AS k USING (uri) WHERE {self._differs('u', 'k')}"
         )
         if self._published:
-            self._add(
-                "SELECT u.file, u.row, u.uri || CASE WHEN o.reason IS NULL THEN ' was published "
-                "with another answer, in ' ELSE ' was published with the reason ' || o.reason || "
-                "', in ' END || regexp_extract(o.filename, 'outputs/.*$') FROM usable AS u "
+            how = (
+                "CASE WHEN o.reason IS NULL THEN ' was published with another answer' "
+                "ELSE ' was published with the reason ' || o.reason END"
+            )
+            problems.add(
+                f"SELECT u.file, u.row, 'the post' || {how}, u.uri || {how} || ', in ' || "
+                "regexp_extract(o.filename, 'outputs/.*$'), u.uri FROM usable AS u "
                 f"JOIN {self._outputs()} AS o USING (uri) WHERE {self._differs('u', 'o')}"
             )
 
@@ -230,27 +235,6 @@ class AnswerMatch:
     def _differs(self, one: str, other: str) -> str:
         return " OR ".join(
             f"{one}.{name} IS DISTINCT FROM {other}.{name}" for name in (*self._names, "reason")
-        )
-
-    def _add(self, query: str) -> None:
-        self._connection.execute(f"INSERT INTO problems {query}")
-
-    def _reject_problems(self, answer_files: Sequence[AnswerFile]) -> None:
-        count = fetch_number(self._connection, "SELECT count(*) FROM problems")
-        if not count:
-            return
-        shown = self._connection.execute(
-            f"SELECT file, row, problem FROM problems ORDER BY file, row LIMIT {_MOST_SHOWN}"
-        ).fetchall()
-        lines = [
-            f"{answer_files[file].name}, row {row}: {one_line(problem)}"
-            for file, row, problem in shown
-        ]
-        if more := count - len(lines):
-            lines.append(f"and {counted(more, 'more problem')}")
-        raise InputError(
-            f"{counted(count, 'problem')} in the answers, so nothing was adopted:\n  "
-            + "\n  ".join([*lines, *self._how_to_replace()])
         )
 
     def _how_to_replace(self) -> list[str]:

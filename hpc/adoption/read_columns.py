@@ -49,7 +49,7 @@ class Rows(Protocol):
 
     @property
     def broken(self) -> str:
-        """SQL for why a row cannot be read at all; null if it can."""
+        """SQL for why a row cannot be read at all, as a PROBLEM; null if it can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +88,9 @@ class JsonRows:
     def broken(self) -> str:
         """Return SQL for why a row cannot be read: it is no object, or repeats a key."""
         return (
-            "CASE WHEN json_type(json) <> 'OBJECT' THEN 'it is no JSON object' "
+            f"CASE WHEN json_type(json) <> 'OBJECT' THEN {problem_sql('it is no JSON object')} "
             "WHEN len(json_keys(json)) > len(list_distinct(json_keys(json))) "
-            "THEN 'it has a key twice' END"
+            f"THEN {problem_sql('it has a key twice')} END"
         )
 
     def field(self, name: str) -> Field:
@@ -113,28 +113,41 @@ class Reading:
     value: str
     """The value in its column's type; null where it is null or wrong."""
     problem: str
-    """What is wrong with it, as a clause; null if nothing is."""
+    """What is wrong with it, as a PROBLEM; null if nothing is."""
+
+
+PROBLEM = "STRUCT(kind VARCHAR, value VARCHAR)"
+"""SQL type of what is wrong with a row: a clause that many rows share, and the wrong value."""
+
+
+def problem_sql(kind: str, value: str = "NULL") -> str:
+    """Return SQL for a PROBLEM; `value` is SQL for the wrong value."""
+    return f"{{'kind': {literal(kind)}, 'value': CAST({value} AS VARCHAR)}}"
 
 
 def read_text(field: Field, name: str) -> Reading:
     """Return how a text that is no label is read."""
-    problem = f"NOT ({field.is_null}) AND NOT ({field.is_text})"
+    is_wrong = f"NOT ({field.is_null}) AND NOT ({field.is_text})"
+    problem = problem_sql(f"{name}: should be a text", _shown(field))
     return Reading(
         value=f"CASE WHEN {field.is_text} THEN {_as_text(field)} END",
-        problem=f"CASE WHEN {problem} THEN {literal(f'{name}: should be a text')} END",
+        problem=f"CASE WHEN {is_wrong} THEN {problem} END",
     )
 
 
 def read_label(field: Field, label: ExternalLabel) -> Reading:
     """Return how the value of a label is read and checked."""
     value, is_valid = _CHECKS[label.type](field, label)
-    shown = f"left({_as_text(field)}, {_LONGEST_SHOWN})"
-    problem = f"{label.name}: should be {_expected(label)}, not "
+    problem = problem_sql(f"{label.name}: should be {_expected(label)}", _shown(field))
     return Reading(
         value=f"CASE WHEN {is_valid} THEN {value} END",
         problem=f"CASE WHEN NOT ({field.is_null}) AND NOT coalesce({is_valid}, false) "
-        f"THEN {literal(problem)} || {shown} END",
+        f"THEN {problem} END",
     )
+
+
+def _shown(field: Field) -> str:
+    return f"left({_as_text(field)}, {_LONGEST_SHOWN})"
 
 
 def _bool(field: Field, label: ExternalLabel) -> tuple[str, str]:

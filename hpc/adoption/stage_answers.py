@@ -1,30 +1,34 @@
 """Read another engine's files into a staging table, a row for each of theirs, with its problem."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
 
 from hpc.adoption.answer_files import AnswerFile, Layout
 from hpc.adoption.read_columns import (
+    PROBLEM,
     REASON,
     URI,
     JsonRows,
     ParquetRows,
     Rows,
+    problem_sql,
     read_label,
     read_text,
 )
 from pipeline.classifiers.external import ExternalLabel
 from pipeline.errors import InputError
 from pipeline.model import KIND_TYPES
-from pipeline.sql import fetch_number, file_list, literal, quoted, raise_lack_of_space
+from pipeline.sql import fetch_number, file_list, quoted, raise_lack_of_space
 from pipeline.terminal import one_line
+from pipeline.text import counted
 
 ANSWERS = "answers"
 """The table: file and row (from 1), uri, reason, the labels, and what is wrong with the row."""
 _ROW = "file_row_number"
 _LONGEST_MESSAGE = 300
+_MOST_NAMES = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,23 +62,48 @@ def stage_answers(
     )
     connection.execute(
         f"CREATE TABLE {ANSWERS} (file INTEGER, row BIGINT, uri VARCHAR, reason VARCHAR{typed}, "
-        "problem VARCHAR)"
+        f"problem {PROBLEM})"
     )
     rows: list[int] = []
     ignored: set[str] = set()
+    unusable: dict[str, list[str]] = {}
     known = {URI, REASON, *(label.name for label in labels)}
     for number, file in enumerate(answer_files):
         try:
             ignored |= _stage(connection, number, file, labels) - known
         except duckdb.Error as error:
             raise_lack_of_space(error, "adopting")
-            problem = one_line(str(error).partition(": ")[2] or str(error), _LONGEST_MESSAGE)
-            raise InputError(
-                f"{file.path} cannot be read, so nothing was adopted: {problem}"
-            ) from None
+            problem = str(error).partition(": ")[2] or str(error)
+            same = problem.replace(str(file.path), "it")
+            unusable.setdefault(f"cannot be read: {one_line(same, _LONGEST_MESSAGE)}", []).append(
+                str(file.path)
+            )
+        except _NoColumn as error:
+            unusable.setdefault(str(error), []).append(str(file.path))
+        if unusable:
+            continue
         count = f"SELECT count(*) FROM {ANSWERS} WHERE file = {number}"
         rows.append(fetch_number(connection, count))
+    if unusable:
+        raise InputError(_describe_unusable(unusable))
     return StagedFiles(rows=tuple(rows), ignored_columns=tuple(sorted(ignored)))
+
+
+def _describe_unusable(unusable: Mapping[str, Sequence[str]]) -> str:
+    """Return what is wrong with files that cannot be used, by problem."""
+    lines = ["nothing was adopted:"]
+    for problem, paths in unusable.items():
+        lines += [f"  {path} {problem}" for path in paths[:1]]
+        if len(paths) > 1:
+            shown = ", ".join(path.rpartition("/")[2] for path in paths[1:_MOST_NAMES])
+            rest = len(paths) - _MOST_NAMES
+            more = f" and {counted(rest, 'more file')}" if rest > 0 else ""
+            lines.append(f"    the same: {shown}{more}")
+    return "\n".join(lines)
+
+
+class _NoColumn(Exception):
+    """A file lacks a column; the message says which, and what it has."""
 
 
 def _stage(
@@ -94,10 +123,7 @@ def _stage(
             if name not in types
         ]:
             columns = one_line(", ".join(types), _LONGEST_MESSAGE)
-            raise InputError(
-                f"{file.path} has no column {', '.join(missing)}, so nothing was adopted; it has: "
-                f"{columns or 'none'}"
-            )
+            raise _NoColumn(f"has no column {', '.join(missing)}; it has: {columns or 'none'}")
         _insert(connection, number, ParquetRows(types), source, f"{_ROW} + 1", labels)
         return set(types)
     compression = "gzip" if file.layout is Layout.JSON_LINES_GZIP else "none"
@@ -123,7 +149,7 @@ def _insert(
     uri_field = rows.field(URI)
     uri, reason = read_text(uri_field, URI), read_text(rows.field(REASON), REASON)
     readings = {label.name: read_label(rows.field(label.name), label) for label in labels}
-    no_uri = f"CASE WHEN {uri_field.is_null} THEN {literal('it has no uri')} END"
+    no_uri = f"CASE WHEN {uri_field.is_null} THEN {problem_sql('it has no uri')} END"
     problems = [rows.broken, no_uri, uri.problem, reason.problem]
     problems += [reading.problem for reading in readings.values()]
     values = "".join(f", {reading.value}" for reading in readings.values())

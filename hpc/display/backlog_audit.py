@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from hpc.display.blocks import Block, Line, Table, Tone
+from hpc.display.similar_lines import describe_similar
 from pipeline.backlog.left_out import describe_left_out
 from pipeline.backlog.sources import Source
 from pipeline.database.backlog_audit import Audit, Files
@@ -50,6 +51,7 @@ _WITH_RUN = (
 )
 # What the verdict calls posts in a place about which a person has to do something.
 # More would push the counts off the screen.
+_MOST_FILES = 20
 _MOST_DAYS = 12
 _STUCK = {
     Place.LOST: "lost",
@@ -166,7 +168,10 @@ def _defects(audit: Audit) -> list[Block]:
             if audit.unreadable_files
             else []
         ),
-        *(Line(f"  {problem}") for problem in audit.unreadable_files),
+        *(
+            Line(f"  {problem}")
+            for problem in describe_similar(audit.unreadable_files, "file", most=_MOST_FILES)
+        ),
     ]
 
 

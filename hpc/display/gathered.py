@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from hpc.database.gather_outputs import Gathered
+from hpc.display.similar_lines import describe_similar
 from pipeline.text import counted
 
-# A folder that cannot be read makes thousands of files unreadable.
-MOST_FILES = 20
+MOST_LINES = 20
 
 
 def describe_gathered(gathered: Gathered, *, coded_by_people: bool) -> str:
@@ -31,11 +31,11 @@ def describe_gathered(gathered: Gathered, *, coded_by_people: bool) -> str:
 
 
 def describe_left_out(gathered: Gathered) -> list[str]:
-    """Return a line for each file that was left out or could not be read, and how many more."""
+    """Return lines about the files that were left out or could not be read, by problem."""
     return [*_first(gathered.rejected), *_first(gathered.unreadable)]
 
 
 def _first(lines: Sequence[str]) -> list[str]:
-    more = len(lines) - MOST_FILES
-    rest = [f"and {counted(more, 'more file')}: hpc gather --json lists all"] if more > 0 else []
-    return [*lines[:MOST_FILES], *rest]
+    shown = describe_similar(lines, "file", most=MOST_LINES)
+    is_cut = len(shown) < len(lines)
+    return [*shown[:-1], f"{shown[-1]}: hpc gather --json lists all"] if is_cut else shown

@@ -15,6 +15,7 @@ from hpc.display.run.amendments import amendments_document, describe_amendments
 from hpc.display.run.label_counts import describe_labeled, describe_reasons
 from hpc.display.run.pending import describe_pending
 from hpc.display.run.usage import Usage, describe_usage, usage_of
+from hpc.display.similar_lines import describe_similar
 from hpc.run.array_indices import format_indices
 from hpc.run.model.run import Run
 from hpc.run.model.shards import Judgement, Observation, ShardFacts, State
@@ -263,11 +264,8 @@ def describe_troubles(observation: Observation, judgements: Sequence[Judgement])
 
 def _unreadable(observation: Observation) -> list[Block]:
     """Return which files of tasks cannot be read, and why."""
-    shown = observation.unreadable[:MOST_TROUBLES]
-    more = len(observation.unreadable) - len(shown)
+    shown = describe_similar(observation.unreadable, "file", most=2 * MOST_TROUBLES, of_a_kind=1)
     lines = [Line(f"  not readable: {problem}") for problem in shown]
-    if more:
-        lines.append(Line(f"  not readable: {counted(more, 'more file')}"))
     return [Line(""), *lines] if lines else []
 
 

@@ -172,6 +172,33 @@ def test_contradictions_are_rejected_wherever_they_are(bench: Bench, run: Path) 
     assert "reason and labels" in rejected(bench, run)
 
 
+def test_a_problem_of_many_files_is_named_once_with_the_first_of_them(
+    bench: Bench, run: Path
+) -> None:
+    rows = [{**row, "stance": "pro"} for row in label(run)]
+    for number in range(20):
+        write_lines(run / "answers" / f"{number:02d}.jsonl", [*rows[:2], {"note": "no uri"}])
+    message = rejected(bench, run)
+    assert "60 problems" in message
+    assert [line for line in message.splitlines() if "row 1" in line] == [
+        f"    {number:02d}.jsonl, row 1: pro" for number in range(3)
+    ]
+    assert [line for line in message.splitlines() if "row 3" in line] == [
+        "    00.jsonl, row 3; 01.jsonl, row 3; 02.jsonl, row 3"
+    ]
+    assert message.count("20 files: ") == 2
+
+
+def test_unusable_files_with_the_same_fault_are_listed_together(bench: Bench, run: Path) -> None:
+    for number in range(20):
+        write_parquet(run / "answers" / f"{number:02d}.parquet", [{"uri": "a"}])
+        (run / "answers" / f"{number:02d}.jsonl").write_text("{")
+    message = rejected(bench, run)
+    assert message.count("no column") == 1
+    assert message.count("16 more files") == 2
+    assert len(message.splitlines()) == 5
+
+
 def test_a_message_about_many_rows_shows_some_and_counts_all(bench: Bench, run: Path) -> None:
     foreign = [{**label(run)[0], "uri": f"nobody-{number}\x1b[31m"} for number in range(1000)]
     write_lines(run / "answers" / "a.jsonl", list(foreign))

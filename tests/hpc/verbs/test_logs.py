@@ -137,7 +137,7 @@ def test_the_document_has_every_attempt(blocked_run: Path, bench: Bench) -> None
                         "words": words,
                         "log": f"{blocked_run}/logs/0002/00002.log",
                         "server_log": None,
-                        "tail": ["pipeline.errors.TaskError: no more of this one"],
+                        "tail": ["no more of this one"],
                     },
                 ],
             }
