@@ -194,7 +194,7 @@ def _measuring(step: _NotebookStep, measure: Measure) -> Iterator[None]:
 class _NotebookView:
     """Shows a run while it is watched."""
 
-    pace_s = 2.0
+    poll_interval_s = 2.0
 
     def __init__(self, screen: NotebookScreen, area: Area, leaving: str) -> None:
         self._screen, self._area, self._leaving = screen, area, leaving

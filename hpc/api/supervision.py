@@ -16,7 +16,7 @@ from hpc.executors.factory import executor_of
 from hpc.locks.locked_run import hold_run
 from hpc.reconcile.look import look
 from hpc.reconcile.loop import supervise
-from hpc.reconcile.polling.look_pace import LookPace
+from hpc.reconcile.polling.poll_interval import PollInterval
 from hpc.run.model.run import Run, Say
 from hpc.run.run_folder import load
 from hpc.run.run_state import RunStatus
@@ -109,7 +109,7 @@ def watch(
 
 def _look_until_ended(run: Run, view: RunView) -> RunStatus:
     """Look until the run ends, and return the last look; show all others."""
-    executor, pace = executor_of(run), LookPace(run.cluster.poll_seconds)
+    executor, interval = executor_of(run), PollInterval(run.cluster.poll_seconds)
     # Loaded anew: somebody may have corrected the run meanwhile.
     while True:
         began = time.monotonic()
@@ -117,9 +117,9 @@ def _look_until_ended(run: Run, view: RunView) -> RunStatus:
         if not seen.is_under_way:
             return seen
         if not seen.observation.answered:
-            pace.settle()
+            interval.settle()
         view.show(Sight(status=seen, next_step=describe_next_step(seen, is_gathered=False)))
-        view.wait(pace.next_pause_s(time.monotonic() - began))
+        view.wait(interval.next_pause_s(time.monotonic() - began))
 
 
 class _Watched:
@@ -153,6 +153,6 @@ class _Watched:
         self._view.expect_look(seconds)
 
     @property
-    def pace_s(self) -> float:
+    def poll_interval_s(self) -> float:
         """How many seconds should pass between two looks."""
-        return self._view.pace_s
+        return self._view.poll_interval_s

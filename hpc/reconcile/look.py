@@ -58,8 +58,8 @@ class OccasionalLooks:
         self._run = run
         self._executor = executor
         self._view = view
-        self._due = time.monotonic() + view.pace_s
-        view.expect_look(view.pace_s)
+        self._due = time.monotonic() + view.poll_interval_s
+        view.expect_look(view.poll_interval_s)
 
     def __call__(self) -> None:
         """Look if it is time to; called often, so it costs next to nothing otherwise.
@@ -73,6 +73,6 @@ class OccasionalLooks:
             # The lock shows that tasks may be alive, as it does to other processes.
             self._view.show(Sight(status=look(self._run, self._executor)))
         took_s = time.monotonic() - began
-        pause_s = max(self._view.pace_s, took_s / _LARGEST_SHARE)
+        pause_s = max(self._view.poll_interval_s, took_s / _LARGEST_SHARE)
         self._due = began + took_s + pause_s
         self._view.expect_look(pause_s)

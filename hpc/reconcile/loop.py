@@ -164,7 +164,7 @@ class _Supervision:
         no_room = bool(todo) and _lacks_room(status, len(todo))
         later = len(todo) if no_room else 0
         if trouble or not status.observation.answered:
-            self._waits.pace.settle()
+            self._waits.interval.settle()
         self._view.show(Sight(status=status, trouble=trouble, later=later))
         goes_on = status.is_under_way and not status.only_awaits_files
         if not (todo or trouble or goes_on):
@@ -241,7 +241,7 @@ class _Supervision:
             self._view(f"{rejection}\ncanceling the pending tasks")
             try:
                 self._executor.cancel_pending(jobs)
-                self._waits.pace.quicken()
+                self._waits.interval.quicken()
             except ExecutorError as error:  # they are still pending in the next round
                 self._view(f"not canceled yet: {error}")
 
@@ -313,7 +313,7 @@ class _Supervision:
             self._view(f"shard {judgement.index}: {judgement.message}: requeuing it")
             try:
                 self._executor.requeue(last)
-                self._waits.pace.quicken()
+                self._waits.interval.quicken()
             except ExecutorError as error:
                 self._view(f"shard {judgement.index} was not requeued: {error}")
 
@@ -334,7 +334,7 @@ class _Supervision:
             # An array that was accepted late counts against the limits of the next one.
             cancel_unrecorded(self._run, self._executor, status.observation.submissions, self._view)
             self._refusals += 1
-            self._waits.pace.settle()
+            self._waits.interval.settle()
             return False
         self._refusals = 0
         if wave.waiting:
@@ -342,9 +342,9 @@ class _Supervision:
             situation = f"{wave.limit_name} {bool(wave.sent or status.is_under_way)}"
             message = describe_waiting(wave.sent, wave.waiting, wave.reason)
             self._say_once(message, situation)
-            self._waits.pace.settle()  # rounds count how often sbatch is asked again
+            self._waits.interval.settle()  # rounds count how often sbatch is asked again
         elif wave.submissions:
-            self._waits.pace.quicken()
+            self._waits.interval.quicken()
         if not wave.submissions:
             return False
         looks = OccasionalLooks(self._run, self._executor, self._view)

@@ -72,5 +72,5 @@ class RunView(Progress, Protocol):
         """Learn in how many seconds the next look is due, without waiting for it."""
 
     @property
-    def pace_s(self) -> float:
+    def poll_interval_s(self) -> float:
         """How many seconds should pass between two looks, where looks cost little."""

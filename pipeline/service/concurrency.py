@@ -1,4 +1,10 @@
-"""Keep many requests in flight from one task and yield their results as they arrive."""
+"""Keep many requests in flight from one task and yield their results as they arrive.
+
+HTTP 429 (too many requests) changes how many these are. A request that waits after a 429 keeps its
+thread and gives its place on the wire to another one, so up to twice as many may be in flight.
+`endpoint` decides whether one request waits or the whole task pauses, and `throttling` gives it the
+reasons.
+"""
 
 import queue
 import threading
@@ -41,8 +47,9 @@ def map_concurrently(
         stopping: set when the task has been asked to stop. From then on nothing new is sent, and
             Stopped is not a failure.
         requeued: items that `send` puts here are sent before the next one of `items`.
-        waiting: returns how many items in flight wait to be sent again. Up to `limit` of them take
-            no other item's place; `send` must see to it that no more than `limit` are being sent.
+        waiting: returns how many items in flight wait to be sent again, such as after HTTP 429. Up
+            to `limit` of them take no other item's place; `send` must see to it that no more than
+            `limit` are being sent.
     """
     flight = _Flight(items, send, limit, requeued, waiting)
     try:

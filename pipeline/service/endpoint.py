@@ -2,7 +2,9 @@
 
 Failures that may pass (408, 409, 425, 429, 5xx, lost connections, bodies that are not JSON) are
 retried; every other reply is returned for the classifier to judge. The key travels in a header,
-because URLs end up in tracebacks and in the logs of proxies.
+because URLs end up in tracebacks and in the logs of proxies. After HTTP 429,
+one request waits while `concurrency` keeps another in flight, or the whole task pauses;
+`throttling` tells which.
 """
 
 import itertools
@@ -18,7 +20,7 @@ from pipeline.service.descriptors import affordable
 from pipeline.service.http_reply import DISCONNECTED, INCOMPLETE, TIMED_OUT, Reply, no_reply
 from pipeline.service.http_sender import HttpSender, ReplyMeaning
 from pipeline.service.limited_http import AnswerLimits
-from pipeline.service.quota.pace import Pace
+from pipeline.service.quota.rate_limiter import RateLimiter
 from pipeline.service.route import PermanentFault
 from pipeline.service.service import ReplyRules, RequestPolicy, Service
 from pipeline.service.throttling import RecentReplies, Tally
@@ -43,14 +45,14 @@ class Endpoint:
     """
 
     def __init__(
-        self, service: Service, *, pace: Pace, policy: RequestPolicy, rules: ReplyRules
+        self, service: Service, *, limiter: RateLimiter, policy: RequestPolicy, rules: ReplyRules
     ) -> None:
-        """Open no connection yet; `pace` says when each request may go out."""
+        """Open no connection yet; `limiter` says when each request may go out."""
         self.url = service.name
         self.trouble = ""
         self._is_throttled = False
         self._service = service
-        self._pace = pace
+        self._limiter = limiter
         self._policy = policy
         self._rules = rules
         self._recent = RecentReplies()
@@ -71,8 +73,8 @@ class Endpoint:
 
     def activity(self) -> ServiceActivity:
         """Return what was sent lately, and which faults came back."""
-        is_throttled = self._is_throttled or self._pace.lacks_quota
-        return self._counter.activity(self._pace.tasks, is_throttled=is_throttled)
+        is_throttled = self._is_throttled or self._limiter.lacks_quota
+        return self._counter.activity(self._limiter.tasks, is_throttled=is_throttled)
 
     @property
     def outage_cause(self) -> Cause:
@@ -245,7 +247,7 @@ class Endpoint:
         )
         if self._recent.are_throttled or delivery.others_pass is False:
             until_reset = self._policy.until_quota_resets
-            self._pace.pause(requested_wait_s or (until_reset() if until_reset else wait_s))
+            self._limiter.pause(requested_wait_s or (until_reset() if until_reset else wait_s))
         self._wait(wait_s, stop)
 
     def _wait(self, seconds: float, stop: threading.Event) -> None:
@@ -297,7 +299,7 @@ class Endpoint:
             raise Stopped
         try:
             delivery.send_to(self._service.address(stop))
-            if not self._pace.wait(stop):
+            if not self._limiter.wait(stop):
                 raise Stopped
             self._counter.record_sent()
             reply, requested_wait_s = self._sender.send(delivery.url, payload)

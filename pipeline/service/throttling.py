@@ -1,7 +1,8 @@
 """Tell a service that throttles the whole task from one that throttles a single request.
 
 Services answer 429 in both cases. Some never accept a certain request, because it alone exceeds a
-limit of tokens per minute, and say so only in words.
+limit of tokens per minute, and say so only in words. In the first case `endpoint` pauses the task;
+in the second it lets one request wait, and `concurrency` keeps another one in flight meanwhile.
 """
 
 import threading

@@ -66,7 +66,7 @@ class PlainLines:
         """Do nothing: lines say when they were written, and not when the next one comes."""
 
     @property
-    def pace_s(self) -> float:
+    def poll_interval_s(self) -> float:
         """As often as a log needs a line."""
         return PACE_S
 

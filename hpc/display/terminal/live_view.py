@@ -81,7 +81,7 @@ class LiveView:
         self._next_look = time.monotonic() + seconds
 
     @property
-    def pace_s(self) -> float:
+    def poll_interval_s(self) -> float:
         """As often as a person sees a difference."""
         return LOOK_PACE_S
 

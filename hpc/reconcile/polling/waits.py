@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 
 from hpc.reconcile.polling.grace_end import until_grace_ends_s
-from hpc.reconcile.polling.look_pace import LookPace
 from hpc.reconcile.polling.output_watch import OutputWatch
+from hpc.reconcile.polling.poll_interval import PollInterval
 from hpc.run.model.attempts import Phase
 from hpc.run.model.run import Run
 from hpc.run.run_state import RunStatus
@@ -29,7 +29,7 @@ class Waits:
             view: lets time pass.
             clock: monotonic, in seconds.
         """
-        self.pace = LookPace(run.cluster.poll_seconds)
+        self.interval = PollInterval(run.cluster.poll_seconds)
         self._poll_s = run.cluster.poll_seconds
         self._view = view
         self._outputs = OutputWatch(run, clock=clock)
@@ -45,7 +45,7 @@ class Waits:
             status: the run as the last look saw it.
             elapsed_s: how long ago that look began.
         """
-        pause_s = self.pace.next_pause_s(elapsed_s, until_grace_ends_s(status))
+        pause_s = self.interval.next_pause_s(elapsed_s, until_grace_ends_s(status))
         self._view.wait(pause_s, self._outputs.is_due)
 
     def until_tasks_end(self, status: RunStatus) -> bool:

@@ -24,8 +24,8 @@ from pipeline.service.activity import ServiceActivity
 from pipeline.service.address import with_path
 from pipeline.service.endpoint import Endpoint
 from pipeline.service.http_reply import Reply
-from pipeline.service.quota.pace import until_next_minute
-from pipeline.service.quota.shared_pace import pace_of
+from pipeline.service.quota.rate_limiter import until_next_minute
+from pipeline.service.quota.shared_rate_limiter import open_rate_limiter
 from pipeline.service.service import ReplyRules, RequestPolicy, Service
 from pipeline.terminal import one_line
 
@@ -68,7 +68,7 @@ class ChatService:
         self._server = server.of_task(options.server, options.model, share, secret)
         # The key alone does not identify a quota: many servers accept any key, and each has its
         # own limits.
-        self._pace = pace_of(
+        self._limiter = open_rate_limiter(
             options.requests_per_minute,
             options.quota_folder,
             owner=f"{options.base_url} {key}",
@@ -84,7 +84,7 @@ class ChatService:
                 server=self._server.address if self._server else None,
                 listener=self._server.listener if self._server else None,
             ),
-            pace=self._pace,
+            limiter=self._limiter,
             policy=RequestPolicy(
                 timeout_s=options.timeout_seconds,
                 until_quota_resets=until_next_minute if options.requests_per_minute else None,
@@ -100,7 +100,7 @@ class ChatService:
     def trouble(self) -> str:
         """What is wrong at the moment, without the key; '' if nothing is."""
         server_trouble = self._server.trouble if self._server else ""
-        return server_trouble or self._pace.trouble or self._endpoint.trouble
+        return server_trouble or self._limiter.trouble or self._endpoint.trouble
 
     @property
     def activity(self) -> ServiceActivity:
@@ -113,7 +113,7 @@ class ChatService:
 
     def close(self) -> None:
         """Give the share of the quota back, and end the task's own server."""
-        self._pace.close()
+        self._limiter.close()
         if self._server:
             self._server.close()
 

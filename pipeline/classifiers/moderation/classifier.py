@@ -37,7 +37,7 @@ from pipeline.service.activity import ServiceActivity
 from pipeline.service.concurrency import map_concurrently
 from pipeline.service.endpoint import Stopped
 from pipeline.service.http_reply import Reply
-from pipeline.service.quota.shared_pace import find_quota_folder
+from pipeline.service.quota.shared_rate_limiter import find_quota_folder
 from pipeline.service.service import RequestPolicy
 
 

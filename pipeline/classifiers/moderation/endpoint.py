@@ -15,8 +15,8 @@ from pipeline.model import JsonObject, as_object
 from pipeline.service.activity import ServiceActivity
 from pipeline.service.endpoint import Endpoint
 from pipeline.service.http_reply import Reply
-from pipeline.service.quota.pace import until_next_minute
-from pipeline.service.quota.shared_pace import pace_of
+from pipeline.service.quota.rate_limiter import until_next_minute
+from pipeline.service.quota.shared_rate_limiter import open_rate_limiter
 from pipeline.service.service import ReplyRules, RequestPolicy, Service
 
 FIXED_SENTENCE = "The sun is out today."
@@ -35,7 +35,7 @@ class ModerationEndpoint:
         self._secret = secret
         self._known: Result | None = None
         key = secret.reveal()
-        self._pace = pace_of(
+        self._limiter = open_rate_limiter(
             options.requests_per_minute,
             options.quota_folder,
             owner=f"{options.base_url} {key}",
@@ -48,7 +48,7 @@ class ModerationEndpoint:
                 secret=secret,
                 connections=options.max_in_flight,
             ),
-            pace=self._pace,
+            limiter=self._limiter,
             policy=dataclasses.replace(
                 policy,
                 timeout_s=options.timeout_seconds,
@@ -65,7 +65,7 @@ class ModerationEndpoint:
     @property
     def trouble(self) -> str:
         """What is wrong at the moment, without the key; '' if nothing is."""
-        return self._pace.trouble or self._endpoint.trouble
+        return self._limiter.trouble or self._endpoint.trouble
 
     @property
     def activity(self) -> ServiceActivity:
@@ -78,7 +78,7 @@ class ModerationEndpoint:
 
     def close(self) -> None:
         """Give the share of the quota back."""
-        self._pace.close()
+        self._limiter.close()
 
     def request(self, texts: Sequence[str]) -> JsonObject:
         """Return the request about some texts."""

@@ -36,8 +36,8 @@ from pipeline.service.activity import ServiceActivity
 from pipeline.service.concurrency import map_concurrently
 from pipeline.service.endpoint import Endpoint, Stopped
 from pipeline.service.http_reply import Reply
-from pipeline.service.quota.pace import until_next_minute
-from pipeline.service.quota.shared_pace import find_quota_folder, pace_of
+from pipeline.service.quota.rate_limiter import until_next_minute
+from pipeline.service.quota.shared_rate_limiter import find_quota_folder, open_rate_limiter
 from pipeline.service.service import ReplyRules, RequestPolicy, Service
 
 MAX_TEXT_BYTES = 20_480
@@ -116,7 +116,7 @@ class Perspective(Classifier[PerspectiveOptions]):
         self.model = options.model
         self.secret = read_key(options.api_key_env, options.api_key_file)
         # The quota belongs to the Google project, and so to the key, wherever it is used.
-        self._pace = pace_of(
+        self._limiter = open_rate_limiter(
             options.requests_per_minute,
             options.quota_folder,
             owner=f"key {self.secret.reveal()}",
@@ -131,7 +131,7 @@ class Perspective(Classifier[PerspectiveOptions]):
                 most_bytes=limits.ANSWER_BYTES
                 + limits.SPANS_BYTES * len(self._attributes) * self._spans,
             ),
-            pace=self._pace,
+            limiter=self._limiter,
             policy=dataclasses.replace(self.policy, timeout_s=options.timeout_seconds),
             rules=ReplyRules(
                 probe=lambda request: self._request(_PROBE, list(request["requestedAttributes"])),
@@ -144,7 +144,7 @@ class Perspective(Classifier[PerspectiveOptions]):
     @property
     def trouble(self) -> str:
         """What is wrong with the service at the moment; '' if nothing is."""
-        return self._pace.trouble or self._endpoint.trouble
+        return self._limiter.trouble or self._endpoint.trouble
 
     @property
     def activity(self) -> ServiceActivity:
@@ -153,7 +153,7 @@ class Perspective(Classifier[PerspectiveOptions]):
 
     def close(self) -> None:
         """Give the share of the quota back."""
-        self._pace.close()
+        self._limiter.close()
 
     def classify(self, posts: Sequence[Post]) -> Iterator[Answer]:
         """Yield one answer per post, as described by the base class."""

@@ -70,7 +70,7 @@ clock, and a lease counts as alive because its beat has changed, not because of 
 What remains open: a process that is stopped in the microseconds between its last look at the clock
 and the sending itself sends that one request whenever it continues.
 
-The values here and the state machine in `membership` are pure.
+Neither the values here nor the state machine in `membership` do I/O.
 """
 
 import re
@@ -147,19 +147,29 @@ class Lease:
     id: str
     """Identifies the task; its rank is its place among the sorted ids."""
 
-    number: int
-    """The beat. If the task has left: for how many milliseconds its share is still in use."""
-
     quota: int
     """The requests a minute that the task was configured with."""
 
-    left: bool = False
-    """Whether the task has left."""
+    beat: int = 0
+    """How often the task has renewed the lease; 0 once it has left."""
+
+    in_use_ms: int | None = None
+    """For how many milliseconds the share of a task that has left is still in use.
+
+    None: the task has not left.
+    """
+
+    @property
+    def left(self) -> bool:
+        """Whether the task has left."""
+        return self.in_use_ms is not None
 
     @property
     def name(self) -> str:
         """The file's name."""
-        return f"{self.id}.{self.number}.{self.quota}.{'left' if self.left else 'lease'}"
+        if self.in_use_ms is not None:
+            return f"{self.id}.{self.in_use_ms}.{self.quota}.left"
+        return f"{self.id}.{self.beat}.{self.quota}.lease"
 
 
 def parse_leases(names: Iterable[str]) -> list[Lease]:
@@ -177,7 +187,9 @@ def _parse(name: str) -> Lease | None:
     if match is None or int(match[3]) < 1:
         return None
     id_, number, quota, kind = match.groups()
-    return Lease(id=id_, number=int(number), quota=int(quota), left=kind == "left")
+    if kind == "left":
+        return Lease(id=id_, quota=int(quota), in_use_ms=int(number))
+    return Lease(id=id_, quota=int(quota), beat=int(number))
 
 
 def share(quota: int, rank: int, count: int) -> int:

@@ -1,6 +1,6 @@
 """Decide what one task may send, from what it has seen of the others' leases.
 
-The rules, and why they are safe, are in `leases`. Everything here is pure.
+The rules, and why they are safe, are in `leases`. Nothing here does I/O.
 """
 
 import math
@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 
 from pipeline.service.quota.leases import Lease, LeaseTerms, Permit, share
 
-_NOT_LISTED = -1
+# How many times as long as it takes to die the file of a dead lease stays. Deleting is not urgent,
+# and by then the other tasks have found the lease dead as well.
+_KEPT_TIMES = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,6 +19,8 @@ class _SeenLease:
     lease: Lease
     since: float
     """The end of the first listing that showed the lease in this state."""
+    is_listed: bool = True
+    """Whether the last listing showed the lease at all."""
     is_dead: bool = False
 
 
@@ -28,8 +32,8 @@ class Membership:
     """
 
     def __init__(self, task_id: str, quota: int, terms: LeaseTerms) -> None:
-        """Begin outside: the task has no lease yet."""
-        self.lease = Lease(id=task_id, number=0, quota=quota)
+        """Begin as no member: the lease is not written yet."""
+        self.lease = Lease(id=task_id, quota=quota)
         self._terms = terms
         self._seen: dict[str, _SeenLease] = {}
         self._joined_at = self._renewed_at = self._written_at = math.inf
@@ -70,10 +74,13 @@ class Membership:
 
     def next_lease(self) -> Lease:
         """Return the lease with its next beat."""
-        return replace(self.lease, number=self.lease.number + 1)
+        return replace(self.lease, beat=self.lease.beat + 1)
 
-    def permit(self, leases: Iterable[Lease], began: float, now: float) -> Permit | None:
-        """Return what the task may send after a listing; None while it must only watch.
+    def observe(self, leases: Iterable[Lease], began: float, now: float) -> Permit | None:
+        """Record a listing, and return what the task may send now; None while it must only watch.
+
+        A lease that has not changed for long counts as dead from now on. The task becomes a member
+        once it has watched for long enough.
 
         Args:
             leases: all leases in the listing.
@@ -101,19 +108,22 @@ class Membership:
             count=len(ids),
             starts=starts,
             ends=began + self._terms.trust,
-            obsolete=self._obsolete(listed, began - 3 * dead_after),
+            obsolete=self._obsolete(listed, began - _KEPT_TIMES * dead_after),
         )
 
-    def permit_alone(
+    def observe_alone(
         self, listings: Sequence[Iterable[Lease]], began: float, now: float
     ) -> Permit | None:
-        """Return what a task that holds the claim may send at once; None if it has to join.
+        """Record listings, and return what a task that holds the claim may send at once.
 
         Args:
             listings: the leases of each of `LeaseTerms.looks` listings, all of them after the lease
                 was written.
             began: before the claim was taken.
             now: when the last one ended.
+
+        Returns:
+            None if the task has to join. Otherwise it is a member now.
         """
         for leases in listings:
             self._record(leases, now)
@@ -151,18 +161,17 @@ class Membership:
         for lease in leases:
             # A listing may show a file that is being renamed under both names.
             other = listed.get(lease.id, lease)
-            listed[lease.id] = max(lease, other, key=lambda lease: (lease.left, lease.number))
+            listed[lease.id] = max(lease, other, key=_progress)
         for id_, lease in listed.items():
             seen = self._seen.get(id_)
-            if seen is None or seen.lease != lease:
+            if seen is None or seen.lease != lease or not seen.is_listed:
                 self._seen[id_] = _SeenLease(lease=lease, since=now)
         for id_ in self._seen.keys() - listed.keys():
             seen = self._seen[id_]
             if seen.lease.left or seen.is_dead:
                 del self._seen[id_]
-            elif seen.lease.number != _NOT_LISTED:
-                missing = replace(seen.lease, number=_NOT_LISTED)
-                self._seen[id_] = _SeenLease(lease=missing, since=now)
+            elif seen.is_listed:
+                self._seen[id_] = _SeenLease(lease=seen.lease, since=now, is_listed=False)
 
     def _mark_dead(self, dead_after: float, began: float) -> None:
         for id_, seen in self._seen.items():
@@ -190,6 +199,11 @@ class Membership:
             return now < seen.since + self._seconds_in_use(seen)
         return not seen.is_dead
 
-    def _seconds_in_use(self, left: _SeenLease) -> float:
+    def _seconds_in_use(self, seen: _SeenLease) -> float:
         """Return for how long the share of a task that has left is in use, at most."""
-        return min(left.lease.number / 1000, self._terms.longest_use)
+        return min((seen.lease.in_use_ms or 0) / 1000, self._terms.longest_use)
+
+
+def _progress(lease: Lease) -> tuple[bool, int, int]:
+    """Return what is larger for the later of two states of the same lease."""
+    return lease.left, lease.in_use_ms or 0, lease.beat

@@ -15,7 +15,7 @@ from pipeline.config.check import Problems
 from pipeline.config.secret import Secret
 from pipeline.model import Answer, JsonObject, Post
 from pipeline.service.endpoint import Endpoint
-from pipeline.service.quota.pace import Pace
+from pipeline.service.quota.rate_limiter import RateLimiter
 from pipeline.service.service import ReplyRules, RequestPolicy, Service
 from tests.servers.http import LoopbackServer, Reply, Request
 
@@ -48,7 +48,7 @@ def endpoint(
     server: LoopbackServer,
     *,
     policy: RequestPolicy = QUICK,
-    pace: Pace | None = None,
+    limiter: RateLimiter | None = None,
     probe: Any = None,
 ) -> Endpoint:
     """Return an endpoint that talks to `server` and may ask it `probe`."""
@@ -59,7 +59,7 @@ def endpoint(
             secret=Secret(KEY),
             connections=4,
         ),
-        pace=pace or Pace(),
+        limiter=limiter or RateLimiter(),
         policy=policy,
         rules=ReplyRules(probe=(lambda _: probe) if probe else None),
     )

@@ -12,7 +12,7 @@ from pipeline.config.secret import NO_KEY
 from pipeline.limits import ANSWER_BYTES, JSON_LEVELS
 from pipeline.service.endpoint import Endpoint
 from pipeline.service.http_reply import INCOMPLETE, TIMED_OUT, Reply
-from pipeline.service.quota.pace import Pace
+from pipeline.service.quota.rate_limiter import RateLimiter
 from pipeline.service.service import ReplyRules, RequestPolicy, Service
 from tests.pipeline.classifiers.classifier_setup import Scripted
 from tests.pipeline.service.scripted_replies import NEVER
@@ -28,7 +28,7 @@ def ask(url: str, *, timeout_s: float = 20.0) -> Reply:
     """Return the one reply to a request that is not repeated."""
     endpoint = Endpoint(
         Service(url=url, headers={}, secret=NO_KEY, connections=1),
-        pace=Pace(),
+        limiter=RateLimiter(),
         policy=RequestPolicy(timeout_s=timeout_s),
         rules=ReplyRules(),
     )

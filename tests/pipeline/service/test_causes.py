@@ -10,7 +10,7 @@ import pytest
 from pipeline.config.secret import Secret
 from pipeline.errors import Cause, TaskError
 from pipeline.service.endpoint import Endpoint
-from pipeline.service.quota.pace import Pace
+from pipeline.service.quota.rate_limiter import RateLimiter
 from pipeline.service.service import ReplyRules, Service
 from tests.pipeline.classifiers.classifier_setup import KEY, QUICK, Scripted
 from tests.pipeline.service.scripted_replies import GOOD, NEVER
@@ -40,7 +40,7 @@ def make_endpoint(base_url: str) -> Endpoint:
             secret=Secret(KEY),
             connections=1,
         ),
-        pace=Pace(),
+        limiter=RateLimiter(),
         policy=QUICK,
         rules=ReplyRules(),
     )

@@ -8,7 +8,7 @@ from pipeline.config.secret import Secret
 from pipeline.errors import TaskError
 from pipeline.service.endpoint import Endpoint
 from pipeline.service.http_reply import DISCONNECTED
-from pipeline.service.quota.pace import Pace
+from pipeline.service.quota.rate_limiter import RateLimiter
 from pipeline.service.service import ReplyRules, Service
 from tests.pipeline.classifiers.classifier_setup import KEY, QUICK, Scripted, chain, endpoint
 from tests.pipeline.service.scripted_replies import GOOD, NEVER
@@ -82,7 +82,7 @@ def proven_by(server: LoopbackServer, *listeners: object) -> Endpoint:
             connections=1,
             listener=listener,
         ),
-        pace=Pace(),
+        limiter=RateLimiter(),
         policy=QUICK,
         rules=ReplyRules(),
     )

@@ -8,7 +8,7 @@ import pytest
 from pipeline.config.secret import Secret
 from pipeline.errors import Cause, TaskError
 from pipeline.service.endpoint import Endpoint, Stopped
-from pipeline.service.quota.pace import Pace
+from pipeline.service.quota.rate_limiter import RateLimiter
 from pipeline.service.service import ReplyRules, RequestPolicy, Service
 from tests.pipeline.classifiers.classifier_setup import Scripted
 from tests.pipeline.service.scripted_replies import GOOD, NEVER
@@ -27,7 +27,7 @@ def endpoint(addresses: Iterator[str]) -> Endpoint:
             connections=2,
             server=lambda stop: next(addresses),
         ),
-        pace=Pace(),
+        limiter=RateLimiter(),
         policy=RequestPolicy(
             attempts=ATTEMPTS, first_wait_s=0.001, longest_wait_s=0.001, timeout_s=5.0
         ),

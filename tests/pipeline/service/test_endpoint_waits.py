@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipeline.errors import Cause, TaskError
 from pipeline.service.concurrency import map_concurrently
 from pipeline.service.endpoint import Endpoint, Stopped
-from pipeline.service.quota.pace import until_next_minute
+from pipeline.service.quota.rate_limiter import until_next_minute
 from pipeline.service.service import RequestPolicy
 from tests.pipeline.classifiers.classifier_setup import Scripted, endpoint
 from tests.pipeline.service.scripted_replies import FAILURES, GOOD, NEVER, QUOTA, RecordedWaits

@@ -7,7 +7,7 @@ import pytest
 from pipeline.config.secret import NO_KEY
 from pipeline.service.endpoint import Endpoint
 from pipeline.service.http_reply import TIMED_OUT, Reply
-from pipeline.service.quota.pace import Pace
+from pipeline.service.quota.rate_limiter import RateLimiter
 from pipeline.service.service import ReplyRules, RequestPolicy, Service
 from tests.pipeline.classifiers.classifier_setup import Scripted
 from tests.pipeline.service.scripted_replies import NEVER
@@ -23,7 +23,7 @@ def ask(url: str, *, timeout_s: float, text: str = "") -> Reply:
     """Return the one reply to a request that is not repeated."""
     endpoint = Endpoint(
         Service(url=url, headers={}, secret=NO_KEY, connections=1),
-        pace=Pace(),
+        limiter=RateLimiter(),
         policy=RequestPolicy(timeout_s=timeout_s),
         rules=ReplyRules(),
     )
@@ -65,7 +65,7 @@ def test_a_connection_that_is_kept_gives_each_request_its_whole_time() -> None:
     with Scripted(lambda nth: http.Reply(body={}, delay_s=0.25)) as server:
         endpoint = Endpoint(
             Service(url=server.url, headers={}, secret=NO_KEY, connections=1),
-            pace=Pace(),
+            limiter=RateLimiter(),
             policy=RequestPolicy(timeout_s=0.6),
             rules=ReplyRules(),
         )

@@ -22,7 +22,7 @@ from pipeline.classifiers.options import (
 from pipeline.config.input_files import InputFiles
 from pipeline.config.keys import Duration, Positive, Text, Wrong, expects, key, label_key
 from pipeline.config.secret import check_key, find_key
-from pipeline.service.quota.shared_pace import find_quota_folder
+from pipeline.service.quota.shared_rate_limiter import find_quota_folder
 from pipeline.usage import Price
 
 # In the manifest, what changes labels of `server` stands beside the rest of it.

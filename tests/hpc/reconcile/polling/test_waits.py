@@ -9,8 +9,8 @@ import pytest
 from msgspec import structs
 
 from hpc.display.live.plain_lines import PlainLines
-from hpc.reconcile.polling.look_pace import LookPace
 from hpc.reconcile.polling.output_watch import CHECK_S, OutputWatch
+from hpc.reconcile.polling.poll_interval import PollInterval
 from hpc.reconcile.polling.waits import ENDS_PAUSES_S, Waits
 from hpc.run.model.attempts import Phase
 from hpc.run.model.run import Run
@@ -68,10 +68,10 @@ def waits_of(run: Run, clock: Clock) -> Waits:
 
 
 def waited(run: Run, clock: Clock, *shards: tuple[ShardFacts, Judgement]) -> list[float]:
-    """Return how long each of the next waits of a settled pace takes."""
+    """Return how long each of the next waits takes at the usual interval."""
     waits = waits_of(run, clock)
     for _ in range(5):  # the quick ones
-        waits.pace.next_pause_s(0.0)
+        waits.interval.next_pause_s(0.0)
     status, seconds = status_of(run, shards), []
     for _ in range(2):
         began = clock()
@@ -133,9 +133,9 @@ def test_the_ends_of_tasks_that_have_published_are_awaited_for_some_seconds(
 
 
 def test_a_due_look_is_not_early_where_slurm_refuses_and_never_without_end() -> None:
-    refused = LookPace(POLL_S)
+    refused = PollInterval(POLL_S)
     refused.settle()
     assert refused.next_pause_s(0.0, due_s=2.0) == POLL_S
-    pace = LookPace(POLL_S)
-    hour = [pace.next_pause_s(0.0, due_s=1.0) for _ in range(120)]
+    interval = PollInterval(POLL_S)
+    hour = [interval.next_pause_s(0.0, due_s=1.0) for _ in range(120)]
     assert sum(hour) >= 3600 - 9 * POLL_S

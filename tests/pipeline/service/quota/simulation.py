@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from pipeline.service.quota.leases import Lease, LeaseTerms, parse_leases
 from pipeline.service.quota.membership import Membership
-from pipeline.service.quota.pace import Slots
+from pipeline.service.quota.rate_limiter import Slots
 
 Steps = Generator[float, None, None]
 
@@ -188,14 +188,14 @@ class Task:
                 yield step
 
     def start_alone(self, began: float) -> Generator[float, None, bool]:
-        """Do what `SharedPace` does to send at once, and return whether the task may."""
+        """Do what `SharedRateLimiter` does to send at once, and return whether the task may."""
         world = self.world
         listings = []
         for _ in range(world.terms.looks):
             listed = world.now
             yield from self.call()
             listings.append(parse_leases(world.listing(self.number, listed)))
-        permit = self.membership.permit_alone(listings, began, self.clock())
+        permit = self.membership.observe_alone(listings, began, self.clock())
         if permit is None:
             yield from self.give_back_claim(self.number)
             return False
@@ -221,7 +221,7 @@ class Task:
         yield from self.call()
         names = self.world.listing(self.number, listed)
         was_member = self.membership.is_member
-        permit = self.membership.permit(parse_leases(names), began, self.clock())
+        permit = self.membership.observe(parse_leases(names), began, self.clock())
         if permit:
             self.slots.adopt(permit, self.clock())
             if not was_member:
@@ -235,9 +235,8 @@ class Task:
         in_use_s = self.slots.end(self.clock())
         left = Lease(
             id=self.membership.lease.id,
-            number=math.ceil(in_use_s * 1000),
+            in_use_ms=math.ceil(in_use_s * 1000),
             quota=self.life.quota,
-            left=True,
         )
         yield from self.call(left.name)
         if self.world.claim == self.number:

@@ -167,6 +167,6 @@ def test_a_lease_is_read_from_its_file_name_and_other_files_are_ignored() -> Non
     others = [".nfs0001", "README", "1764.pause", "a.lease", "a.1.lease", "a.x.60.lease"]
     others += ["a b.1.60.lease", "a.1.60.7.left", "a.1.0.lease", "a.1.60.lease\n"]
     assert parse_leases([*others, "a.1.60.lease", "b.20.6000.left"]) == [
-        Lease(id="a", number=1, quota=60),
-        Lease(id="b", number=20, quota=6000, left=True),
+        Lease(id="a", quota=60, beat=1),
+        Lease(id="b", quota=6000, in_use_ms=20),
     ]

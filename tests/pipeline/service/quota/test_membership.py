@@ -25,7 +25,7 @@ def refresh(membership: Membership, began: float, *others: str) -> Permit | None
     if membership.should_renew(began):
         lease = membership.next_lease()
         membership.lease_renamed(lease, began, began + 0.5)
-    return membership.permit(parse_leases([lease.name, *others]), began, began + 1.0)
+    return membership.observe(parse_leases([lease.name, *others]), began, began + 1.0)
 
 
 def counted(permit: Permit | None) -> int:
@@ -45,11 +45,11 @@ def test_a_task_that_joins_only_watches_until_everybody_has_seen_its_lease() -> 
     assert membership.seconds_to_refresh(101.0) == 3.0
     assert membership.seconds_to_refresh(112.0) == 2.0
     assert refresh(membership, 113.9, "other.7.60.lease") is None
-    assert membership.lease == Lease(id="me", number=0, quota=60)
+    assert membership.lease == Lease(id="me", quota=60)
     assert refresh(membership, 114.0, "other.11.60.lease") == Permit(
         share=30, count=2, starts=114.0 + 61 / 30, ends=122.0
     )
-    assert membership.lease == Lease(id="me", number=1, quota=60)
+    assert membership.lease == Lease(id="me", quota=60, beat=1)
     assert refresh(membership, 117.0, "other.12.60.lease") == Permit(
         share=30, count=2, starts=118.0, ends=125.0
     )
@@ -63,7 +63,7 @@ def start_alone(*listings: list[str], took_s: float = 0.5) -> tuple[Membership, 
     membership = Membership("me", 60, TERMS)
     membership.lease_written(membership.lease, 100.0, 100.1)
     leases = [parse_leases(names) for names in listings]
-    return membership, membership.permit_alone(leases, 100.0, 100.0 + took_s)
+    return membership, membership.observe_alone(leases, 100.0, 100.0 + took_s)
 
 
 def test_a_task_that_sees_no_other_lease_is_a_member_at_once() -> None:
@@ -107,7 +107,7 @@ def test_a_task_that_could_not_renew_for_long_joins_again() -> None:
     assert refresh(late, 156.9) is None
     # It was renewed at 144, and again at 157.
     permit = refresh(late, 157.0)
-    assert permit and (permit.starts, late.lease.number) == (144.0 + 13 + 61 / 60, 4)
+    assert permit and (permit.starts, late.lease.beat) == (144.0 + 13 + 61 / 60, 4)
 
 
 def test_a_lease_that_does_not_change_is_dead_after_its_time() -> None:

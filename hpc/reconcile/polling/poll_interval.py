@@ -14,7 +14,7 @@ _STRETCH = 1.25
 """How much longer a pause is while there were more looks than usual."""
 
 
-class LookPace:
+class PollInterval:
     """Chooses the pauses between the looks of one process at one run."""
 
     def __init__(self, poll_s: float) -> None:
@@ -37,7 +37,7 @@ class LookPace:
             self._taken = 0
 
     def settle(self) -> None:
-        """Let the next looks come at the usual pace, such as when Slurm refuses or is silent."""
+        """Look at the usual interval from now on, such as when Slurm refuses or is silent."""
         self._taken = len(self._quick)
         self._is_settled = True
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pipeline.service.quota.leases import LeaseTerms, Permit
 
 
-class Pace:
+class RateLimiter:
     """Lets requests go out at once, except during pauses: there is no quota to keep."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -63,7 +63,7 @@ class Pace:
 class Slots:
     """The moments at which one task may send under its permits.
 
-    It is pure; the times are those of `Membership`.
+    It does no I/O and reads no clock; the times are those of `Membership`.
     """
 
     def __init__(self, terms: LeaseTerms) -> None:

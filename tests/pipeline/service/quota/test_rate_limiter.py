@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.service.quota.leases import LeaseTerms, Permit
-from pipeline.service.quota.pace import Pace, Slots
+from pipeline.service.quota.rate_limiter import RateLimiter, Slots
 
 TERMS = LeaseTerms()
 
@@ -36,33 +36,33 @@ class Clock(threading.Event):
 
 def test_a_request_without_a_quota_goes_out_at_once() -> None:
     clock = Clock()
-    pace = Pace(clock=clock)
-    assert all(pace.wait(clock) for _ in range(100))
+    limiter = RateLimiter(clock=clock)
+    assert all(limiter.wait(clock) for _ in range(100))
     assert clock.now == 1000.0
 
 
 def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
     clock = Clock()
-    pace = Pace(clock=clock)
-    pace.pause(30)
-    pace.pause(1)
-    assert pace.wait(clock)
+    limiter = RateLimiter(clock=clock)
+    limiter.pause(30)
+    limiter.pause(1)
+    assert limiter.wait(clock)
     assert clock.now == 1030.0
 
 
 def test_a_pause_that_begins_during_another_extends_it() -> None:
     clock = Clock()
-    pace = Pace(clock=clock)
-    pace.pause(10)
-    clock.meanwhile = lambda: pace.pause(30)
-    assert pace.wait(clock)
+    limiter = RateLimiter(clock=clock)
+    limiter.pause(10)
+    clock.meanwhile = lambda: limiter.pause(30)
+    assert limiter.wait(clock)
     assert clock.now == 1030.0
 
 
 def test_waiting_ends_when_the_task_ends() -> None:
     clock = Clock()
     clock.set()
-    assert not Pace(clock=clock).wait(clock)
+    assert not RateLimiter(clock=clock).wait(clock)
 
 
 def permit(share: int, starts: float, *, ends: float = 1e9) -> Permit:

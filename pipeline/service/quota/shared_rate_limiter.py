@@ -1,4 +1,4 @@
-"""Pace one task among all that use its key.
+"""Limit the request rate of one task among all that use its key.
 
 A thread keeps the task's lease alive, and requests go out as its share allows. The rules, and why
 they are safe, are in `leases`.
@@ -21,7 +21,7 @@ from pipeline.errors import Cause, TaskError
 from pipeline.service.quota.lease_folder import LeaseFolder, expired_pauses, pause_until
 from pipeline.service.quota.leases import Lease, LeaseTerms, Permit, parse_leases
 from pipeline.service.quota.membership import Membership
-from pipeline.service.quota.pace import Pace, Slots
+from pipeline.service.quota.rate_limiter import RateLimiter, Slots
 from pipeline.system.shortage import is_shortage
 from pipeline.terminal import one_line
 from pipeline.text import counted
@@ -60,8 +60,8 @@ def find_quota_folder(name: str, inputs: InputFiles) -> str:
     return str(folder)
 
 
-def pace_of(per_minute: int | None, folder: str, *, owner: str) -> Pace:
-    """Return the pace of a task's requests.
+def open_rate_limiter(per_minute: int | None, folder: str, *, owner: str) -> RateLimiter:
+    """Return what decides when a task's requests may go out.
 
     Args:
         per_minute: how many requests all tasks together may send; None for no limit.
@@ -69,11 +69,13 @@ def pace_of(per_minute: int | None, folder: str, *, owner: str) -> Pace:
         owner: whose quota it is; an API key may be in it, because only a hash is written.
     """
     if per_minute is None:
-        return Pace()
-    return SharedPace(LeaseFolder(Path(folder).expanduser(), owner), per_minute, LeaseTerms())
+        return RateLimiter()
+    return SharedRateLimiter(
+        LeaseFolder(Path(folder).expanduser(), owner), per_minute, LeaseTerms()
+    )
 
 
-class SharedPace(Pace):
+class SharedRateLimiter(RateLimiter):
     """Lets requests go out at the task's share of the quota.
 
     The lease is taken when something is to be sent for the first time. The first request goes out
@@ -162,7 +164,7 @@ class SharedPace(Pace):
         """Wait for a slot, and return whether a request may be sent.
 
         Returns:
-            False if `stop` was set, or the pace closed, first.
+            False if `stop` was set, or the limiter was closed, first.
 
         Raises:
             TaskError: the folder cannot be used.
@@ -265,7 +267,7 @@ class SharedPace(Pace):
         listing = self.folder.look()
         self._report(listing.foreign)
         was_member = self._membership.is_member
-        permit = self._membership.permit(parse_leases(listing.names), began, self._clock())
+        permit = self._membership.observe(parse_leases(listing.names), began, self._clock())
         self._adopt(permit, listing.names)
         if permit and not was_member:
             for holder in self.folder.claim_holders():
@@ -293,7 +295,7 @@ class SharedPace(Pace):
         """
         listings = [self.folder.look() for _ in range(self._terms.looks)]
         leases = [parse_leases(listing.names) for listing in listings]
-        permit = self._membership.permit_alone(leases, began, self._clock())
+        permit = self._membership.observe_alone(leases, began, self._clock())
         if permit is None:
             self._give_back_claim()
             return False
@@ -348,7 +350,7 @@ class SharedPace(Pace):
         lease = self._membership.lease
         # Mostly 0, because the last interval is over: then the others get the share at their next
         # refresh. A single millisecond would make them wait for one more.
-        left = Lease(id=lease.id, number=math.ceil(in_use_s * 1000), quota=lease.quota, left=True)
+        left = Lease(id=lease.id, quota=lease.quota, in_use_ms=math.ceil(in_use_s * 1000))
         with contextlib.suppress(OSError):  # the lease expires by itself
             self.folder.rename(lease, left)
         # The next task may send at once: it begins with an interval of silence.

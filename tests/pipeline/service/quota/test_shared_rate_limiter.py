@@ -18,11 +18,11 @@ from pipeline.classifiers.frozen_classifier import create, what_decides
 from pipeline.classifiers.options import Options
 from pipeline.errors import Cause, TaskError
 from pipeline.model import Post
-from pipeline.service.quota import shared_pace
+from pipeline.service.quota import shared_rate_limiter
 from pipeline.service.quota.lease_folder import LeaseFolder, Listing
 from pipeline.service.quota.leases import Lease, LeaseTerms, parse_leases
-from pipeline.service.quota.pace import Pace
-from pipeline.service.quota.shared_pace import SharedPace, pace_of
+from pipeline.service.quota.rate_limiter import RateLimiter
+from pipeline.service.quota.shared_rate_limiter import SharedRateLimiter, open_rate_limiter
 from tests.pipeline.classifiers.classifier_setup import frozen_options, options_of
 from tests.servers.openai_stub import OpenAIStub, completion
 from tests.servers.perspective import PerspectiveServer
@@ -47,12 +47,12 @@ def task(
     *,
     terms: LeaseTerms = QUICK,
     patience: float = 60.0,
-) -> Iterator[SharedPace]:
-    pace = SharedPace(folder, per_minute, terms, patience=patience)
+) -> Iterator[SharedRateLimiter]:
+    limiter = SharedRateLimiter(folder, per_minute, terms, patience=patience)
     try:
-        yield pace
+        yield limiter
     finally:
-        pace.close()
+        limiter.close()
 
 
 def names(folder: LeaseFolder, ending: str) -> list[str]:
@@ -61,13 +61,13 @@ def names(folder: LeaseFolder, ending: str) -> list[str]:
     return []
 
 
-def is_silent(pace: SharedPace) -> bool:
-    """Report whether the pace lets no request go out within a third of a second."""
+def is_silent(limiter: SharedRateLimiter) -> bool:
+    """Report whether the limiter lets no request go out within a third of a second."""
     stop = threading.Event()
     timer = threading.Timer(0.3, stop.set)
     timer.start()
     try:
-        return not pace.wait(stop)
+        return not limiter.wait(stop)
     finally:
         timer.cancel()
 
@@ -93,7 +93,7 @@ def test_a_task_sends_after_it_has_joined_and_gives_its_share_back(
 def test_a_task_sends_nothing_until_the_others_have_seen_its_lease(
     lease_folder: LeaseFolder,
 ) -> None:
-    lease_folder.write(Lease(id="other", number=7, quota=60_000))
+    lease_folder.write(Lease(id="other", quota=60_000, beat=7))
     with task(lease_folder, terms=PATIENT) as joining:
         assert is_silent(joining)
         assert len(names(lease_folder, ".lease")) == 2
@@ -121,11 +121,11 @@ def test_of_two_tasks_that_start_together_only_one_sends_at_once(
     lease_folder: LeaseFolder,
 ) -> None:
     with task(lease_folder, terms=PATIENT) as first, task(lease_folder, terms=PATIENT) as second:
-        sent: list[SharedPace] = []
+        sent: list[SharedRateLimiter] = []
         stop = threading.Event()
         threads = [
-            threading.Thread(target=lambda pace=pace: pace.wait(stop) and sent.append(pace))
-            for pace in (first, second)
+            threading.Thread(target=lambda each=limiter: each.wait(stop) and sent.append(each))
+            for limiter in (first, second)
         ]
         for thread in threads:
             thread.start()
@@ -150,7 +150,7 @@ def test_the_claim_is_given_back_once_the_lease_is_visible_to_all(
 def test_a_claim_that_a_dead_task_left_is_given_back_by_the_next_task_that_joins(
     lease_folder: LeaseFolder,
 ) -> None:
-    lease_folder.write(Lease(id="dead", number=1, quota=60_000))
+    lease_folder.write(Lease(id="dead", quota=60_000, beat=1))
     assert lease_folder.take_claim("dead")
     terms = LeaseTerms(refresh=0.03, trust=0.4, delay=0.05, lease=2.0, aside=0.1)
     with task(lease_folder, terms=terms) as joined:
@@ -164,19 +164,19 @@ def test_a_task_whose_leases_were_deleted_joins_again_even_if_it_sees_no_other(
 ) -> None:
     """The others' leases were deleted too, and they still rely on their permits."""
     terms = LeaseTerms(refresh=0.5, trust=40.0, delay=20.0, lease=200.0)
-    with task(lease_folder, terms=terms) as pace:
-        assert pace.wait(STOP)
+    with task(lease_folder, terms=terms) as limiter:
+        assert limiter.wait(STOP)
         for path in (*lease_folder.path.glob("*.lease"), *lease_folder.path.glob("claim/*")):
             path.unlink()
         wait_until(lambda: names(lease_folder, ".lease") != [])
-        wait_until(lambda: pace.lacks_quota)
+        wait_until(lambda: limiter.lacks_quota)
         assert lease_folder.claim_holders() == []
 
 
 def test_at_most_one_task_holds_the_claim_and_only_its_holder_gives_it_back(
     lease_folder: LeaseFolder,
 ) -> None:
-    lease_folder.write(Lease(id="a", number=1, quota=60))
+    lease_folder.write(Lease(id="a", quota=60, beat=1))
     assert lease_folder.take_claim("a")
     assert not lease_folder.take_claim("b")
     lease_folder.give_back_claim("b")
@@ -198,8 +198,8 @@ def test_a_strangers_entry_in_the_place_of_the_claim_only_makes_tasks_wait(
     claim = folder.path / "claim"
     ENTRIES[kind](claim)
     before = claim.lstat()
-    with task(folder) as pace:
-        assert pace.wait(STOP)
+    with task(folder) as limiter:
+        assert limiter.wait(STOP)
     assert claim.lstat() == before
     assert folder.claim_holders() == []
 
@@ -216,8 +216,8 @@ def umask(mask: int) -> Iterator[None]:
 def test_the_folder_has_the_mode_of_the_umask_and_does_not_name_the_key(
     lease_folder: LeaseFolder,
 ) -> None:
-    with umask(0o007), task(lease_folder, terms=PATIENT) as pace:
-        assert pace.wait(STOP)
+    with umask(0o007), task(lease_folder, terms=PATIENT) as limiter:
+        assert limiter.wait(STOP)
         (lease,) = names(lease_folder, ".lease")
     root = lease_folder.path.parent
     assert [path.stat().st_mode & 0o777 for path in (root, lease_folder.path)] == [0o770, 0o770]
@@ -236,8 +236,8 @@ def test_people_who_share_a_key_can_share_a_folder_that_they_made(tmp_path: Path
     root.mkdir()
     root.chmod(0o2770)
     folder = LeaseFolder(root, "key")
-    with task(folder) as pace:
-        assert pace.wait(STOP)
+    with task(folder) as limiter:
+        assert limiter.wait(STOP)
     assert folder.path.stat().st_mode & 0o7777 == 0o2770
 
 
@@ -281,12 +281,12 @@ class Hanging(LeaseFolder):
 
 def test_a_task_whose_file_system_hangs_stops_by_its_own_clock(tmp_path: Path) -> None:
     folder = Hanging(tmp_path / "quota", "key")
-    with task(folder) as pace:
-        assert pace.wait(STOP)
+    with task(folder) as limiter:
+        assert limiter.wait(STOP)
         folder.works.clear()
-        wait_until(lambda: is_silent(pace))
+        wait_until(lambda: is_silent(limiter))
         folder.works.set()
-        assert pace.wait(STOP)
+        assert limiter.wait(STOP)
 
 
 def test_a_pause_holds_for_all_tasks_of_the_key(lease_folder: LeaseFolder) -> None:
@@ -307,21 +307,21 @@ def test_a_pause_holds_for_all_tasks_of_the_key(lease_folder: LeaseFolder) -> No
 def test_a_pause_that_no_service_asks_for_stops_nobody(
     lease_folder: LeaseFolder, name: str
 ) -> None:
-    with task(lease_folder) as pace:
-        assert pace.wait(STOP)
+    with task(lease_folder) as limiter:
+        assert limiter.wait(STOP)
         (lease_folder.path / name).touch()
         (lease_folder.path / "1000.pause").touch()
         wait_until(lambda: names(lease_folder, "1000.pause") == [])
-        assert pace.wait(STOP)
+        assert limiter.wait(STOP)
 
 
 def test_a_task_joins_again_when_somebody_empties_the_folder(lease_folder: LeaseFolder) -> None:
-    with task(lease_folder) as pace:
-        assert pace.wait(STOP)
+    with task(lease_folder) as limiter:
+        assert limiter.wait(STOP)
         for path in [path for path in lease_folder.path.iterdir() if path.is_file()]:
             path.unlink(missing_ok=True)
         wait_until(lambda: names(lease_folder, ".lease") != [])
-        assert pace.wait(STOP)
+        assert limiter.wait(STOP)
 
 
 def put_link(path: Path, target: Path | str) -> None:
@@ -381,7 +381,7 @@ def test_an_entry_of_a_stranger_is_reported_and_counts_for_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    own = Lease(id="own", number=1, quota=60)
+    own = Lease(id="own", quota=60, beat=1)
     for number, name in enumerate(FOREIGN_NAMES):
         folder = LeaseFolder(tmp_path / f"quota {number}", "key")
         folder.write(own)
@@ -396,7 +396,7 @@ def test_what_only_has_the_name_of_a_lease_or_pause_is_never_deleted_or_replaced
 ) -> None:
     monkeypatch.chdir(tmp_path)
     folder = LeaseFolder(tmp_path / "quota", "key")
-    own, following = (Lease(id="own", number=number, quota=60) for number in (1, 2))
+    own, following = (Lease(id="own", quota=60, beat=number) for number in (1, 2))
     folder.write(own)
     for name in (following.name, "1000.pause"):
         ENTRIES[kind](folder.path / name)
@@ -429,10 +429,10 @@ def test_a_task_whose_next_lease_is_a_strangers_entry_joins_under_another_name(
     tmp_path: Path,
 ) -> None:
     folder = Contested(tmp_path / "quota", "key")
-    with task(folder) as pace:
-        assert pace.wait(STOP)
+    with task(folder) as limiter:
+        assert limiter.wait(STOP)
         wait_until(lambda: len(names(folder, ".lease")) == 2)
-        assert pace.wait(STOP)
+        assert limiter.wait(STOP)
         assert folder.taken and folder.taken.is_dir()
 
 
@@ -442,9 +442,9 @@ def test_strangers_are_reported_once_in_the_log_and_the_task_goes_on(
     lease_folder.path.mkdir(parents=True)
     (lease_folder.path / "he\x1b[2Jllo.lease").touch()
     os.mkfifo(lease_folder.path / "a.1.60.lease")
-    with task(lease_folder) as pace:
-        assert pace.wait(STOP)
-        assert pace.share == 60_000
+    with task(lease_folder) as limiter:
+        assert limiter.wait(STOP)
+        assert limiter.share == 60_000
     (line,) = capfd.readouterr().out.splitlines()
     assert line == (
         f"{lease_folder.path} holds 2 entries of other programs or people, such as 'a.1.60.lease': "
@@ -463,8 +463,8 @@ def test_what_is_in_the_place_of_a_folder_ends_the_task_at_once_and_is_named(
     path.parent.mkdir(parents=True, exist_ok=True)
     ENTRIES[kind](path)
     before = path.lstat()  # following a link changes its time of access
-    with task(folder) as pace, pytest.raises(TaskError) as raised:
-        pace.wait(STOP)
+    with task(folder) as limiter, pytest.raises(TaskError) as raised:
+        limiter.wait(STOP)
     assert raised.value.cause is Cause.REFUSED
     assert str(raised.value) == (
         f"{path} is not a folder, but tasks need a folder there to share the quota: move it away, "
@@ -485,8 +485,8 @@ def test_a_link_in_the_place_of_the_keys_folder_is_not_followed(tmp_path: Path) 
     folder = LeaseFolder(tmp_path / "quota", "key")
     folder.path.parent.mkdir()
     folder.path.symlink_to(elsewhere)
-    with task(folder) as pace, pytest.raises(TaskError) as raised:
-        pace.wait(STOP)
+    with task(folder) as limiter, pytest.raises(TaskError) as raised:
+        limiter.wait(STOP)
     assert raised.value.cause is Cause.REFUSED
     assert list(elsewhere.iterdir()) == []
 
@@ -500,16 +500,16 @@ def test_a_folder_is_not_listed_through_a_link(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_replaced_while_the_task_runs_ends_it(lease_folder: LeaseFolder) -> None:
-    with task(lease_folder) as pace:
-        assert pace.wait(STOP)
+    with task(lease_folder) as limiter:
+        assert limiter.wait(STOP)
         shutil.rmtree(lease_folder.path)
         os.mkfifo(lease_folder.path)
-        wait_until(lambda: is_refused(pace))
+        wait_until(lambda: is_refused(limiter))
 
 
-def is_refused(pace: SharedPace) -> bool:
+def is_refused(limiter: SharedRateLimiter) -> bool:
     try:
-        pace.wait(STOP)
+        limiter.wait(STOP)
     except TaskError as error:
         return error.cause is Cause.REFUSED
     return False
@@ -523,8 +523,8 @@ def test_a_task_that_may_not_write_its_lease_sends_nothing_and_says_why(
             raise PermissionError(errno.EACCES, "Permission denied", str(self.path))
 
     closed = Closed(lease_folder.path.parent, "key")
-    with task(closed, patience=0.2) as pace, pytest.raises(TaskError) as raised:
-        pace.wait(STOP)
+    with task(closed, patience=0.2) as limiter, pytest.raises(TaskError) as raised:
+        limiter.wait(STOP)
     assert raised.value.cause is Cause.CRASHED
     assert str(raised.value) == (
         f"{closed.path}: Permission denied: nothing is sent without a lease"
@@ -544,10 +544,10 @@ def test_a_disk_that_is_full_is_waited_out(small_disk: Path) -> None:
     allow(used)
     sent: list[bool] = []
     # No patience: any other error would end the task at once.
-    with task(folder, patience=0.0) as pace:
-        waiting = threading.Thread(target=lambda: sent.append(pace.wait(STOP)))
+    with task(folder, patience=0.0) as limiter:
+        waiting = threading.Thread(target=lambda: sent.append(limiter.wait(STOP)))
         waiting.start()
-        wait_until(lambda: "No space left on device" in pace.trouble)
+        wait_until(lambda: "No space left on device" in limiter.trouble)
         allow(used + 10)
         waiting.join(60)
     assert sent == [True]
@@ -555,12 +555,12 @@ def test_a_disk_that_is_full_is_waited_out(small_disk: Path) -> None:
 
 def test_waiting_ends_when_the_task_ends(lease_folder: LeaseFolder) -> None:
     stop = threading.Event()
-    lease_folder.write(Lease(id="other", number=7, quota=60_000))
-    with task(lease_folder, terms=PATIENT) as pace:
-        threads = [threading.Thread(target=pace.wait, args=[stop]) for _ in range(8)]
+    lease_folder.write(Lease(id="other", quota=60_000, beat=7))
+    with task(lease_folder, terms=PATIENT) as limiter:
+        threads = [threading.Thread(target=limiter.wait, args=[stop]) for _ in range(8)]
         for thread in threads:
             thread.start()
-        wait_until(lambda: pace.trouble)
+        wait_until(lambda: limiter.trouble)
         stop.set()
         for thread in threads:
             thread.join(60)
@@ -582,18 +582,18 @@ def test_the_folder_of_the_quota_is_made_absolute_but_not_created(
 
 def test_each_owner_has_a_quota_of_its_own(tmp_path: Path) -> None:
     def folder_of(owner: str) -> Path:
-        pace = pace_of(600, str(tmp_path), owner=owner)
-        assert isinstance(pace, SharedPace)
-        return pace.folder.path
+        limiter = open_rate_limiter(600, str(tmp_path), owner=owner)
+        assert isinstance(limiter, SharedRateLimiter)
+        return limiter.folder.path
 
     assert folder_of("a") == folder_of("a") != folder_of("b")
-    assert type(pace_of(None, str(tmp_path), owner="a")) is Pace
+    assert type(open_rate_limiter(None, str(tmp_path), owner="a")) is RateLimiter
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture
 def _quick_terms(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_pace, "LeaseTerms", lambda: QUICK)
+    monkeypatch.setattr(shared_rate_limiter, "LeaseTerms", lambda: QUICK)
 
 
 def classify_once(classifier: Classifier[Options]) -> None:
