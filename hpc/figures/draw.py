@@ -145,7 +145,7 @@ def _month_name(first: str, later: int) -> str:
 def _add_legend(figure: Figure) -> None:
     """Add the legend below the axes, where it hides nothing."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=3, frameon=False, fontsize=8)
+    figure.legend(handles, labels, loc="outside lower left", ncols=2, frameon=False)
 
 
 def _draw_shares(

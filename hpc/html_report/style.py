@@ -69,17 +69,17 @@ details{margin:.5rem 0}
 summary{cursor:pointer;color:var(--link)}
 .figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,22.5rem),1fr));
 gap:1rem 2rem;align-items:start}
-figure{margin:.75rem 0;min-width:0}
+figure{margin:.75rem 0;min-width:0;container-type:inline-size}
 figure svg{display:block;width:100%;height:auto;max-width:30rem}
 figure .wide{max-width:45rem}
 figure .narrow{display:none}
+@container (max-width:39rem){figure .wide{display:none}figure .narrow{display:block}}
 figcaption{color:var(--muted);font-size:.85rem;max-width:68ch;margin:.25rem 0}
 figure details{font-size:.85rem}
 .chart{fill:currentColor;stroke-linejoin:round}
 .chart text{font-family:inherit}
 footer{color:var(--muted);font-size:.85rem;margin-top:3rem;padding-bottom:2rem}
 :focus-visible{outline:2px solid var(--link);outline-offset:2px}
-@media (max-width:46rem){figure .wide{display:none}figure .narrow{display:block}}
 @media (max-width:36rem){.entries,.entries caption,.entries tbody,.entries tr{
 display:block;width:auto}
 .entries thead{position:absolute;clip-path:inset(50%)}

@@ -2,6 +2,7 @@
 
 from datetime import date, datetime, timedelta
 
+from hpc.display.comparison.gold import GoldReport, ModelReport
 from hpc.html_report.facts import (
     AttemptFacts,
     Category,
@@ -24,6 +25,8 @@ from hpc.html_report.facts import (
     SpeedStep,
     SubjectFacts,
 )
+from pipeline.analysis.gold.results import GoldComparison
+from pipeline.analysis.results import Bin, Curve, Estimate, Month
 from pipeline.errors import Cause
 from pipeline.run_files.sample_file import Sample, Stratum
 from pipeline.usage import COMPLETION, PROMPT, Price
@@ -150,4 +153,28 @@ def hostile_facts(*, shards: int = 12, runs: int = 2) -> SubjectFacts:
         costs=(RunCosts(run_id=ids[0], posts=900, sums={PROMPT: 1_000_000, COMPLETION: 5000}),),
         problems=(HOSTILE,),
         posts_of_gone_runs=5,
+    )  # fmt: skip
+
+
+def hostile_gold() -> GoldReport:
+    """A comparison with gold over many months."""
+    bins = tuple(
+        Bin(low=number / 10, high=number / 10 + 0.1, posts=9, mean_score=number / 10 + 0.05,
+            share_positive=number / 10, interval=(number / 12, number / 9))
+        for number in range(10)
+    )  # fmt: skip
+    months = tuple(
+        Month(month=f"{2022 + number // 12}-{number % 12 + 1:02d}", posts=9, agreement=0.8,
+              interval=(0.7, 0.9))
+        for number in range(28)
+    )  # fmt: skip
+    comparison = GoldComparison(
+        model=HOSTILE, gold=LONG, kinds=("number", "number"), posts=90, not_coded=0,
+        without_model=0, measures={"accuracy": Estimate(value=0.8, interval=(0.7, 0.9))},
+        calibration=(Curve(score="a", label=f"B {HOSTILE}", bins=bins),), months=months,
+    )  # fmt: skip
+    model = ModelReport(name=HOSTILE, posts=900, comparisons=(comparison,), cautions=())
+    return GoldReport(
+        database="labels.duckdb", gold=HOSTILE, posts=90, sample=None, outside=0, resamples=10,
+        seed=0, models=(model,), until=START,
     )  # fmt: skip
