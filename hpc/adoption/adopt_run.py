@@ -202,14 +202,14 @@ def _published(run: Run) -> frozenset[int]:
     Raises:
         RunError: an output cannot be read now, so nobody knows whether it is there.
     """
-    verdicts = verify_outputs(run)
-    for index, verdict in enumerate(verdicts):
-        if verdict.unreadable:
+    checks = verify_outputs(run)
+    for index, check in enumerate(checks):
+        if check.unreadable:
             raise RunError(
                 f"the output of shard {index} cannot be read now, so nothing was adopted: "
-                f"{verdict.unreadable}"
+                f"{check.unreadable}"
             )
-    return frozenset(index for index, verdict in enumerate(verdicts) if verdict.verified)
+    return frozenset(index for index, check in enumerate(checks) if check.verified)
 
 
 def _record(number: int, request: AdoptRequest, adopted: Adopted, adopted_at: datetime) -> Adoption:

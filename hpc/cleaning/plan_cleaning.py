@@ -118,10 +118,10 @@ def _describe_odd(content: FolderContent) -> str:
 
 def describe_ungathered(run: Run) -> str:
     """Return why labels of a run would be missing from the database; empty if none would."""
-    verdicts = verify_outputs(run)
-    missing = sum(not verdict.verified for verdict in verdicts)
+    checks = verify_outputs(run)
+    missing = sum(not check.verified for check in checks)
     if missing:
-        return f"shards not done: {missing:,} of {len(verdicts):,}"
+        return f"shards not done: {missing:,} of {len(checks):,}"
     database = Path(run.manifest.database)
     if not duckdb_file.exists(database):
         return f"it is not gathered: there is no {database}"
@@ -130,8 +130,8 @@ def describe_ungathered(run: Run) -> str:
             known = history.gathered_shards(labels, run.run_id)
     except (RunError, OSError, duckdb.Error) as error:
         return f"{database} cannot be read now: {error}"
-    missing = len(find_not_gathered(known, verdicts))
-    return f"shards not gathered: {missing:,} of {len(verdicts):,}" if missing else ""
+    missing = len(find_not_gathered(known, checks))
+    return f"shards not gathered: {missing:,} of {len(checks):,}" if missing else ""
 
 
 def _describe_activity(run: Run, executor: Executor) -> str:

@@ -25,7 +25,7 @@ from pipeline.database.duckdb_file import Patience
 from pipeline.database.stores.open_store import open_store
 from pipeline.errors import RunError, UnreadableError
 from pipeline.progress import NO_PROGRESS, Progress
-from pipeline.run_files.output import Verdict
+from pipeline.run_files.output import OutputCheck
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,7 +158,7 @@ def _write_history(
 
 
 def gather_into_copy(
-    published: Mapping[str, Sequence[Verdict]], runs: Sequence[Run], copy: Path
+    published: Mapping[str, Sequence[OutputCheck]], runs: Sequence[Run], copy: Path
 ) -> tuple[str, ...]:
     """Add the outputs that a copy of a database does not have. No output is renamed.
 

@@ -11,7 +11,7 @@ from pipeline.database import duckdb_file, history
 from pipeline.database.duckdb_file import Patience
 from pipeline.database.history import GatheredShard
 from pipeline.errors import RunError
-from pipeline.run_files.output import Verdict
+from pipeline.run_files.output import OutputCheck
 
 _NO_PATIENCE = Patience(seconds=0.0)
 
@@ -51,7 +51,7 @@ def is_gathered(run: Run, observation: Observation) -> bool:
 
 
 def find_not_gathered(
-    known: Mapping[int, GatheredShard], published: Sequence[Verdict]
+    known: Mapping[int, GatheredShard], published: Sequence[OutputCheck]
 ) -> list[int]:
     """Return the shards with an output that the database does not have.
 
@@ -61,7 +61,7 @@ def find_not_gathered(
     """
     return [
         index
-        for index, verdict in enumerate(published)
-        if verdict.publication
-        and (index not in known or known[index].publication != verdict.publication)
+        for index, check in enumerate(published)
+        if check.publication
+        and (index not in known or known[index].publication != check.publication)
     ]

@@ -20,7 +20,7 @@ from pipeline.database.supersede import Replacement
 from pipeline.late_imports import arrow_compute as pc
 from pipeline.run_files import output
 from pipeline.run_files.manifest import output_path
-from pipeline.run_files.output import Verdict
+from pipeline.run_files.output import OutputCheck
 
 # How long to wait before outputs that could not be read are tried again, in seconds.
 PAUSE_S = 0.5
@@ -59,36 +59,34 @@ def _read_outputs(run: Run, shards: list[int], tally: Tally) -> Iterator[Output]
     """
     again: list[int] = []
     for index in shards:
-        verdict, labels = output.read(run.folder, run.manifest, index, pauses=())
-        if verdict.unreadable or verdict.unchecked:
+        check, labels = output.read(run.folder, run.manifest, index, pauses=())
+        if check.unreadable or check.unchecked:
             again.append(index)
-        elif labels is not None and verdict.publication:
-            yield Output(index, verdict, labels)
+        elif labels is not None and check.publication:
+            yield Output(index, check, labels)
         else:
-            _reject(run, index, verdict, tally)
+            _reject(run, index, check, tally)
     if again:
         time.sleep(PAUSE_S)
     for index in again:
-        verdict, labels = output.read(run.folder, run.manifest, index, pauses=())
-        if verdict.unreadable:
-            tally.unreadable.append(
-                f"{_path(run, index)}: cannot be read now: {verdict.unreadable}"
-            )
-        elif labels is not None and verdict.publication:
-            if verdict.unchecked:
+        check, labels = output.read(run.folder, run.manifest, index, pauses=())
+        if check.unreadable:
+            tally.unreadable.append(f"{_path(run, index)}: cannot be read now: {check.unreadable}")
+        elif labels is not None and check.publication:
+            if check.unchecked:
                 tally.unreadable.append(
                     f"{_path(run, index)}: gathered, but not compared with its shard: "
-                    f"{verdict.unchecked}"
+                    f"{check.unchecked}"
                 )
-            yield Output(index, verdict, labels)
+            yield Output(index, check, labels)
         else:
-            _reject(run, index, verdict, tally)
+            _reject(run, index, check, tally)
 
 
-def _reject(run: Run, index: int, verdict: Verdict, tally: Tally) -> None:
+def _reject(run: Run, index: int, check: OutputCheck, tally: Tally) -> None:
     """Leave an output out, and rename it if it would count as its shard's output otherwise."""
-    path, problem = _path(run, index), verdict.problem or "it no longer exists"
-    counts = verdict.problem and output.verify(run.folder, run.manifest, index).verified
+    path, problem = _path(run, index), check.problem or "it no longer exists"
+    counts = check.problem and output.verify(run.folder, run.manifest, index).verified
     if not (counts and tally.renames):
         tally.rejected.append(f"{path}: left out: {problem}")
         return
@@ -141,8 +139,8 @@ def _insert(
         store,
         labels,
         shards=[
-            shard_row(run, index, _gathered(verdict, now, hashes[index]))
-            for index, verdict in batch.verdicts.items()
+            shard_row(run, index, _gathered(check, now, hashes[index]))
+            for index, check in batch.checks.items()
         ],
         present=present,
         replacement=Replacement(outdated=outdated, newer=newer),
@@ -151,11 +149,11 @@ def _insert(
     tally.added += inserted - removed
     tally.already_present += batch.rows - inserted
     tally.unlabelable += batch.rows - labeled
-    tally.shards += len(batch.verdicts)
+    tally.shards += len(batch.checks)
 
 
-def _gathered(verdict: Verdict, now: datetime, rows_hash: str) -> GatheredShard:
-    return GatheredShard(verdict.publication or "", now, OutputProof(verdict.sha256, rows_hash))
+def _gathered(check: OutputCheck, now: datetime, rows_hash: str) -> GatheredShard:
+    return GatheredShard(check.publication or "", now, OutputProof(check.sha256, rows_hash))
 
 
 def _path(run: Run, index: int) -> Path:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from pipeline.database import label_tables
-from pipeline.run_files.output import Verdict
+from pipeline.run_files.output import OutputCheck
 
 # A batch's outputs are in memory at once. One pass over the labels' table looks for their posts, so
 # small batches would read a large table many times.
@@ -20,7 +20,7 @@ class Output:
     """The verified output of a shard."""
 
     index: int
-    verdict: Verdict
+    check: OutputCheck
     labels: pa.Table
 
 
@@ -28,7 +28,7 @@ class Output:
 class Batch:
     """Outputs that are written in one transaction."""
 
-    verdicts: dict[int, Verdict] = field(default_factory=dict)
+    checks: dict[int, OutputCheck] = field(default_factory=dict)
     """By the shard's index."""
     rows: int = 0
     size: int = 0
@@ -37,7 +37,7 @@ class Batch:
 
     def add(self, each: Output) -> None:
         """Add an output."""
-        self.verdicts[each.index] = each.verdict
+        self.checks[each.index] = each.check
         self.rows += each.labels.num_rows
         self.size += each.labels.nbytes
         self._apart.append(each.labels)
@@ -59,5 +59,5 @@ def batches(gathered: Iterable[Output]) -> Iterator[Batch]:
         if batch.rows >= BATCH_ROWS or batch.size >= BATCH_BYTES:
             yield batch
             batch = Batch()
-    if batch.verdicts:
+    if batch.checks:
         yield batch

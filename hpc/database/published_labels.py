@@ -21,7 +21,7 @@ from pipeline.database import duckdb_file, history
 from pipeline.database.duckdb_file import SHORT_PATIENCE, HeldDatabaseError
 from pipeline.database.history import GatheredShard
 from pipeline.database.label_tables import gathered_names, labels_table
-from pipeline.run_files.output import Verdict
+from pipeline.run_files.output import OutputCheck
 from pipeline.sql import quoted
 
 _DATABASE = "original"
@@ -142,7 +142,7 @@ def published_labels(
 
 
 _Known = Mapping[str, Mapping[int, GatheredShard]]
-_Published = Mapping[str, Sequence[Verdict]]
+_Published = Mapping[str, Sequence[OutputCheck]]
 _Shards = Mapping[str, Sequence[int]]
 
 
@@ -158,7 +158,7 @@ def _count_unpublished(runs: Sequence[Run], published: _Published) -> int:
     """Count the posts without a published result, as `report` does."""
     unpublished = {
         run.run_id: [
-            index for index, verdict in enumerate(published[run.run_id]) if not verdict.verified
+            index for index, check in enumerate(published[run.run_id]) if not check.verified
         ]
         for run in runs
     }

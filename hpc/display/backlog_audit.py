@@ -49,7 +49,7 @@ _WITH_RUN = (
     Place.FAILED,
     Place.BLOCKED,
 )
-# What the verdict calls posts in a place about which a person has to do something.
+# What the last line calls posts in a place about which a person has to do something.
 # More would push the counts off the screen.
 _MOST_FILES = 20
 _MOST_DAYS = 12
@@ -70,7 +70,7 @@ _UNDER_WAY = {
 
 
 def describe_audit(audit: Audit, name: str, source: Source, files: Files) -> list[Block]:
-    """Return the counts with a note for each place, the days that have open posts, the verdict.
+    """Return the counts with a note for each place, the days that have open posts, the conclusion.
 
     Args:
         audit: the counts.
@@ -91,7 +91,7 @@ def describe_audit(audit: Audit, name: str, source: Source, files: Files) -> lis
         *_defects(audit),
         *_open_days(audit),
         Line(""),
-        Line(_verdict(audit), _tone(audit)),
+        Line(_conclusion(audit), _tone(audit)),
     ]
 
 
@@ -194,7 +194,7 @@ def _tone(audit: Audit) -> Tone:
     return Tone.GOOD if audit.is_whole else Tone.PENDING
 
 
-def _verdict(audit: Audit) -> str:
+def _conclusion(audit: Audit) -> str:
     """Return the conclusion: something is wrong, something is not done yet, or all is done."""
     problems = [
         *_counts(audit, _STUCK),

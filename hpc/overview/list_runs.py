@@ -106,7 +106,7 @@ class _Listing:
             database=manifest.database,
         )
         try:
-            is_complete = all(verdict.verified for verdict in verify_outputs(run))
+            is_complete = all(check.verified for check in verify_outputs(run))
             archived = is_archived(folder)
         except (RunError, OSError) as error:
             return replace(row, kind=Kind.UNREADABLE, note=str(error))

@@ -66,7 +66,7 @@ def _unfinished(newest: Run) -> list[Run]:
             continue
         try:
             run = load(folder)
-            if not all(verdict.verified for verdict in verify_outputs(run)):
+            if not all(check.verified for check in verify_outputs(run)):
                 unfinished.append(run)
         except (InputError, RunError, OSError):
             continue

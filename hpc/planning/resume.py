@@ -187,7 +187,7 @@ def _is_partly_submitted(run: Run) -> bool:
 
 def _is_unfinished(run: Run) -> bool:
     """Return whether an output is missing, or one that was published is not gathered."""
-    if not all(verdict.verified for verdict in outputs.verify_outputs(run)):
+    if not all(check.verified for check in outputs.verify_outputs(run)):
         return True
     database = Path(run.manifest.database)
     if not duckdb_file.exists(database):

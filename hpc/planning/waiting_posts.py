@@ -79,8 +79,8 @@ def _read_uris(run: Run, index: int) -> tuple[pa.Table | None, str]:
         problem = f"{path} is missing"
     except (UnreadableError, DamagedError) as error:
         problem = str(error)
-    verdict, answers = output.read(run.folder, run.manifest, index)
-    return (answers.select(["uri"]) if verdict.verified and answers is not None else None), problem
+    check, answers = output.read(run.folder, run.manifest, index)
+    return (answers.select(["uri"]) if check.verified and answers is not None else None), problem
 
 
 def _describe(problems: Sequence[tuple[Run, int, str]]) -> str:

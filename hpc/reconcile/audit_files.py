@@ -23,7 +23,7 @@ from pipeline.errors import DamagedError, InputError, RunError, UnreadableError
 from pipeline.model import Shard
 from pipeline.run_files import output, read_parquet, responses, sample_file
 from pipeline.run_files.manifest import output_name, output_path, shard_name, shard_path
-from pipeline.run_files.output import Verdict
+from pipeline.run_files.output import OutputCheck
 
 # Where the posts of a shard that is not done are.
 PLACE = {
@@ -124,13 +124,13 @@ def examine_with(runs: Sequence[Run]) -> Examine:
 
 
 def _read_output(run: Run, file: ShardFile) -> tuple[pa.Table | None, str]:
-    verdict, table = output.read(run.folder, run.manifest, file.index, pauses=())
+    check, table = output.read(run.folder, run.manifest, file.index, pauses=())
     if table is not None:
         return table, ""
-    if verdict.unreadable:
-        return None, f"{file.path} cannot be read now: {verdict.unreadable}"
-    if verdict.problem:
-        return None, f"{file.path} is damaged: {verdict.problem}"
+    if check.unreadable:
+        return None, f"{file.path} cannot be read now: {check.unreadable}"
+    if check.problem:
+        return None, f"{file.path} is damaged: {check.problem}"
     return None, f"{file.path} is missing"
 
 
@@ -141,17 +141,17 @@ def _sort_run(
         status = look(run, executor_of(run), open_only=True, verified=unchanged)
     except (InputError, RunError, OSError) as error:
         found.problems.append(f"run {run.run_id}: {error}")
-        verdicts = outputs.verify_outputs(run, without=unchanged)
-        places = [Place.UNREADABLE] * len(verdicts)
+        checks = outputs.verify_outputs(run, without=unchanged)
+        places = [Place.UNREADABLE] * len(checks)
     else:
-        verdicts = tuple(facts.output for facts in status.observation.shards)
+        checks = tuple(facts.output for facts in status.observation.shards)
         places = _places(status)
-    _sort_shards(run, verdicts, places, known, unchanged, found)
+    _sort_shards(run, checks, places, known, unchanged, found)
     is_corrected = any(
         change.key == _KEEP_RAW for amendment in run.amendments for change in amendment.changes
     )
     if is_corrected or run.manifest.classifier.get("keep_raw"):
-        done = [index for index, verdict in enumerate(verdicts) if verdict.verified]
+        done = [index for index, check in enumerate(checks) if check.verified]
         found.problems += responses.find_problems(run.folder, done, of_all=not is_corrected)
 
 
@@ -204,7 +204,7 @@ def _places(status: RunStatus) -> list[Place]:
 
 def _sort_shards(
     run: Run,
-    verdicts: Sequence[Verdict],
+    checks: Sequence[OutputCheck],
     places: Sequence[Place],
     known: Mapping[int, GatheredShard],
     unchanged: Collection[int],
@@ -212,24 +212,24 @@ def _sort_shards(
 ) -> None:
     inputs = str(shard_path(run.folder, 0).parent)
     outputs = str(output_path(run.folder, 0).parent)
-    for shard, verdict, place in zip(run.manifest.shards, verdicts, places, strict=True):
+    for shard, check, place in zip(run.manifest.shards, checks, places, strict=True):
         path = f"{outputs}/{output_name(shard.index)}"
         recorded = known.get(shard.index)
         if recorded and recorded.proof and shard.index in unchanged:
             found.gathered.append(_file(run, shard, path, recorded.proof.rows_hash))
             continue
-        if verdict.verified:
-            if recorded and recorded.publication == verdict.publication:
+        if check.verified:
+            if recorded and recorded.publication == check.publication:
                 found.gathered.append(_file(run, shard, path))
             else:
                 found.not_gathered.append(_file(run, shard, path))
             continue
         its_place = place
-        if verdict.unreadable:
-            found.problems.append(f"{path} cannot be read now: {verdict.unreadable}")
+        if check.unreadable:
+            found.problems.append(f"{path} cannot be read now: {check.unreadable}")
             its_place = Place.UNREADABLE
-        if verdict.problem:
-            found.problems.append(f"{path}: {verdict.problem}")
+        if check.problem:
+            found.problems.append(f"{path}: {check.problem}")
         found.waiting[its_place].append(_file(run, shard, f"{inputs}/{shard_name(shard.index)}"))
 
 

@@ -28,7 +28,7 @@ from pipeline.errors import Cause, InputError
 from pipeline.model import Shard
 from pipeline.run_files.heartbeat import Heartbeat
 from pipeline.run_files.last_words import LastWords
-from pipeline.run_files.output import Verdict
+from pipeline.run_files.output import OutputCheck
 
 # A task of which the executor has no record may be running all the same.
 _MAY_RUN = (Phase.ACTIVE, Phase.UNKNOWN)
@@ -63,8 +63,8 @@ def observe(
     submissions = read_submissions(run)
     released = [submission for submission in submissions if submission.released_at]
     outputs = OutputFolder(run, without=verified)
-    verdicts = outputs.verify()
-    done = _verified(verdicts)
+    checks = outputs.verify()
+    done = _verified(checks)
     settled = done if open_only else frozenset()
     task_files = TaskFiles(run, without=settled)
     asked = [
@@ -78,7 +78,7 @@ def observe(
     grace = timedelta(seconds=run.cluster.grace_seconds)
     query = executor.query(run, asked, lock_is_ours=lock_is_ours)
     if asked:
-        verdicts = outputs.verify()
+        checks = outputs.verify()
     outputs.remember()
     task_files.list_folders(submission.number for submission in released)
     traces = _Traces(
@@ -88,12 +88,12 @@ def observe(
         released=released,
         asked=frozenset(submission.number for submission in asked),
         query=query,
-        verdicts=verdicts,
+        checks=checks,
         include_done=include_done,
     )
     shards = _all_facts(traces)
     if task_files.left_out and (
-        not settled <= _verified(verdicts) or has_early_ends(shards, now=now, grace=grace)
+        not settled <= _verified(checks) or has_early_ends(shards, now=now, grace=grace)
     ):
         task_files.read_left_out()
         shards = _all_facts(traces)
@@ -146,12 +146,12 @@ class _Traces(msgspec.Struct, frozen=True, kw_only=True):
     asked: frozenset[int]
     """The numbers of the submissions whose tasks the executor was asked about."""
     query: TaskQuery
-    verdicts: Sequence[Verdict]
+    checks: Sequence[OutputCheck]
     include_done: bool
 
 
-def _verified(verdicts: Sequence[Verdict]) -> frozenset[int]:
-    return frozenset(shard for shard, verdict in enumerate(verdicts) if verdict.verified)
+def _verified(checks: Sequence[OutputCheck]) -> frozenset[int]:
+    return frozenset(shard for shard, check in enumerate(checks) if check.verified)
 
 
 def _all_facts(traces: _Traces) -> tuple[ShardFacts, ...]:
@@ -159,8 +159,8 @@ def _all_facts(traces: _Traces) -> tuple[ShardFacts, ...]:
     attempts = _attempts(traces)
     _add_returned(traces, attempts)
     return tuple(
-        _shard_facts(traces, shard, verdict, attempts.get(shard.index, ()))
-        for shard, verdict in zip(traces.run.manifest.shards, traces.verdicts, strict=True)
+        _shard_facts(traces, shard, check, attempts.get(shard.index, ()))
+        for shard, check in zip(traces.run.manifest.shards, traces.checks, strict=True)
     )
 
 
@@ -198,7 +198,7 @@ def _attempt(
     assert submission.released_at
     task_files, query = traces.task_files, traces.query
     number, shard = submission.number, submission.plan.offset + index
-    is_done = traces.verdicts[shard].verified
+    is_done = traces.checks[shard].verified
     # What a shard that is done left behind decides nothing any more.
     work = _NO_WORK if is_done else task_files.work(shard)
     packed = task_files.packed.get((number, shard))
@@ -273,17 +273,17 @@ def _judged_early(released: Sequence[Submission], left_out: PackedShards) -> set
 
 
 def _shard_facts(
-    traces: _Traces, shard: Shard, verdict: Verdict, attempts: Sequence[Attempt]
+    traces: _Traces, shard: Shard, check: OutputCheck, attempts: Sequence[Attempt]
 ) -> ShardFacts:
     task_files = traces.task_files
     last = attempts[-1] if attempts else None
     # Only of a task that may be running: no more files are opened than that.
     is_running = last is not None and last.phase in _MAY_RUN and last.number in traces.asked
-    if verdict.verified and not is_running:
+    if check.verified and not is_running:
         return ShardFacts(
-            index=shard.index, posts=shard.posts, output=verdict, attempts=tuple(attempts)
+            index=shard.index, posts=shard.posts, output=check, attempts=tuple(attempts)
         )
-    work = _NO_WORK if verdict.verified else task_files.work(shard.index)
+    work = _NO_WORK if check.verified else task_files.work(shard.index)
     beat: Heartbeat | UnreadableFile | None = None
     left_behind = None
     known = {attempt.number: attempt.rows for attempt in attempts}
@@ -299,7 +299,7 @@ def _shard_facts(
     return ShardFacts(
         index=shard.index,
         posts=shard.posts,
-        output=verdict,
+        output=check,
         attempts=tuple(attempts),
         rows=min(sum(kept.values()), shard.posts),
         heartbeat=beat if isinstance(beat, Heartbeat) else None,

@@ -62,16 +62,16 @@ def judge(
     """
     if shard.output.verified:
         return Judgement(index=shard.index, rule=1, state=State.DONE)
-    verdict = partial(Judgement, index=shard.index)
+    judgement = partial(Judgement, index=shard.index)
     if not shard.attempts and not shard.output.unreadable:
         if observation.is_labeled_elsewhere:
             message = "another engine labels it, and its answers were not adopted yet"
-            return verdict(rule=2, state=State.PLANNED, message=message, awaits_engine=True)
-        return verdict(rule=2, state=State.PLANNED, message="not submitted yet")
+            return judgement(rule=2, state=State.PLANNED, message=message, awaits_engine=True)
+        return judgement(rule=2, state=State.PLANNED, message="not submitted yet")
     return (
-        _judge_alive(shard, observation, policy, verdict)
-        or _judge_unreadable(shard, verdict)
-        or _judge_ended(shard, observation, _Around(grace, policy, unseen, outage), verdict)
+        _judge_alive(shard, observation, policy, judgement)
+        or _judge_unreadable(shard, judgement)
+        or _judge_ended(shard, observation, _Around(grace, policy, unseen, outage), judgement)
     )
 
 
@@ -88,41 +88,43 @@ def _judge_alive(
     shard: ShardFacts,
     observation: Observation,
     policy: RetryPolicy,
-    verdict: Callable[..., Judgement],
+    judgement: Callable[..., Judgement],
 ) -> Judgement | None:
     """Apply rules 3 to 5: some attempt is held, active or pending."""
     if held := _in_phase(shard, Phase.HELD):
         why = held.record.reason if held.record and held.record.reason else "held"
         advice = held.record.advice if held.record else ""
         message = f"Slurm holds {task_name(held)} ({why}): {advice or 'release it, or cancel it'}"
-        return verdict(rule=3, state=State.BLOCKED, message=message)
+        return judgement(rule=3, state=State.BLOCKED, message=message)
     if active := _in_phase(shard, Phase.ACTIVE):
         assert active.record
         wait = _describe_wait_for_disk(shard, active)
         stall = "" if wait else _describe_stall(shard, active, observation.observed_at, policy)
         message = f"{task_name(active)} is {active.record.slurm_state}{wait or stall}"
-        return verdict(rule=4, state=State.RUNNING, message=message, stalled=bool(stall))
+        return judgement(rule=4, state=State.RUNNING, message=message, stalled=bool(stall))
     if waiting := _in_phase(shard, Phase.WAITING):
         assert waiting.record
         why = f" ({waiting.record.reason})" if waiting.record.reason else ""
         message = f"{task_name(waiting)} is {waiting.record.slurm_state}{why}"
-        return verdict(rule=5, state=State.QUEUED, message=message)
+        return judgement(rule=5, state=State.QUEUED, message=message)
     return None
 
 
-def _judge_unreadable(shard: ShardFacts, verdict: Callable[..., Judgement]) -> Judgement | None:
+def _judge_unreadable(shard: ShardFacts, judgement: Callable[..., Judgement]) -> Judgement | None:
     """Apply the first part of rule 6: whether the shard is done cannot be read now."""
     output = shard.output
     if not output.unreadable:
         return None
     message = f"its output cannot be read now, so it may be done: {output.unreadable}"
     advice = "make it readable, or move it away to have the shard labeled again"
-    return _await_file(UnreadableFile(message, output.needs_person), advice, verdict)
+    return _await_file(UnreadableFile(message, output.needs_person), advice, judgement)
 
 
-def _await_file(file: UnreadableFile, advice: str, verdict: Callable[..., Judgement]) -> Judgement:
+def _await_file(
+    file: UnreadableFile, advice: str, judgement: Callable[..., Judgement]
+) -> Judgement:
     """Judge nothing before a file can be read; block where a person has to make that possible."""
-    pending = partial(verdict, rule=6, awaits_file=True)
+    pending = partial(judgement, rule=6, awaits_file=True)
     if file.needs_person:
         return pending(state=State.BLOCKED, message=f"{file.problem}; {advice}")
     return pending(state=State.UNKNOWN, message=file.problem)
@@ -132,7 +134,7 @@ def _judge_ended(
     shard: ShardFacts,
     observation: Observation,
     around: _Around,
-    verdict: Callable[..., Judgement],
+    judgement: Callable[..., Judgement],
 ) -> Judgement:
     """Apply the rest of rules 6 to 9: no attempt is known to be alive."""
     last, grace = shard.attempts[-1], around.grace
@@ -140,22 +142,22 @@ def _judge_ended(
     if words := last.unread_words:
         message = f"{words.problem}, so nobody knows why {task_name(last)} ended"
         advice = "make the file readable, or move it away to have the shard judged without it"
-        return _await_file(replace(words, problem=message), advice, verdict)
+        return _await_file(replace(words, problem=message), advice, judgement)
     if is_unknown and not observation.answered:
         message = f"Slurm does not answer ({_last_answer(observation)}): {observation.trouble}"
-        return verdict(rule=6, state=State.UNKNOWN, message=message)
+        return judgement(rule=6, state=State.UNKNOWN, message=message)
     if is_unknown and (alive := _sign_of_life(shard, observation.observed_at, grace)):
         message = f"Slurm has no record of {task_name(last)}, but {alive}"
         if beat := shard.unread_heartbeat:
             advice = "make the file readable, or move it away once the task is known to be gone"
-            return _await_file(replace(beat, problem=message), advice, verdict)
-        return verdict(rule=6, state=State.UNKNOWN, message=message)
+            return _await_file(replace(beat, problem=message), advice, judgement)
+        return judgement(rule=6, state=State.UNKNOWN, message=message)
     if is_unknown and last.hidden:
         message = f"Slurm has no record of {task_name(last)}. {last.hidden}"
-        return verdict(rule=6, state=State.UNKNOWN, message=message)
+        return judgement(rule=6, state=State.UNKNOWN, message=message)
     if is_unknown and around.unseen:
         message = f"Slurm has no record of {task_name(last)}, nor of {around.unseen}"
-        return verdict(rule=6, state=State.UNKNOWN, message=message)
+        return judgement(rule=6, state=State.UNKNOWN, message=message)
     cause, message = why_ended(last)
     may_be_late = cause in _MAY_BE_LATE
     if shard.output.problem:
@@ -168,10 +170,10 @@ def _judge_ended(
         what = "a record of it" if is_unknown else "late files"
         message = f"{message}; waiting up to {format_duration(rest)} for {what}"
         known = None if may_be_late else cause
-        return verdict(rule=7, state=State.ENDING, message=message, cause=known)
+        return judgement(rule=7, state=State.ENDING, message=message, cause=known)
     if needs_a_person:
-        return verdict(rule=8, state=State.BLOCKED, message=message + used_up, cause=cause)
-    return verdict(rule=9, state=State.FAILED, message=message, cause=cause)
+        return judgement(rule=8, state=State.BLOCKED, message=message + used_up, cause=cause)
+    return judgement(rule=9, state=State.FAILED, message=message, cause=cause)
 
 
 def rest_of_grace(shard: ShardFacts, observation: Observation, grace: timedelta) -> float:

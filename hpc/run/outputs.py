@@ -4,7 +4,7 @@
 beside the run remembers which outputs verified, by size, time and inode, with what their answers
 cost. The file may be deleted.
 
-An output that cannot be read now is looked at once more after a pause, and then has a verdict that
+An output that cannot be read now is looked at once more after a pause, and then has a result that
 says so. It never counts as missing.
 """
 
@@ -23,16 +23,16 @@ from pipeline.errors import InputError
 from pipeline.run_files import output
 from pipeline.run_files.json_record import parse_values, read_content
 from pipeline.run_files.manifest import output_name
-from pipeline.run_files.output import Verdict
+from pipeline.run_files.output import OutputCheck
 
 MEMORY = ".seen-outputs.json"
 # One pause for all outputs: where a file system fails, it may fail for thousands of them.
 PAUSE_S = 0.3
 
 _Stamp = list[int]  # size, time of change, inode
-_Known = dict[str, tuple[_Stamp, Verdict]]
+_Known = dict[str, tuple[_Stamp, OutputCheck]]
 # Of an output that the caller has verified, which publication it is does not matter here.
-_VERIFIED = Verdict(publication="verified")
+_VERIFIED = OutputCheck(publication="verified")
 _Memory = dict[
     str, tuple[int, int, int, str, dict[str, int], int, dict[str, int] | None, int, float | None]
 ]
@@ -52,7 +52,7 @@ class OutputFolder:
         Args:
             run: the run.
             without: shards whose outputs the caller has verified, by all of their bytes. Their
-                verdicts say only that.
+                results say only that.
         """
         self._run = run
         self._without = without
@@ -65,26 +65,26 @@ class OutputFolder:
         self._known: _Known = {}
         self._verified: frozenset[str] = frozenset()
 
-    def verify(self) -> tuple[Verdict, ...]:
-        """Return one verdict per shard, in the order of the shards."""
-        verdicts = [Verdict()] * len(self._run.manifest.shards)
+    def verify(self) -> tuple[OutputCheck, ...]:
+        """Return what each shard's output shows, in the order of the shards."""
+        checks = [OutputCheck()] * len(self._run.manifest.shards)
         for index in self._without:
-            verdicts[index] = _VERIFIED
+            checks[index] = _VERIFIED
         listed = _listed(self._run.folder / "outputs", self._names)
         known = {name: self._known[name] for name in listed if name in self._verified}
-        for name, (_, verdict) in known.items():
-            verdicts[self._names[name]] = verdict
+        for name, (_, check) in known.items():
+            checks[self._names[name]] = check
         new = [name for name in listed if name not in known]
-        unreadable = self._examine(new, known, verdicts) if new else []
+        unreadable = self._examine(new, known, checks) if new else []
         if unreadable:
             time.sleep(PAUSE_S)
-            self._examine(unreadable, known, verdicts)
+            self._examine(unreadable, known, checks)
         self._known = known
         self._verified = frozenset(known)
-        return tuple(verdicts)
+        return tuple(checks)
 
-    def _examine(self, names: Iterable[str], known: _Known, verdicts: list[Verdict]) -> list[str]:
-        """Fill in the verdicts of these files; return those to look at once more."""
+    def _examine(self, names: Iterable[str], known: _Known, checks: list[OutputCheck]) -> list[str]:
+        """Fill in what these files show; return those to look at once more."""
         unreadable = []
         if self._remembered is None:
             self._known = self._remembered = _remembered(self._run.folder)
@@ -93,13 +93,13 @@ class OutputFolder:
         for name in names:
             index = self._names[name]
             stamp = _stamp(f"{folder}/{name}") or archived
-            before, verdict = self._known.get(name, (None, Verdict()))
+            before, check = self._known.get(name, (None, OutputCheck()))
             if stamp is None or stamp != before:
-                verdict = output.verify(self._run.folder, self._run.manifest, index, pauses=())
-            verdicts[index] = verdict
-            if verdict.verified and stamp:
-                known[name] = stamp, verdict
-            if verdict.unreadable and not verdict.needs_person:
+                check = output.verify(self._run.folder, self._run.manifest, index, pauses=())
+            checks[index] = check
+            if check.verified and stamp:
+                known[name] = stamp, check
+            if check.unreadable and not check.needs_person:
                 unreadable.append(name)
         return unreadable
 
@@ -113,12 +113,12 @@ class OutputFolder:
             _remember(self._run.folder, known)
 
 
-def verify_outputs(run: Run, *, without: Collection[int] = ()) -> tuple[Verdict, ...]:
-    """Return one verdict per shard, in the order of the shards. `without` is as above."""
+def verify_outputs(run: Run, *, without: Collection[int] = ()) -> tuple[OutputCheck, ...]:
+    """Return what each shard's output shows, in the order of the shards. `without` is as above."""
     folder = OutputFolder(run, without=without)
-    verdicts = folder.verify()
+    checks = folder.verify()
     folder.remember()
-    return verdicts
+    return checks
 
 
 def _listed(folder: Path, names: Mapping[str, int]) -> list[str]:
@@ -152,7 +152,7 @@ def _remembered(folder: Path) -> _Known:
     return {
         name: (
             [size, changed_at, inode],
-            Verdict(
+            OutputCheck(
                 publication=publication,
                 counts=counts,
                 attempt=attempt,
@@ -171,14 +171,14 @@ def _remember(folder: Path, known: _Known) -> None:
     values = {
         name: [
             *stamp,
-            verdict.publication,
-            verdict.counts,
-            verdict.attempt,
-            verdict.unlabelable,
-            verdict.copied,
-            verdict.peak_mb,
+            check.publication,
+            check.counts,
+            check.attempt,
+            check.unlabelable,
+            check.copied,
+            check.peak_mb,
         ]
-        for name, (stamp, verdict) in known.items()
+        for name, (stamp, check) in known.items()
     }
     # Losing it costs only time: a reader without write access, or a full disk, does without.
     with contextlib.suppress(OSError):

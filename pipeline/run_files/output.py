@@ -38,8 +38,8 @@ COPIED = "hpc.copied"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
-    """What an output shows. Without a file, there is no publication, no problem and no trouble."""
+class OutputCheck:
+    """What a look at an output shows. Without a file: no publication, no problem, no trouble."""
 
     publication: str | None = None
     """Identifies this publication of the shard; None unless the output is verified."""
@@ -72,7 +72,7 @@ class Verdict:
 
 def verify(
     run_dir: Path, manifest: Manifest, index: int, *, pauses: Sequence[float] = files.READ_PAUSES
-) -> Verdict:
+) -> OutputCheck:
     """Check an output by its footer: that it opens, has this shard's receipt, and all its rows.
 
     Args:
@@ -97,22 +97,22 @@ def is_published(run_dir: Path, manifest: Manifest, index: int) -> bool:
         return False
 
 
-def _verify(run_dir: Path, manifest: Manifest, index: int, pauses: Sequence[float]) -> Verdict:
+def _verify(run_dir: Path, manifest: Manifest, index: int, pauses: Sequence[float]) -> OutputCheck:
     path = output_path(run_dir, index)
 
-    def decode(content: bytearray) -> Verdict:
+    def decode(content: bytearray) -> OutputCheck:
         footer = read_parquet.decode_footer(content)
         texts = _texts(footer.schema)
-        verdict = _judge(path, footer.rows, texts, manifest, index)
-        return replace(verdict, unlabelable=reason_counts.read_counts(texts, footer.metadata))
+        check = _judge(path, footer.rows, texts, manifest, index)
+        return replace(check, unlabelable=reason_counts.read_counts(texts, footer.metadata))
 
     return _decoded(path, decode, lambda: read_parquet.read_end(path, pauses=pauses))
 
 
 def read(
     run_dir: Path, manifest: Manifest, index: int, *, pauses: Sequence[float] = files.READ_PAUSES
-) -> tuple[Verdict, pa.Table | None]:
-    """Read and return a whole output; the table is None unless the verdict is `verified`.
+) -> tuple[OutputCheck, pa.Table | None]:
+    """Read and return a whole output; the table is None unless it is `verified`.
 
     Verifies the checksum of every page, and that the rows are exactly those of the shard. The
     arguments are those of `verify`.
@@ -120,38 +120,38 @@ def read(
     path = output_path(run_dir, index)
     tables: list[pa.Table] = []
 
-    def decode(content: bytearray) -> Verdict:
+    def decode(content: bytearray) -> OutputCheck:
         table = read_parquet.decode_table(content)
         footer = _texts(table.schema)
-        verdict = _judge(path, table.num_rows, footer, manifest, index)
-        check = output_rows.check_rows(run_dir, manifest, index, table, footer, pauses=pauses)
-        if check.problem:
-            raise DamagedError(path, check.problem)
+        check = _judge(path, table.num_rows, footer, manifest, index)
+        rows_check = output_rows.check_rows(run_dir, manifest, index, table, footer, pauses=pauses)
+        if rows_check.problem:
+            raise DamagedError(path, rows_check.problem)
         tables.append(table)
         digest = hashlib.sha256(content).hexdigest()
         unlabelable = reason_counts.most_frequent(reason_counts.count_reasons(table))
-        return replace(verdict, unlabelable=unlabelable, unchecked=check.unchecked, sha256=digest)
+        return replace(
+            check, unlabelable=unlabelable, unchecked=rows_check.unchecked, sha256=digest
+        )
 
-    verdict = _examined(
-        lambda: _decoded(path, decode, lambda: files.read_whole(path, pauses=pauses))
-    )
-    return verdict, tables[-1] if verdict.verified else None
+    check = _examined(lambda: _decoded(path, decode, lambda: files.read_whole(path, pauses=pauses)))
+    return check, tables[-1] if check.verified else None
 
 
-def _examined(examine: Callable[[], Verdict]) -> Verdict:
-    """Return the verdict of an examination, whatever it raises."""
+def _examined(examine: Callable[[], OutputCheck]) -> OutputCheck:
+    """Return what an examination shows, whatever it raises."""
     try:
         return examine()
     except UnreadableError as error:
-        return Verdict(unreadable=error.why, needs_person=files.needs_person(error))
+        return OutputCheck(unreadable=error.why, needs_person=files.needs_person(error))
     except DamagedError as error:
-        return Verdict(problem=error.problem)
+        return OutputCheck(problem=error.problem)
 
 
 def _decoded(
-    path: Path, decode: Callable[[bytearray], Verdict], read_content: Callable[[], bytearray]
-) -> Verdict:
-    """Return what a file's content shows; an empty verdict if there is no file."""
+    path: Path, decode: Callable[[bytearray], OutputCheck], read_content: Callable[[], bytearray]
+) -> OutputCheck:
+    """Return what a file's content shows; an empty `OutputCheck` if there is no file."""
     try:
         return read_parquet.decode_twice(path, decode, read_content)
     except FileNotFoundError:
@@ -159,7 +159,7 @@ def _decoded(
             # What the link leads to may only be out of reach, such as a disk that is not mounted.
             reason = OSError(errno.ELOOP, "it is a link to what is not there")
             raise UnreadableError(path, reason) from None
-        return Verdict()
+        return OutputCheck()
 
 
 def set_aside(path: Path) -> Path:
@@ -327,8 +327,8 @@ def _texts(schema: pa.Schema) -> dict[str, str]:
 
 def _judge(
     path: Path, rows: int, footer: Mapping[str, str], manifest: Manifest, index: int
-) -> Verdict:
-    """Return the verdict of a footer. Raises DamagedError if it is not that of this output."""
+) -> OutputCheck:
+    """Return what a footer shows. Raises DamagedError if it is not that of this output."""
     for key, expected in manifest.receipt(index).metadata().items():
         if footer.get(key) != expected:
             actual = f"is {footer[key]}" if key in footer else "is missing"
@@ -340,7 +340,7 @@ def _judge(
         )
     attempt, copied = footer.get(ATTEMPT, ""), footer.get(COPIED, "")
     pace = read_pace(footer)
-    return Verdict(
+    return OutputCheck(
         publication=footer.get(PUBLICATION) or "unnamed",
         counts=_usage(footer.get(USAGE)),
         attempt=int(attempt) if attempt.isdecimal() else 0,

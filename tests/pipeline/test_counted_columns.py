@@ -16,7 +16,7 @@ from pipeline.run_files import heartbeat, output
 from pipeline.run_files.checkpoints.checkpoint import Checkpoint
 from pipeline.run_files.heartbeat import AnswerSums, HeartbeatWriter
 from pipeline.run_files.manifest import output_path
-from pipeline.run_files.output import ShardLabels, Verdict
+from pipeline.run_files.output import OutputCheck, ShardLabels
 from tests.pipeline import run_builders
 
 COLUMNS = (Column("mood", "text"), Column("tokens", "count"), Column("calls", "count"))
@@ -126,7 +126,7 @@ def test_a_part_without_a_label_column_is_left_out(
 
 def published(
     folder: Path, columns: tuple[Column, ...], facts: dict[str, int]
-) -> tuple[Verdict, pa.Table]:
+) -> tuple[OutputCheck, pa.Table]:
     run_dir, run = run_builders.make_run(folder, run_builders.posts(3))
     one = life(folder / "parts", columns=columns)
     for post in run_builders.posts(3):
@@ -139,8 +139,8 @@ def published(
         attempt=1,
     )
     output.publish(run_dir, run, 0, labels)
-    verdict, table = output.read(run_dir, run, 0)
-    assert output.verify(run_dir, run, 0) == verdict
+    check, table = output.read(run_dir, run, 0)
+    assert output.verify(run_dir, run, 0) == check
     assert table is not None and table.schema.equals(output_schema(columns))
     path = output_path(run_dir, 0)
     for said in (b"{", b"[]", b'{"tokens": -1, "calls": "7"}', b"\xff", b"[" * 100_000):
@@ -149,7 +149,7 @@ def published(
         again = output.verify(run_dir, run, 0)
         # What has no UTF-8 in its footer is as damaged as ever.
         assert again.counts == {} and again.verified == (said != b"\xff")
-    return verdict, table
+    return check, table
 
 
 def test_a_copy_has_the_answer_and_not_its_cost(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_a_copy_has_the_answer_and_not_its_cost(tmp_path: Path) -> None:
         copied_from={third: second},
     )
     output.publish(run_dir, run, 0, labels)
-    verdict, table = output.read(run_dir, run, 0)
+    check, table = output.read(run_dir, run, 0)
     assert table is not None
     rows = table.select(["uri", "reason", "tokens", "copied_from"]).to_pylist()
     assert [tuple(row.values()) for row in rows] == [
@@ -177,12 +177,12 @@ def test_a_copy_has_the_answer_and_not_its_cost(tmp_path: Path) -> None:
         (second, "refusal: no", 2, None),
         (third, "refusal: no", None, second),
     ]
-    assert (verdict.counts, verdict.unlabelable, verdict.copied) == (
+    assert (check.counts, check.unlabelable, check.copied) == (
         {"tokens": 7},
         {"refusal": 2},
         1,
     )
-    assert output.verify(run_dir, run, 0) == verdict
+    assert output.verify(run_dir, run, 0) == check
 
 
 def _columns(table: pa.Table) -> dict[str, pa.ChunkedArray]:
@@ -190,16 +190,16 @@ def _columns(table: pa.Table) -> dict[str, pa.ChunkedArray]:
 
 
 def test_an_outputs_footer_carries_the_sums(tmp_path: Path) -> None:
-    verdict, table = published(tmp_path, COLUMNS, {"tokens": 5})
-    assert verdict.counts == {"tokens": 15}
+    check, table = published(tmp_path, COLUMNS, {"tokens": 5})
+    assert check.counts == {"tokens": 15}
     assert json.loads(table.schema.metadata[b"hpc.usage"]) == {"tokens": 15}
     assert table["tokens"].to_pylist() == [5, 5, 5]
     assert table["calls"].to_pylist() == [None] * 3
 
 
 def test_without_counted_columns_the_footer_has_no_sums(tmp_path: Path) -> None:
-    verdict, table = published(tmp_path, COLUMNS[:1], {})
-    assert verdict.counts == {}
+    check, table = published(tmp_path, COLUMNS[:1], {})
+    assert check.counts == {}
     assert b"hpc.usage" not in table.schema.metadata
 
 

@@ -22,8 +22,8 @@ def inputs_without_output(runs: Sequence[Run]) -> list[str]:
     paths = (
         shard_path(run.folder, shard.index)
         for run in runs
-        for shard, verdict in zip(run.manifest.shards, verify_outputs(run), strict=True)
-        if not verdict.verified
+        for shard, check in zip(run.manifest.shards, verify_outputs(run), strict=True)
+        if not check.verified
     )
     return [str(path) for path in paths if path.is_file()]
 

@@ -25,7 +25,7 @@ from hpc.traces.task_files import TaskFiles
 from pipeline.database import duckdb_file
 from pipeline.database.duckdb_file import SHORT_PATIENCE, HeldDatabaseError
 from pipeline.run_files.manifest import output_name
-from pipeline.run_files.output import Verdict
+from pipeline.run_files.output import OutputCheck
 from pipeline.usage import cost_options
 
 _COLUMNS = (
@@ -63,16 +63,16 @@ def read_runs(
     facts: list[RunFacts] = []
     attempts: list[AttemptFacts] = []
     for run in runs:
-        verdicts = verify_outputs(run)
-        published = [verdict.verified for verdict in verdicts]
+        checks = verify_outputs(run)
+        published = [check.verified for check in checks]
         rows = history.attempts.get(run.run_id, ())
         is_settled = all(published) and (
             run.manifest.is_coded_by_people or run.run_id in history.complete
         )
         status = None if is_settled else look(run, executor_of(run), include_done=True)
         if status:
-            verdicts = tuple(shard.output for shard in status.observation.shards)
-            published = [verdict.verified for verdict in verdicts]
+            checks = tuple(shard.output for shard in status.observation.shards)
+            published = [check.verified for check in checks]
             rows = [{"run_id": run.run_id, **row} for row in attempt_rows(run, status.observation)]
         numbers = [int(str(row["attempt"])) for row in rows]
         digests = history.digests.get(run.run_id, {})
@@ -80,7 +80,7 @@ def read_runs(
         records = _records(run, status)
         attempts += [
             _with_cpus(each, records.get((int(str(row["attempt"])), each.shard)))
-            for each, row in zip(_attempts(rows, verdicts), rows, strict=True)
+            for each, row in zip(_attempts(rows, checks), rows, strict=True)
         ]
     return tuple(facts), tuple(attempts)
 
@@ -190,7 +190,7 @@ def digest_of(digests: Mapping[int, str], published: Sequence[bool]) -> str:
     return hashlib.sha256("".join(sorted(lines, key=lambda line: line[66:])).encode()).hexdigest()
 
 
-def _attempts(rows: Sequence[_Row], verdicts: Sequence[Verdict]) -> list[AttemptFacts]:
+def _attempts(rows: Sequence[_Row], checks: Sequence[OutputCheck]) -> list[AttemptFacts]:
     """Return the attempts in order, numbered within their shard."""
     last = {row["shard_index"]: row["attempt"] for row in rows}
     counts: dict[object, int] = {}
@@ -199,7 +199,7 @@ def _attempts(rows: Sequence[_Row], verdicts: Sequence[Verdict]) -> list[Attempt
         shard = row["shard_index"]
         assert isinstance(shard, int)
         counts[shard] = counts.get(shard, 0) + 1
-        has_published = row["attempt"] == last[shard] and verdicts[shard].verified
+        has_published = row["attempt"] == last[shard] and checks[shard].verified
         attempts.append(
             AttemptFacts(
                 run_id=str(row["run_id"]),
@@ -211,7 +211,7 @@ def _attempts(rows: Sequence[_Row], verdicts: Sequence[Verdict]) -> list[Attempt
                 ended_at=_time(row["ended_at"]),
                 elapsed_s=_number(row["elapsed_s"]),
                 max_rss_mb=_number(row["max_rss_mb"]),
-                own_peak_mb=verdicts[shard].peak_mb if has_published else None,
+                own_peak_mb=checks[shard].peak_mb if has_published else None,
                 mem_gb=_number(row["mem_gb"]),
                 time_min=_number(row["time_min"]),
             )

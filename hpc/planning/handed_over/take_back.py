@@ -24,12 +24,12 @@ def take_back(run: Run, say: Say) -> None:
         run_lock.locked(root, f"another submit is planning under {root}: wait for it"),
         hold_run(run) as locked,
     ):
-        verdicts = verify_outputs(locked.run)
-        kept = sum(verdict.verified or bool(verdict.unreadable) for verdict in verdicts)
+        checks = verify_outputs(locked.run)
+        kept = sum(check.verified or bool(check.unreadable) for check in checks)
         if kept or parts.holds_answers(run.folder / "work"):
             raise RunError(
                 f"answers to run {run.run_id} were adopted ({kept:,} of "
-                f"{counted(len(verdicts), 'shard')} published), so it stays as it is. To give up "
+                f"{counted(len(checks), 'shard')} published), so it stays as it is. To give up "
                 f"the posts without an answer: {command('adopt', run, '--missing not_labeled')}. "
                 "Later, hpc submit --plan-only --retry-unlabelable not_labeled takes these posts"
             )

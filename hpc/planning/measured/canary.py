@@ -13,7 +13,7 @@ from pipeline.model import UNSENT
 LEAST_LABELED_SHARE = 0.5
 
 
-class CanaryVerdict(StrEnum):
+class CanaryOutcome(StrEnum):
     """Whether a canary went well enough for the other posts to follow."""
 
     WELL = "well"
@@ -62,12 +62,12 @@ class CanaryResult:
         return self.posts - sum(self.unlabelable.get(reason, 0) for reason in UNSENT)
 
     @property
-    def verdict(self) -> CanaryVerdict:
+    def outcome(self) -> CanaryOutcome:
         """Whether it went well."""
         return judge_canary(self.state, sent=self.sent, labeled=self.labeled)
 
 
-def judge_canary(state: RunState, *, sent: int, labeled: int) -> CanaryVerdict:
+def judge_canary(state: RunState, *, sent: int, labeled: int) -> CanaryOutcome:
     """Return whether a canary went well.
 
     Args:
@@ -76,9 +76,9 @@ def judge_canary(state: RunState, *, sent: int, labeled: int) -> CanaryVerdict:
         labeled: how many of its posts got a label.
     """
     if state is not RunState.COMPLETE:
-        return CanaryVerdict.INCOMPLETE
+        return CanaryOutcome.INCOMPLETE
     if not sent:
-        return CanaryVerdict.NOTHING_SENT
+        return CanaryOutcome.NOTHING_SENT
     if labeled < LEAST_LABELED_SHARE * sent:
-        return CanaryVerdict.FEW_LABELS
-    return CanaryVerdict.WELL
+        return CanaryOutcome.FEW_LABELS
+    return CanaryOutcome.WELL

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hpc.display.blocks import Block, Line, Table, Tone
 from hpc.display.run.usage import format_money
 from hpc.planning.estimate import estimate_cost
-from hpc.planning.measured.canary import CanaryResult, CanaryVerdict
+from hpc.planning.measured.canary import CanaryOutcome, CanaryResult
 from hpc.planning.measured.describe import describe_duration, describe_speed
 from hpc.planning.measured.duration import estimate_minutes
 from hpc.planning.measured.pace import RunPace
@@ -18,19 +18,19 @@ from hpc.planning.run_spec import Canary, RunSpec
 from hpc.run.model.run import Run
 from pipeline.text import counted, estimated_duration, format_duration, format_memory
 
-_VERDICTS = {
-    CanaryVerdict.WELL: ("the canary went well", Tone.GOOD),
-    CanaryVerdict.INCOMPLETE: (
+_OUTCOMES = {
+    CanaryOutcome.WELL: ("the canary went well", Tone.GOOD),
+    CanaryOutcome.INCOMPLETE: (
         "the canary did not finish, so nothing else is submitted. Fix the cause as "
         "described above, and run the same command again",
         Tone.BAD,
     ),
-    CanaryVerdict.NOTHING_SENT: (
+    CanaryOutcome.NOTHING_SENT: (
         "no post of the canary has a text that can be sent, so nothing was measured and nothing "
         "else is submitted: check backlog.columns, or take a larger canary",
         Tone.BAD,
     ),
-    CanaryVerdict.FEW_LABELS: (
+    CanaryOutcome.FEW_LABELS: (
         "fewer than half of the posts that were sent got a label, so nothing else is submitted: "
         "check the configuration and the service",
         Tone.BAD,
@@ -66,7 +66,7 @@ def describe_other_work(canary: Run, keys: Sequence[str]) -> str:
 
 def describe_canary(canary: CanaryResult) -> list[Block]:
     """Return a report on the canary itself."""
-    words, tone = _VERDICTS[canary.verdict]
+    words, tone = _OUTCOMES[canary.outcome]
     return [
         Line(f"canary {canary.run.run_id}: {canary.state}"),
         Table(rows=tuple(_facts(canary))),

@@ -14,7 +14,7 @@ from hpc.executors.factory import create_executor, executor_of
 from hpc.locks.locked_run import hold_run
 from hpc.planning.discard import find_discardable
 from hpc.planning.estimate import estimate_cost
-from hpc.planning.measured.canary import CanaryResult, CanaryVerdict
+from hpc.planning.measured.canary import CanaryOutcome, CanaryResult
 from hpc.planning.measured.describe_canary import (
     describe_canary,
     describe_other_work,
@@ -77,7 +77,7 @@ def submit_after_canary(request: SubmitRequest, screen: Screen) -> CanarySubmit:
     measured = measure(look(run, executor_of(run), include_done=True))
     screen("")
     screen.show(*describe_canary(measured))
-    went_well = measured.verdict is CanaryVerdict.WELL
+    went_well = measured.outcome is CanaryOutcome.WELL
     selection = rest_of(request.selection, run) if went_well else None
     if selection is None:
         draft = made.draft if made else draft_run(request.spec, request.selection, request.folders)
@@ -235,7 +235,7 @@ def canary_document(spec: RunSpec, submit: CanarySubmit) -> dict[str, object] | 
     pace = canary.pace
     return {
         "run_id": canary.run.run_id,
-        "verdict": str(canary.verdict),
+        "verdict": str(canary.outcome),
         "state": str(canary.state),
         "posts": canary.posts,
         "labeled": canary.labeled,

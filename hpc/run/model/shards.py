@@ -12,7 +12,7 @@ from hpc.run.model.arrays import Limits, Submission, SubmitLimit
 from hpc.run.model.attempts import Attempt, UnreadableFile
 from pipeline.errors import Cause
 from pipeline.run_files.heartbeat import Heartbeat
-from pipeline.run_files.output import Verdict
+from pipeline.run_files.output import OutputCheck
 
 
 class State(StrEnum):
@@ -35,7 +35,7 @@ class ShardFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The shard's index."""
     posts: int
     """How many posts it has."""
-    output: Verdict
+    output: OutputCheck
     """Whether its published output verifies."""
     attempts: tuple[Attempt, ...] = ()
     """Its attempts, oldest first."""

@@ -66,8 +66,8 @@ def labeled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Labeled]:
 
 def read_output(run: Path, index: int) -> list[Row]:
     made = run_folder.load(run)
-    verdict, table = output.read(run, made.manifest, index)
-    assert verdict.verified and table is not None, verdict
+    check, table = output.read(run, made.manifest, index)
+    assert check.verified and table is not None, check
     return table.select(LABELED).to_pylist()
 
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpc.planning.measured.canary import LEAST_LABELED_SHARE, CanaryVerdict, judge_canary
+from hpc.planning.measured.canary import LEAST_LABELED_SHARE, CanaryOutcome, judge_canary
 from hpc.run.run_state import RunState
 
 counts = st.integers(0, 10_000)
@@ -14,18 +14,18 @@ def test_the_others_follow_only_a_complete_canary_with_enough_labels(
     state: RunState, sent: int, labeled: int
 ) -> None:
     labeled = min(sent, labeled)
-    verdict = judge_canary(state, sent=sent, labeled=labeled)
+    outcome = judge_canary(state, sent=sent, labeled=labeled)
     is_good = state is RunState.COMPLETE and sent > 0 and labeled >= LEAST_LABELED_SHARE * sent
-    assert (verdict is CanaryVerdict.WELL) is is_good
+    assert (outcome is CanaryOutcome.WELL) is is_good
 
 
 @given(st.sampled_from(list(RunState)), counts, counts)
 def test_a_further_label_never_makes_it_worse(state: RunState, sent: int, labeled: int) -> None:
     labeled = min(labeled, sent)
-    if judge_canary(state, sent=sent, labeled=labeled) is CanaryVerdict.WELL and labeled < sent:
-        assert judge_canary(state, sent=sent, labeled=labeled + 1) is CanaryVerdict.WELL
+    if judge_canary(state, sent=sent, labeled=labeled) is CanaryOutcome.WELL and labeled < sent:
+        assert judge_canary(state, sent=sent, labeled=labeled + 1) is CanaryOutcome.WELL
 
 
 @given(counts)
 def test_no_label_at_all_is_never_well(sent: int) -> None:
-    assert judge_canary(RunState.COMPLETE, sent=sent, labeled=0) is not CanaryVerdict.WELL
+    assert judge_canary(RunState.COMPLETE, sent=sent, labeled=0) is not CanaryOutcome.WELL

@@ -13,7 +13,7 @@ from hpc.run.submissions import read_submissions
 from pipeline import __version__, files
 from pipeline.errors import Cause
 from pipeline.run_files.manifest import output_path
-from pipeline.run_files.output import Verdict
+from pipeline.run_files.output import OutputCheck
 from tests.hpc.cli_bench import Bench, outcome, valence_run
 from tests.hpc.database.test_gather_outputs import damage
 from tests.pipeline import run_builders
@@ -137,7 +137,7 @@ def test_an_attempt_has_no_cause_if_the_output_is_its_own(
         )
         for number, state, cause in ends
     )  # fmt: skip
-    output = Verdict(publication="p", attempt=published_by)
+    output = OutputCheck(publication="p", attempt=published_by)
     shard = ShardFacts(index=0, posts=5, output=output, attempts=attempts)
     observation = Observation(
         observed_at=FIRST_TIME, shards=(shard,), answered=True, last_answer=FIRST_TIME

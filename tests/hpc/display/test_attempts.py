@@ -19,7 +19,7 @@ from pipeline import files
 from pipeline.errors import Cause
 from pipeline.run_files import last_words, manifest
 from pipeline.run_files.last_words import LastWords
-from pipeline.run_files.output import Verdict
+from pipeline.run_files.output import OutputCheck
 from tests.pipeline import run_builders
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -64,7 +64,7 @@ def test_every_attempt_shows_slurms_state_the_last_words_and_the_log(tmp_path: P
         for number, record, spoken in ((1, ended, words), (2, killed, None), (5, waiting, None),
                                       (6, canceled, None))
     ]  # fmt: skip
-    shard = ShardFacts(index=0, posts=2, output=Verdict(), rows=0, attempts=tuple(made))
+    shard = ShardFacts(index=0, posts=2, output=OutputCheck(), rows=0, attempts=tuple(made))
     status = RunStatus(
         run=run,
         observation=Observation(observed_at=NOW, shards=(shard,), answered=True, last_answer=NOW),
@@ -128,7 +128,7 @@ def test_a_task_that_ran_out_of_memory_shows_what_it_requested_and_used(
         number=1, array_job_id=4001, array_task_index=0, submitted_at=NOW, record=killed,
         request=ResourceRequest(mem_gb=requested_gb),
     )  # fmt: skip
-    shard = ShardFacts(index=0, posts=2, output=Verdict(), rows=0, attempts=(attempt,))
+    shard = ShardFacts(index=0, posts=2, output=OutputCheck(), rows=0, attempts=(attempt,))
     status = RunStatus(
         run=run_folder.load(folder),
         observation=Observation(observed_at=NOW, shards=(shard,), answered=True, last_answer=NOW),

@@ -9,7 +9,7 @@ from hpc.display.run.label_counts import describe_labeled, describe_no_label, de
 from hpc.run.model.shards import Judgement, ShardFacts, State
 from hpc.run.run_state import LabelCounts, count_labels
 from pipeline.run_files.heartbeat import Heartbeat
-from pipeline.run_files.output import Verdict
+from pipeline.run_files.output import OutputCheck
 from tests.hpc.cli_bench import Bench, exit_code
 from tests.pipeline.backlog.source_files import STAMP, json_lines_file
 from tests.pipeline.run_builders import uri
@@ -17,8 +17,8 @@ from tests.pipeline.run_builders import uri
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
-def done(unlabelable: Mapping[str, int] | None) -> Verdict:
-    return Verdict(publication="p", unlabelable=unlabelable)
+def done(unlabelable: Mapping[str, int] | None) -> OutputCheck:
+    return OutputCheck(publication="p", unlabelable=unlabelable)
 
 
 def beat(rows: int, unlabelable: Mapping[str, int] | None) -> Heartbeat:
@@ -46,7 +46,7 @@ def beat(rows: int, unlabelable: Mapping[str, int] | None) -> Heartbeat:
 def test_answers_are_counted_by_outputs_and_heartbeats(
     state: State, facts: dict[str, object], labeled: int, unlabelable: dict[str, int], unknown: int
 ) -> None:
-    shard = ShardFacts(**{"index": 0, "posts": 10, "output": Verdict(), **facts})  # type: ignore[arg-type]
+    shard = ShardFacts(**{"index": 0, "posts": 10, "output": OutputCheck(), **facts})  # type: ignore[arg-type]
     other = ShardFacts(index=1, posts=10, output=done({"no_text": 1}))
     judged = [Judgement(index=0, state=state, rule=0), Judgement(index=1, state=State.DONE, rule=1)]
     counts = count_labels([shard, other], judged)

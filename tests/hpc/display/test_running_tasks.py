@@ -21,7 +21,7 @@ from hpc.run.model.shards import Judgement, ShardFacts, State
 from pipeline.errors import Cause
 from pipeline.run_files.amendments import Amendment, Change
 from pipeline.run_files.last_words import LastWords
-from pipeline.run_files.output import Verdict
+from pipeline.run_files.output import OutputCheck
 from pipeline.service.activity import RequestFault
 from tests.hpc.display.watched_runs import NOW, heartbeat, make_run, resting, running, status_of
 
@@ -80,7 +80,7 @@ def ended(index: int, state: State, *causes: Cause) -> tuple[ShardFacts, Judgeme
         )
         for number, cause in enumerate(causes)
     )  # fmt: skip
-    facts = ShardFacts(index=index, posts=250, output=Verdict(), attempts=attempts)
+    facts = ShardFacts(index=index, posts=250, output=OutputCheck(), attempts=attempts)
     rule = 9 if state is State.FAILED else 7
     return facts, Judgement(index=index, state=state, rule=rule, cause=causes[-1])
 
@@ -101,7 +101,7 @@ def test_errors_are_counted_by_kind(run: Run) -> None:
         "tasks": {"timeout": 2, "node": 1},
     }
     facts, judgement = ended(6, State.DONE, Cause.TIMEOUT, Cause.CRASHED)
-    done = structs.replace(facts, output=Verdict(publication="p"))
+    done = structs.replace(facts, output=OutputCheck(publication="p"))
     assert count_errors(status_of(run, [*shards, (done, judgement)])) == count_errors(status)
     assert describe_errors(count_errors(status)) == [
         "requests without an answer: 84 too many requests (HTTP 429), 3 of a later version, "
@@ -116,7 +116,7 @@ def test_a_task_that_was_canceled_while_pending_never_started(run: Run) -> None:
     ran = structs.replace(attempt, record=structs.replace(record, node="n1", elapsed_s=5))
     shards = [
         (
-            ShardFacts(index=index, posts=250, output=Verdict(), attempts=(each,)),
+            ShardFacts(index=index, posts=250, output=OutputCheck(), attempts=(each,)),
             Judgement(index=index, state=State.BLOCKED, rule=8, cause=Cause.CANCELLED),
         )
         for index, each in enumerate((ran, attempt, attempt))
@@ -204,7 +204,7 @@ def test_a_task_that_was_killed_before_it_kept_an_answer_is_of_the_run_too(run: 
         number=1, array_job_id=1, array_task_index=0, submitted_at=started, record=killed
     )
     again, judgement = running(0, heartbeat(requests_last_minute=5, quota_tasks=3))
-    blocked = ShardFacts(index=1, posts=250, output=Verdict(), attempts=(attempt,))
+    blocked = ShardFacts(index=1, posts=250, output=OutputCheck(), attempts=(attempt,))
     shards = [
         (structs.replace(again, attempts=(attempt, *again.attempts)), judgement),
         (blocked, Judgement(index=1, state=State.BLOCKED, rule=8, cause=Cause.CANCELLED)),

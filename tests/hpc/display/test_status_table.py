@@ -20,11 +20,11 @@ from hpc.run.next_step import NextStep, next_command, next_step
 from hpc.run.run_state import EXIT_CODE, RunState, RunStatus, run_state
 from pipeline.errors import Cause
 from pipeline.run_files.heartbeat import Heartbeat
-from pipeline.run_files.output import Verdict
+from pipeline.run_files.output import OutputCheck
 from tests.pipeline import run_builders
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-DONE = Verdict(publication="p")
+DONE = OutputCheck(publication="p")
 HALF = "1,000 of 2,000 posts done (50 %)"
 
 
@@ -83,7 +83,7 @@ FACTS = [
     ShardFacts(
         index=index,
         posts=250,
-        output=DONE if index < 2 else Verdict(),
+        output=DONE if index < 2 else OutputCheck(),
         rows=100 if index == 2 else 0,
         attempts=()
         if index == 7
@@ -123,7 +123,7 @@ def test_the_report_says_why_tasks_are_pending_and_what_helps(run_of_eight_shard
             phase=Phase.WAITING, slurm_state="PENDING", reason=reason, advice=advice
         )
         shown = structs.replace(attempt(1, index, started_min_ago=None), record=waiting)
-        return ShardFacts(index=index, posts=250, output=Verdict(), attempts=(shown,))
+        return ShardFacts(index=index, posts=250, output=OutputCheck(), attempts=(shown,))
 
     facts = [
         pending(0, "Priority"), pending(1, "Priority"), pending(2, "PartitionDown", "ask the site")
@@ -134,7 +134,7 @@ def test_the_report_says_why_tasks_are_pending_and_what_helps(run_of_eight_shard
 
 def test_a_planned_run_has_a_short_report(run_of_eight_shards: Run) -> None:
     planned = [judgement(index, State.PLANNED) for index in range(8)]
-    facts = [ShardFacts(index=index, posts=250, output=Verdict()) for index in range(8)]
+    facts = [ShardFacts(index=index, posts=250, output=OutputCheck()) for index in range(8)]
     assert table(run_of_eight_shards, facts, planned) == (
         "run 20240601T120000-valence-0123abcd: planned\n"
         "\n"
@@ -150,7 +150,7 @@ def progress(
 ) -> str:
     facts = [
         ShardFacts(
-            index=0, posts=2000, output=Verdict(), rows=rows,
+            index=0, posts=2000, output=OutputCheck(), rows=rows,
             attempts=(attempt(1, 0, started_min_ago=started_min_ago),),
         )
     ]  # fmt: skip
@@ -196,7 +196,7 @@ def test_a_suspended_task_has_no_rate(run_of_eight_shards: Run) -> None:
     suspended = structs.replace(
         at_work, record=structs.replace(at_work.record, slurm_state="SUSPENDED")
     )
-    facts = [ShardFacts(index=0, posts=2000, output=Verdict(), rows=9, attempts=(suspended,))]
+    facts = [ShardFacts(index=0, posts=2000, output=OutputCheck(), rows=9, attempts=(suspended,))]
     line = table(run_of_eight_shards, facts, [judgement(0, State.RUNNING)]).splitlines()[5]
     assert line == "9 of 2,000 posts done (0 %)"
 
@@ -221,7 +221,7 @@ def beat(rows: int, rate: float = 0.0) -> Heartbeat:
 def test_posts_done_are_those_of_the_heartbeat_while_the_task_may_be_at_work(
     run_of_eight_shards: Run, state: State, rows: int, counted: int, done: int
 ) -> None:
-    output = DONE if state is State.DONE else Verdict()
+    output = DONE if state is State.DONE else OutputCheck()
     facts = structs.replace(FACTS[2], index=0, output=output, rows=rows, heartbeat=beat(counted))
     status = RunStatus(
         run=run_of_eight_shards, observation=observed([facts]), judgements=(judgement(0, state),)

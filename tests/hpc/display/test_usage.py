@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hpc.display.run.usage import Usage, describe_usage, usage_of
 from hpc.run.model.shards import ShardFacts
 from pipeline.run_files.heartbeat import Heartbeat
-from pipeline.run_files.output import Verdict
+from pipeline.run_files.output import OutputCheck
 from pipeline.usage import Price
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -31,11 +31,11 @@ def beat(rows: int, counts: dict[str, int], **per_minute: float) -> Heartbeat:
 
 
 def shard(index: int, **facts: Any) -> ShardFacts:
-    return ShardFacts(index=index, posts=1000, **{"output": Verdict(), **facts})
+    return ShardFacts(index=index, posts=1000, **{"output": OutputCheck(), **facts})
 
 
 def done(index: int, counts: dict[str, int]) -> ShardFacts:
-    return shard(index, output=Verdict(publication="p", counts=counts))
+    return shard(index, output=OutputCheck(publication="p", counts=counts))
 
 
 def test_published_running_and_waiting_shards_are_summed() -> None:
@@ -61,7 +61,7 @@ def test_published_running_and_waiting_shards_are_summed() -> None:
 def test_a_shard_is_counted_once_whatever_reports_on_it() -> None:
     """The heartbeat of a task that has published goes away a little later."""
     running = beat(900, tokens(90, 9), prompt=6000)
-    one = shard(0, output=Verdict(publication="p", counts=tokens(100, 10)),
+    one = shard(0, output=OutputCheck(publication="p", counts=tokens(100, 10)),
                 heartbeat=running, left_behind=running)  # fmt: skip
     assert usage_of([one], posts=1000, price=None) == Usage(
         prompt_tokens=100, cached_tokens=None, completion_tokens=10, tokens_per_second=None,

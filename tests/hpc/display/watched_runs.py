@@ -14,7 +14,7 @@ from hpc.run.model.run import Run
 from hpc.run.model.shards import Judgement, Observation, ShardFacts, State
 from hpc.run.run_state import RunStatus
 from pipeline.run_files.heartbeat import Heartbeat
-from pipeline.run_files.output import Verdict
+from pipeline.run_files.output import OutputCheck
 from tests.pipeline import run_builders
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -58,7 +58,7 @@ def running(
         ),
     )  # fmt: skip
     facts = ShardFacts(
-        index=index, posts=POSTS, output=Verdict(), attempts=(attempt,), heartbeat=beat
+        index=index, posts=POSTS, output=OutputCheck(), attempts=(attempt,), heartbeat=beat
     )
     judged = Judgement(
         index=index, state=State.RUNNING, rule=4, stalled=stalled, message="task is RUNNING"
@@ -68,7 +68,7 @@ def running(
 
 def resting(index: int, state: State, message: str = "") -> tuple[ShardFacts, Judgement]:
     """Return a shard that no task works on."""
-    output = Verdict(publication="p") if state is State.DONE else Verdict()
+    output = OutputCheck(publication="p") if state is State.DONE else OutputCheck()
     facts = ShardFacts(index=index, posts=POSTS, output=output)
     return facts, Judgement(index=index, state=state, rule=1, message=message)
 

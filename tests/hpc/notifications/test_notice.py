@@ -19,11 +19,11 @@ from pipeline.config.notify_settings import Event, NotifySettings
 from pipeline.errors import Cause, InputError
 from pipeline.run_files.heartbeat import Heartbeat
 from pipeline.run_files.last_words import LastWords
-from pipeline.run_files.output import Verdict
+from pipeline.run_files.output import OutputCheck
 from tests.hpc.cli_bench import valence_run
 
 NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
-DONE = Verdict(publication="p")
+DONE = OutputCheck(publication="p")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def status(run: Run, *shards: ShardFacts, submissions: int = 1, now: datetime = 
 
 
 def shard(index: int, *attempts: Attempt, beat: Heartbeat | None = None) -> ShardFacts:
-    output = Verdict() if attempts else DONE
+    output = OutputCheck() if attempts else DONE
     return ShardFacts(index=index, posts=2, output=output, attempts=attempts, heartbeat=beat)
 
 

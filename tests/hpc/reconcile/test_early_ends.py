@@ -18,7 +18,7 @@ from hpc.run.model.shards import ShardFacts
 from hpc.traces.task_log import TaskLog
 from pipeline.errors import Cause
 from pipeline.run_files.last_words import LastWords
-from pipeline.run_files.output import Verdict
+from pipeline.run_files.output import OutputCheck
 from pipeline.terminal import without_middle
 
 START = datetime(2026, 11, 29, 9, 0, tzinfo=UTC)
@@ -44,7 +44,7 @@ def attempt(
 
 def shards_of(*attempts: tuple[Attempt, ...]) -> list[ShardFacts]:
     return [
-        ShardFacts(index=index, posts=10, output=Verdict(), attempts=tuple(
+        ShardFacts(index=index, posts=10, output=OutputCheck(), attempts=tuple(
             structs.replace(one, array_task_index=index) for one in given_attempts
         ))
         for index, given_attempts in enumerate(attempts)

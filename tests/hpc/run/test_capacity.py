@@ -15,7 +15,7 @@ from hpc.run.model.arrays import ArrayPlan, Submission
 from hpc.run.model.attempts import Attempt, Phase, TaskRecord
 from hpc.run.model.shards import Judgement, Observation, ShardFacts, State
 from pipeline.errors import Cause
-from pipeline.run_files.output import Verdict
+from pipeline.run_files.output import OutputCheck
 from tests.hpc.run.test_plan import arrays
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -165,7 +165,7 @@ def attempt(number: int, phase: Phase | None) -> Attempt:
 
 
 def shard(index: int, *attempts: Attempt) -> ShardFacts:
-    return ShardFacts(index=index, posts=1, output=Verdict(), attempts=attempts)
+    return ShardFacts(index=index, posts=1, output=OutputCheck(), attempts=attempts)
 
 
 def test_tasks_that_may_be_alive_use_capacity_and_ended_tasks_do_not() -> None:

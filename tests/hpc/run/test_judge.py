@@ -19,14 +19,14 @@ from hpc.run.selection import resubmittable
 from pipeline.errors import Cause
 from pipeline.run_files.heartbeat import Heartbeat
 from pipeline.run_files.last_words import LastWords
-from pipeline.run_files.output import Verdict
+from pipeline.run_files.output import OutputCheck
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 GRACE = timedelta(minutes=2)
 LONG_AGO = NOW - timedelta(hours=5)
 STATES = "done planned blocked running queued unknown ending blocked failed"
 STATE_OF_RULE = dict(enumerate(map(State, STATES.split()), start=1))
-NO_OUTPUT = Verdict()
+NO_OUTPUT = OutputCheck()
 ANY_STATE = [*MEANING.items()]
 
 
@@ -49,8 +49,8 @@ def attempt(number: int = 1, state: str | None = None, **more: Any) -> Attempt:
 
 
 def judged(
-    *attempts: Attempt, answered: bool = True, output: Verdict = NO_OUTPUT, max_attempts: int = 4,
-    grace: timedelta = GRACE, **more: Any,
+    *attempts: Attempt, answered: bool = True, output: OutputCheck = NO_OUTPUT,
+    max_attempts: int = 4, grace: timedelta = GRACE, **more: Any,
 ) -> Judgement:  # fmt: skip
     shard = ShardFacts(index=7, posts=10, output=output, attempts=attempts)
     seen = {
@@ -62,40 +62,40 @@ def judged(
     return judge(shard, observation, grace=grace, policy=RetryPolicy(max_attempts=max_attempts))
 
 
-def verdict(rule: int, message: str, cause: Cause | None = None) -> Judgement:
+def judgement(rule: int, message: str, cause: Cause | None = None) -> Judgement:
     return Judgement(index=7, state=STATE_OF_RULE[rule], rule=rule, cause=cause, message=message)
 
 
 def test_rule_1_a_verified_output_is_done_whatever_slurm_says() -> None:
     failed = attempt(1, "FAILED", words=words(Cause.REFUSED))
     held = attempt(2, "REQUEUE_HOLD")
-    assert judged(failed, held, output=Verdict(publication="p")) == verdict(1, "")
+    assert judged(failed, held, output=OutputCheck(publication="p")) == judgement(1, "")
 
 
 def test_rule_2_without_a_submission_it_is_planned() -> None:
-    assert judged(answered=False) == verdict(2, "not submitted yet")
+    assert judged(answered=False) == judgement(2, "not submitted yet")
 
 
 def test_rule_3_a_held_attempt_blocks_even_beside_a_running_one() -> None:
     held = attempt(1, record=record("PENDING", phase=Phase.HELD, reason="JobHeldUser"))
     message = "Slurm holds task 4001_7 (JobHeldUser): release it, or cancel it"
-    assert judged(held, attempt(2, "RUNNING")) == verdict(3, message)
+    assert judged(held, attempt(2, "RUNNING")) == judgement(3, message)
     never = record("PENDING", phase=Phase.HELD, reason="InvalidQOS", advice="set cluster.qos")
     message = "Slurm holds task 4001_7 (InvalidQOS): set cluster.qos"
-    assert judged(attempt(record=never)) == verdict(3, message)
+    assert judged(attempt(record=never)) == judgement(3, message)
 
 
 def test_rule_4_a_shard_is_running_if_any_of_its_attempts_runs() -> None:
     """Slurm may put an old array's task back on a node after we have submitted it again."""
     again = judged(attempt(1, "RUNNING"), attempt(2, "FAILED"))
-    assert again == verdict(4, "task 4001_7 is RUNNING")
+    assert again == judgement(4, "task 4001_7 is RUNNING")
     assert judged(attempt(1, "PENDING"), attempt(2, "COMPLETING")).rule == 4
 
 
 def test_rule_5_a_shard_is_queued_if_any_of_its_attempts_waits() -> None:
     waits = attempt(1, record=record("PENDING", reason="Priority"))
-    assert judged(waits, attempt(2, "TIMEOUT")) == verdict(5, "task 4001_7 is PENDING (Priority)")
-    assert judged(attempt(1, "REQUEUED")) == verdict(5, "task 4001_7 is REQUEUED")
+    assert judged(waits, attempt(2, "TIMEOUT")) == judgement(5, "task 4001_7 is PENDING (Priority)")
+    assert judged(attempt(1, "REQUEUED")) == judgement(5, "task 4001_7 is REQUEUED")
 
 
 def test_rule_6_unknown_while_slurm_does_not_answer() -> None:
@@ -103,11 +103,11 @@ def test_rule_6_unknown_while_slurm_does_not_answer() -> None:
     message = (
         "Slurm does not answer (last answer 30 min ago, 2026-11-24 11:30:05 UTC): no route to host"
     )
-    assert judged(attempt(), answered=False, last_answer=since) == verdict(6, message)
+    assert judged(attempt(), answered=False, last_answer=since) == judgement(6, message)
     yesterday = judged(attempt(), answered=False, last_answer=since - timedelta(hours=20))
     assert "(last answer 20 h ago, 2026-11-23 15:30:05 UTC)" in yesterday.message
     message = "Slurm does not answer (no answer so far): no route to host"
-    assert judged(attempt(1, "FAILED"), attempt(2), answered=False) == verdict(6, message)
+    assert judged(attempt(1, "FAILED"), attempt(2), answered=False) == judgement(6, message)
 
 
 def test_rule_6_a_sign_of_life_outranks_an_empty_answer() -> None:
@@ -122,9 +122,9 @@ def test_rule_6_a_sign_of_life_outranks_an_empty_answer() -> None:
         return judge(shard, seen, grace=grace, policy=RetryPolicy())
 
     message = "Slurm has no record of task 4001_7, but its heartbeat is 30 s old"
-    assert with_heartbeat(timedelta(seconds=30)) == verdict(6, message)
+    assert with_heartbeat(timedelta(seconds=30)) == judgement(6, message)
     assert with_heartbeat(GRACE + timedelta(seconds=60)).state is State.UNKNOWN
-    lost = verdict(9, "Slurm has no record of task 4001_7", Cause.LOST)
+    lost = judgement(9, "Slurm has no record of task 4001_7", Cause.LOST)
     assert with_heartbeat(GRACE + timedelta(seconds=61)) == lost
     assert with_heartbeat(timedelta(seconds=-30)).state is State.UNKNOWN, "a clock ahead of ours"
     # Nothing lags on one machine: the executor knows that its task is gone.
@@ -160,27 +160,27 @@ def test_rule_6_no_record_proves_nothing_where_the_cluster_hides_the_jobs_of_oth
 def test_rule_7_within_the_grace_nothing_is_concluded() -> None:
     new = attempt(submitted_at=NOW - timedelta(seconds=119))
     message = "Slurm has no record of task 4001_7; waiting up to 1 s for a record of it"
-    assert judged(new) == verdict(7, message)
+    assert judged(new) == judgement(7, message)
     ended = attempt(record=record("COMPLETED", ended_at=NOW - timedelta(seconds=119)))
     message = "task 4001_7 ended as COMPLETED; waiting up to 1 s for late files"
-    assert judged(ended) == verdict(7, message)
+    assert judged(ended) == judgement(7, message)
     # It has most likely published: nobody is called before that can be known.
-    assert judged(ended, max_attempts=1) == verdict(7, message)
+    assert judged(ended, max_attempts=1) == judgement(7, message)
 
 
 def test_rule_7_holds_for_last_words_too_unless_no_grace_is_given() -> None:
     """It is also the pause between a crash and the next try. The local executor's grace is 0."""
     crash = attempt(record=record("FAILED", ended_at=NOW), words=words(Cause.CRASHED))
     message = "in its own words; waiting up to 2 min for late files"
-    assert judged(crash) == verdict(7, message, Cause.CRASHED)
+    assert judged(crash) == judgement(7, message, Cause.CRASHED)
     killed = attempt(record=record("OUT_OF_MEMORY", ended_at=NOW, node="n2"))
     message = (
         "task 4001_7 ran out of memory: it ended as OUT_OF_MEMORY (on n2); "
         "waiting up to 2 min for late files"
     )
-    assert judged(killed) == verdict(7, message, Cause.OUT_OF_MEMORY)
+    assert judged(killed) == judgement(7, message, Cause.OUT_OF_MEMORY)
     at_once = judged(crash, grace=timedelta(0))
-    assert at_once == verdict(9, "in its own words", Cause.CRASHED)
+    assert at_once == judgement(9, "in its own words", Cause.CRASHED)
 
 
 @pytest.mark.parametrize(
@@ -196,26 +196,26 @@ def test_rule_7_does_not_wait_for_an_end_in_the_future(ahead: timedelta, state: 
 def test_rule_7_ends_with_the_grace() -> None:
     ended = attempt(record=record("COMPLETED", ended_at=NOW - GRACE))
     message = "task 4001_7 ended as COMPLETED"
-    assert judged(ended) == verdict(9, message, Cause.NO_OUTPUT)
+    assert judged(ended) == judgement(9, message, Cause.NO_OUTPUT)
 
 
 @pytest.mark.parametrize("cause", [cause for cause in Cause if REMEDY[cause] is Remedy.ASK])
 def test_rule_8_what_needs_a_person_is_blocked(cause: Cause) -> None:
     done = judged(attempt(1, "FAILED", words=words(cause)))
-    assert done == verdict(8, "in its own words", cause)
+    assert done == judgement(8, "in its own words", cause)
 
 
 def test_rule_8_attempts_are_used_up() -> None:
     failed = [attempt(number, "TIMEOUT") for number in (1, 2, 3)]
     message = "task 4003_7 ended as TIMEOUT; no attempts left (3 of 3)"
-    assert judged(*failed, max_attempts=3) == verdict(8, message, Cause.TIMEOUT)
+    assert judged(*failed, max_attempts=3) == judgement(8, message, Cause.TIMEOUT)
     assert judged(*failed, max_attempts=4).rule == 9
 
 
 def test_rule_8_preempted_attempts_are_not_counted() -> None:
     preempted = [attempt(number, "PREEMPTED") for number in range(1, 100)]
     message = "task 4099_7 ended as PREEMPTED"
-    assert judged(*preempted, max_attempts=1) == verdict(9, message, Cause.PREEMPTED)
+    assert judged(*preempted, max_attempts=1) == judgement(9, message, Cause.PREEMPTED)
 
 
 def test_rule_8_attempts_that_a_person_canceled_are_not_counted() -> None:
@@ -229,7 +229,7 @@ def test_rule_8_a_timeout_that_made_progress_is_not_counted() -> None:
     stuck = [*went_on, attempt(100, "TIMEOUT", rows=0)]
     used_up = "no attempts left (1 of 1, and 99 that did not count)"
     message = f"task 4100_7 ended as TIMEOUT; {used_up}"
-    assert judged(*stuck, max_attempts=1) == verdict(8, message, Cause.TIMEOUT)
+    assert judged(*stuck, max_attempts=1) == judgement(8, message, Cause.TIMEOUT)
 
 
 def test_rule_8_crashes_at_a_post_that_is_set_aside_are_not_counted_up_to_a_limit() -> None:
@@ -246,19 +246,19 @@ def test_rule_8_crashes_at_a_post_that_is_set_aside_are_not_counted_up_to_a_limi
 
 def test_rule_8_what_needs_a_person_is_shown_at_once() -> None:
     refused = attempt(record=record("FAILED", ended_at=NOW), words=words(Cause.REFUSED))
-    assert judged(refused) == verdict(8, "in its own words", Cause.REFUSED)
+    assert judged(refused) == judgement(8, "in its own words", Cause.REFUSED)
     canceled = attempt(record=record("CANCELLED", ended_at=NOW))
     message = "task 4001_7 ended as CANCELLED"
-    assert judged(canceled) == verdict(8, message, Cause.CANCELLED)
+    assert judged(canceled) == judgement(8, message, Cause.CANCELLED)
     waited = replace(canceled, upstream=("4711", "4712_3"), began=False)
     message = (
         "task 4001_7 ended as CANCELLED while it waited for 4711,4712_3 to succeed "
         "(sacct -j 4711,4712_3)"
     )
-    assert judged(waited) == verdict(8, message, Cause.CANCELLED)
+    assert judged(waited) == judgement(8, message, Cause.CANCELLED)
     crashed = attempt(record=record("FAILED", ended_at=NOW))
     message = "task 4001_7 ended as FAILED; no attempts left (1 of 1)"
-    assert judged(crashed, max_attempts=1) == verdict(8, message, Cause.CRASHED)
+    assert judged(crashed, max_attempts=1) == judgement(8, message, Cause.CRASHED)
 
 
 def beat(minutes_ago: float, error: str = "") -> Heartbeat:
@@ -274,7 +274,7 @@ def test_rule_4_a_stalled_task_is_distinguished_from_a_slow_one() -> None:
         seen = Observation(observed_at=NOW, shards=(shard,), answered=True, last_answer=None)
         return judge(shard, seen, grace=GRACE, policy=RetryPolicy(stall_minutes=30))
 
-    assert running(beat(29)) == verdict(4, "task 4001_7 is RUNNING")
+    assert running(beat(29)) == judgement(4, "task 4001_7 is RUNNING")
     stuck = running(beat(42, "HTTP 503"))
     assert stuck.stalled
     assert stuck.message == (
@@ -287,7 +287,7 @@ def test_rule_4_a_stalled_task_is_distinguished_from_a_slow_one() -> None:
     # A task that waits for room on the disk has answers in memory that are paid for.
     waiting = msgspec.structs.replace(beat(42, "cannot write answers"), waits_for_disk=True)
     message = "task 4001_7 is RUNNING, but cannot write answers"
-    assert running(waiting) == verdict(4, message)
+    assert running(waiting) == judgement(4, message)
     earlier = msgspec.structs.replace(waiting, written_at=NOW - timedelta(minutes=41))
     assert running(earlier, started=40).stalled, "its former life waited"
 
@@ -296,10 +296,12 @@ def test_rule_4_a_stalled_task_is_distinguished_from_a_slow_one() -> None:
 def test_rule_6_an_output_that_cannot_be_read_is_not_labeled_again(
     attempts: tuple[Attempt, ...],
 ) -> None:
-    stale = judged(*attempts, output=Verdict(unreadable="Stale file handle"))
+    stale = judged(*attempts, output=OutputCheck(unreadable="Stale file handle"))
     message = "its output cannot be read now, so it may be done: Stale file handle"
-    assert stale == replace(verdict(6, message), awaits_file=True)
-    denied = judged(*attempts, output=Verdict(unreadable="Permission denied", needs_person=True))
+    assert stale == replace(judgement(6, message), awaits_file=True)
+    denied = judged(
+        *attempts, output=OutputCheck(unreadable="Permission denied", needs_person=True)
+    )
     assert (denied.rule, denied.state) == (6, State.BLOCKED)
     assert_not_resubmittable(stale, denied)
 
@@ -324,7 +326,7 @@ def test_rule_6_last_words_that_cannot_be_read_may_say_anything(
 
     stale = with_words(UnreadableFile("w.json cannot be read now: Stale file handle", False))
     message = "w.json cannot be read now: Stale file handle, so nobody knows why task 4001_7 ended"
-    assert stale == replace(verdict(6, message), awaits_file=True)
+    assert stale == replace(judgement(6, message), awaits_file=True)
     denied = with_words(UnreadableFile("w.json cannot be read now: Permission denied", True))
     assert (denied.rule, denied.state, denied.awaits_file) == (6, State.BLOCKED, True)
     assert_not_resubmittable(stale, denied)
@@ -355,7 +357,7 @@ def test_rule_6_a_heartbeat_that_cannot_be_read_may_be_a_sign_of_life() -> None:
         "Slurm has no record of task 4001_7, but it may be alive: h.json cannot be read now: why"
     )
     passing = with_heartbeat(needs_person=False)
-    assert passing == replace(verdict(6, message), awaits_file=True)
+    assert passing == replace(judgement(6, message), awaits_file=True)
     lasting = with_heartbeat(needs_person=True)
     assert (lasting.rule, lasting.state) == (6, State.BLOCKED)
     assert_not_resubmittable(passing, lasting)
@@ -366,13 +368,13 @@ def test_rule_6_a_heartbeat_that_cannot_be_read_may_be_a_sign_of_life() -> None:
 
 def test_rules_3_to_5_come_before_an_output_that_cannot_be_read() -> None:
     for rule, state in ((3, "REQUEUE_HOLD"), (4, "RUNNING"), (5, "PENDING")):
-        assert judged(attempt(1, state), output=Verdict(unreadable="stale")).rule == rule
+        assert judged(attempt(1, state), output=OutputCheck(unreadable="stale")).rule == rule
 
 
 def test_rule_9_says_what_ended_where_and_how() -> None:
     ended = attempt(record=record("FAILED", exit_code="3:0", node="n2"))
     message = "task 4001_7 ended as FAILED (exit code 3:0, on n2)"
-    assert judged(ended) == verdict(9, message, Cause.CRASHED)
+    assert judged(ended) == judgement(9, message, Cause.CRASHED)
 
 
 @pytest.mark.parametrize(
@@ -393,38 +395,38 @@ def test_rule_9_says_that_memory_ran_out_and_how_that_is_known(
     cause = Cause.OUT_OF_MEMORY
     known = record(state, exit_code=exit_code, node="n2", cause=cause)
     words = f"task 4001_7 {message} (exit code {exit_code}, on n2)"
-    assert judged(attempt(record=known)) == verdict(9, words, cause)
+    assert judged(attempt(record=known)) == judgement(9, words, cause)
 
 
 def test_rule_9_says_why_an_output_does_not_count() -> None:
     message = "task 4001_7 ended as COMPLETED; its output was rejected: it has 9 rows, not 10"
-    done = judged(attempt(1, "COMPLETED"), output=Verdict(problem="it has 9 rows, not 10"))
-    assert done == verdict(9, message, Cause.NO_OUTPUT)
+    done = judged(attempt(1, "COMPLETED"), output=OutputCheck(problem="it has 9 rows, not 10"))
+    assert done == judgement(9, message, Cause.NO_OUTPUT)
 
 
 def test_rule_9_a_task_without_any_record_is_lost() -> None:
     message = "Slurm has no record of task 4001_7"
-    assert judged(attempt()) == verdict(9, message, Cause.LOST)
+    assert judged(attempt()) == judgement(9, message, Cause.LOST)
     local = judged(attempt(array_job_id=None))
-    assert local == verdict(9, "there is no record of the process of submission 1", Cause.LOST)
+    assert local == judgement(9, "there is no record of the process of submission 1", Cause.LOST)
 
 
 def test_a_requeued_task_is_queued_whatever_its_earlier_start_reported() -> None:
     """Same id, a life before: its last words lie in the folder until it starts again."""
     back = attempt(record=record("PENDING"), words=words(Cause.REFUSED))
-    assert judged(back) == verdict(5, "task 4001_7 is PENDING")
+    assert judged(back) == judgement(5, "task 4001_7 is PENDING")
 
 
 def test_the_cause_is_that_of_the_last_attempt_and_last_words_override_slurms_state() -> None:
     first = attempt(1, "OUT_OF_MEMORY")
     second = attempt(2, "COMPLETED", words=words(Cause.THROTTLED, "quota"))
-    assert judged(first, second) == verdict(9, "quota", Cause.THROTTLED)
+    assert judged(first, second) == judgement(9, "quota", Cause.THROTTLED)
 
 
 def test_last_words_without_a_slurm_record_mean_that_the_task_ended() -> None:
     """Accounting is off, and the controller has forgotten the job."""
     spoke = attempt(words=words(Cause.CRASHED))
-    assert judged(spoke, answered=False) == verdict(9, "in its own words", Cause.CRASHED)
+    assert judged(spoke, answered=False) == judgement(9, "in its own words", Cause.CRASHED)
 
 
 times = st.integers(-600, 3600).map(lambda seconds: NOW - timedelta(seconds=seconds))
@@ -450,8 +452,8 @@ attempts = st.lists(
 ).map(lambda drawn: tuple(replace(item, number=n) for n, item in enumerate(drawn, 1)))  # fmt: skip
 outputs = st.sampled_from(
     [
-        Verdict(), Verdict(problem="half a file"), Verdict(publication="p"),
-        Verdict(unreadable="stale"), Verdict(unreadable="denied", needs_person=True),
+        OutputCheck(), OutputCheck(problem="half a file"), OutputCheck(publication="p"),
+        OutputCheck(unreadable="stale"), OutputCheck(unreadable="denied", needs_person=True),
     ]
 )  # fmt: skip
 shards = st.builds(ShardFacts, index=st.integers(0, 9), posts=st.just(10), output=outputs,

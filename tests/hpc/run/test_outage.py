@@ -21,7 +21,7 @@ from hpc.run.selection import shards_to_submit
 from pipeline.errors import Cause
 from pipeline.run_files.heartbeat import Heartbeat
 from pipeline.run_files.last_words import LastWords
-from pipeline.run_files.output import Verdict
+from pipeline.run_files.output import OutputCheck
 from tests.pipeline import run_builders
 
 START = datetime(2026, 12, 1, 3, 0, tzinfo=UTC)
@@ -49,7 +49,7 @@ def seen(*shards: tuple[Attempt, ...], done: int = 0, **more: Any) -> Observatio
     """Return what is seen of shards with these attempts, the first `done` of which are done."""
     facts = tuple(
         ShardFacts(index=index, posts=1, attempts=attempts,
-                   output=Verdict(publication="p" if index < done else None), **more)
+                   output=OutputCheck(publication="p" if index < done else None), **more)
         for index, attempts in enumerate(shards)
     )  # fmt: skip
     return Observation(observed_at=NOW, shards=facts, answered=True, last_answer=NOW)

@@ -13,7 +13,7 @@ from hpc.run.model.run import Run
 from pipeline.model import Answer, Column
 from pipeline.run_files import output
 from pipeline.run_files.manifest import output_path
-from pipeline.run_files.output import ShardLabels, Verdict
+from pipeline.run_files.output import OutputCheck, ShardLabels
 from pipeline.run_files.pace import Pace
 from tests.pipeline import run_builders
 from tests.pipeline.exhaustion import exhausted_descriptors
@@ -47,7 +47,7 @@ def publish_counted(run: Run, index: int, tokens: int) -> None:
 
 
 def verified(run: Run) -> list[bool]:
-    return [verdict.verified for verdict in outputs.verify_outputs(run)]
+    return [check.verified for check in outputs.verify_outputs(run)]
 
 
 def garbled(path: Path) -> None:
@@ -58,10 +58,10 @@ def garbled(path: Path) -> None:
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
 
-def test_there_is_one_verdict_per_shard_in_order(partly_published_run: Run) -> None:
+def test_each_shard_has_one_result_in_order(partly_published_run: Run) -> None:
     first, second, third = outputs.verify_outputs(partly_published_run)
     assert first.publication and second.publication and first != second
-    assert third == Verdict()
+    assert third == OutputCheck()
 
 
 def test_a_file_that_has_not_changed_is_not_opened_again(partly_published_run: Run) -> None:
@@ -74,11 +74,11 @@ def test_a_file_that_has_not_changed_is_not_opened_again(partly_published_run: R
     assert verified(partly_published_run) == [False, False, False]
 
 
-def test_cost_and_peak_memory_are_cached_with_the_verdict(partly_published_run: Run) -> None:
+def test_cost_and_peak_memory_are_cached_with_the_result(partly_published_run: Run) -> None:
     publish_counted(partly_published_run, 2, tokens=7)
     before = outputs.verify_outputs(partly_published_run)
-    assert [verdict.counts for verdict in before] == [{}, {}, {"tokens": 70}]
-    assert [verdict.peak_mb for verdict in before] == [None, None, 97.0]
+    assert [check.counts for check in before] == [{}, {}, {"tokens": 70}]
+    assert [check.peak_mb for check in before] == [None, None, 97.0]
     for index in range(3):
         garbled(output_path(partly_published_run.folder, index))
     assert outputs.verify_outputs(partly_published_run) == before
@@ -150,7 +150,7 @@ def test_a_cache_that_cannot_be_written_is_not_needed(partly_published_run: Run)
     memory = partly_published_run.folder / outputs.MEMORY
     memory.mkdir()
     before = outputs.verify_outputs(partly_published_run)
-    assert [verdict.verified for verdict in before] == [True, True, False]
+    assert [check.verified for check in before] == [True, True, False]
     garbled(output_path(partly_published_run.folder, 0))
     assert verified(partly_published_run) == [False, True, False]
     assert list(partly_published_run.folder.glob(".tmp-*")) == []
@@ -204,7 +204,7 @@ def test_an_output_that_is_set_aside_counts_again_once_it_is_put_back(
 
 
 STALE = OSError(errno.ESTALE, os.strerror(errno.ESTALE))
-MAY_PASS = Verdict(unreadable=os.strerror(errno.ESTALE))
+MAY_PASS = OutputCheck(unreadable=os.strerror(errno.ESTALE))
 
 
 def fail(monkeypatch: pytest.MonkeyPatch, function: str, *, times: int) -> None:
@@ -220,7 +220,7 @@ def fail(monkeypatch: pytest.MonkeyPatch, function: str, *, times: int) -> None:
 
 
 @pytest.mark.parametrize("function", ["open", "scandir", "stat"])
-def test_an_error_that_passes_changes_no_verdict(
+def test_an_error_that_passes_changes_no_result(
     partly_published_run: Run, monkeypatch: pytest.MonkeyPatch, function: str
 ) -> None:
     before = outputs.verify_outputs(partly_published_run)
@@ -235,7 +235,7 @@ def test_outputs_that_cannot_be_read_are_neither_done_nor_missing(
 ) -> None:
     monkeypatch.setattr(outputs, "PAUSE_S", 0.0)
     fail(monkeypatch, "open", times=1000)
-    assert outputs.verify_outputs(partly_published_run) == (MAY_PASS, MAY_PASS, Verdict())
+    assert outputs.verify_outputs(partly_published_run) == (MAY_PASS, MAY_PASS, OutputCheck())
 
 
 def test_a_folder_that_cannot_be_listed_makes_no_output_missing(
@@ -261,9 +261,9 @@ def test_without_descriptors_no_output_is_missing(
 ) -> None:
     monkeypatch.setattr(outputs, "PAUSE_S", 0.0)
     with exhausted_descriptors():
-        verdicts = outputs.verify_outputs(partly_published_run)
-    exhausted = Verdict(unreadable=os.strerror(errno.EMFILE))
-    assert verdicts == (exhausted,) * 3
+        checks = outputs.verify_outputs(partly_published_run)
+    exhausted = OutputCheck(unreadable=os.strerror(errno.EMFILE))
+    assert checks == (exhausted,) * 3
     assert verified(partly_published_run) == [True, True, False]
 
 
@@ -286,4 +286,4 @@ def test_a_named_pipe_or_a_folder_is_no_output_and_nobody_waits_for_it(
         output.set_aside(path)
         make(path)
         first = outputs.verify_outputs(partly_published_run)[0]
-        assert first == Verdict(problem="it is not a file")
+        assert first == OutputCheck(problem="it is not a file")

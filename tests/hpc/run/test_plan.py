@@ -27,7 +27,7 @@ from hpc.run.selection import (
 )
 from pipeline.errors import Cause
 from pipeline.run_files.last_words import LastWords
-from pipeline.run_files.output import Verdict
+from pipeline.run_files.output import OutputCheck
 from tests.pipeline import run_builders
 
 
@@ -252,7 +252,7 @@ def attempts_of(*phases: Phase, forced: bool = False, refused: bool = False) -> 
 
 def seen(*shards: tuple[Attempt, ...]) -> Observation:
     facts = [
-        ShardFacts(index=at, posts=1, output=Verdict(), attempts=attempts)
+        ShardFacts(index=at, posts=1, output=OutputCheck(), attempts=attempts)
         for at, attempts in enumerate(shards)
     ]
     return Observation(observed_at=AT, shards=tuple(facts), answered=True, last_answer=None)

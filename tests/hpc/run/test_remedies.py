@@ -17,7 +17,7 @@ from hpc.run.model.shards import Judgement, ShardFacts, State
 from hpc.run.remedies import Base, group_by_remedy, needs_limits
 from hpc.run.retry_policy import RetryPolicy
 from pipeline.errors import Cause
-from pipeline.run_files.output import Verdict
+from pipeline.run_files.output import OutputCheck
 from tests.hpc.run.test_judge import record, words
 
 BASE = ResourceRequest(mem_gb=4.0, time_min=60)
@@ -41,7 +41,7 @@ def ended(cause: Cause, number: int = 1, request: ResourceRequest = BASE, **more
 
 
 def shard(*attempts: Attempt, index: int = 7) -> ShardFacts:
-    return ShardFacts(index=index, posts=10, output=Verdict(), attempts=attempts)
+    return ShardFacts(index=index, posts=10, output=OutputCheck(), attempts=attempts)
 
 
 def given_to(

@@ -16,7 +16,7 @@ from hpc.run.model.run import Run
 from hpc.run.model.shards import Judgement, Observation, ShardFacts, State
 from hpc.run.plan import ShardSelection, count_waves, is_worth_submitting, next_wave, plan, tightest
 from hpc.run.run_state import RunStatus
-from pipeline.run_files.output import Verdict
+from pipeline.run_files.output import OutputCheck
 from tests.pipeline import run_builders
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -66,7 +66,7 @@ class World:
                         record=TaskRecord(phase=Phase.WAITING, slurm_state="PENDING"),
                     ),
                 )
-            facts.append(ShardFacts(index=index, posts=1, output=Verdict(), attempts=attempts))
+            facts.append(ShardFacts(index=index, posts=1, output=OutputCheck(), attempts=attempts))
             judgements.append(Judgement(index=index, state=state, rule=0))
         observation = Observation(
             observed_at=NOW,

@@ -18,7 +18,7 @@ from pipeline.files import sha256_of
 from pipeline.model import RAW, RAW_SCHEMA, Answer, output_schema
 from pipeline.run_files import output
 from pipeline.run_files.manifest import Manifest, output_path, raw_path, shard_path
-from pipeline.run_files.output import ShardLabels, Verdict
+from pipeline.run_files.output import OutputCheck, ShardLabels
 from pipeline.run_files.output_rows import ROWS_DIGEST
 from pipeline.run_files.responses import SHA256
 from pipeline.run_files.rows_digest import digest_rows
@@ -65,9 +65,9 @@ def publish(
 
 def problems(run_dir: Path, run: Manifest, index: int = 0) -> tuple[str | None, str | None]:
     """The problem that `verify` finds in the footer, and the one that `read` finds."""
-    verdict, table = output.read(run_dir, run, index)
-    assert (table is None) == (verdict.problem is not None)
-    return output.verify(run_dir, run, index).problem, verdict.problem
+    check, table = output.read(run_dir, run, index)
+    assert (table is None) == (check.problem is not None)
+    return output.verify(run_dir, run, index).problem, check.problem
 
 
 def test_an_output_holds_posts_labels_and_provenance(
@@ -81,9 +81,9 @@ def test_an_output_holds_posts_labels_and_provenance(
         return Answer(at_uri, {"compound": 0.5, "valence_label": "positive"})
 
     publish_shard(run_dir, manifest, 0, answer=answer, attempt=3)
-    verdict, table = output.read(run_dir, manifest, 0)
-    assert verdict.verified
-    assert output.verify(run_dir, manifest, 0) == verdict
+    check, table = output.read(run_dir, manifest, 0)
+    assert check.verified
+    assert output.verify(run_dir, manifest, 0) == check
     assert table is not None
     classifier = create(VALENCE, TaskShare())
     assert table.schema.equals(output_schema(classifier.columns))
@@ -159,7 +159,7 @@ def test_missing_or_surplus_answers_are_not_published(
         Cause.CRASHED,
         f"shard 0 was not published: {problem}",
     )
-    assert output.verify(run_dir, manifest, 0) == Verdict()
+    assert output.verify(run_dir, manifest, 0) == OutputCheck()
 
 
 def in_parts(answers: pa.Table, responses: Iterable[str | None]) -> Iterator[pa.Table]:
@@ -179,17 +179,17 @@ def test_responses_are_published_beside_their_output(
     answers = answers_of(uris, columns, lambda at: Answer(at, reason="x"))
     responses = {at: f'{{"score": {row}}}' for row, at in enumerate(uris)} | {uri(3): None}
     publish(folder_and_manifest, answers, responses=in_parts(answers, responses.values()))
-    verdict, published = output.read(run_dir, manifest, 0)
-    assert published is not None and verdict.publication is not None
+    check, published = output.read(run_dir, manifest, 0)
+    assert published is not None and check.publication is not None
     assert RAW.name not in published.column_names
-    kept = pq.read_table(raw_path(run_dir, 0, verdict.publication))
+    kept = pq.read_table(raw_path(run_dir, 0, check.publication))
     assert kept.column_names == ["uri", "label_timestamp", "response"]
     assert published["uri"].to_pylist() == table["uri"].to_pylist()
     assert kept["uri"].to_pylist() == uris
     assert (
         dict(zip(kept["uri"].to_pylist(), kept["response"].to_pylist(), strict=True)) == responses
     )
-    file = raw_path(run_dir, 0, verdict.publication)
+    file = raw_path(run_dir, 0, check.publication)
     digest = {
         ROWS_DIGEST.encode(): digest_rows(published).encode(),
         SHA256.encode(): sha256_of(file).encode(),
@@ -209,10 +209,10 @@ def test_more_than_two_gigabytes_of_responses_are_published(
     response = "x" * (2**31 // 19)
     assert len(response) * len(uris) > 2**31
     publish(folder_and_manifest, answers, responses=in_parts(answers, [response] * 20))
-    verdict, published = output.read(run_dir, manifest, 0)
-    assert published is not None and verdict.publication is not None
+    check, published = output.read(run_dir, manifest, 0)
+    assert published is not None and check.publication is not None
     assert published["uri"].to_pylist() == uris[::-1]
-    with pq.ParquetFile(raw_path(run_dir, 0, verdict.publication)) as kept:
+    with pq.ParquetFile(raw_path(run_dir, 0, check.publication)) as kept:
         assert kept.read(["uri"])["uri"].to_pylist() == uris
         groups = (kept.read_row_group(row, [RAW.name])[RAW.name] for row in (0, 19))
         assert [one.to_pylist() == [response] for one in groups] == [True, True]
@@ -240,7 +240,7 @@ def test_a_task_that_is_overtaken_while_writing_responses_leaves_no_trace(
     if trouble:
         with pytest.raises(OSError, match="a part"):
             publish(folder_and_manifest, answers, attempt=2, responses=responses(overtaken=False))
-        assert output.verify(run_dir, manifest, 0) == Verdict()
+        assert output.verify(run_dir, manifest, 0) == OutputCheck()
     publish(folder_and_manifest, answers, attempt=2, responses=responses(overtaken=True))
     _, published = output.read(run_dir, manifest, 0)
     assert published is not None
@@ -252,9 +252,9 @@ def test_a_missing_file_is_neither_an_output_nor_a_problem(
     folder_and_manifest: tuple[Path, Manifest],
 ) -> None:
     run_dir, manifest = folder_and_manifest
-    assert output.verify(run_dir, manifest, 0) == Verdict(publication=None, problem=None)
-    assert output.read(run_dir, manifest, 0) == (Verdict(), None)
-    assert not Verdict().verified
+    assert output.verify(run_dir, manifest, 0) == OutputCheck(publication=None, problem=None)
+    assert output.read(run_dir, manifest, 0) == (OutputCheck(), None)
+    assert not OutputCheck().verified
 
 
 def test_a_second_publisher_does_not_replace_the_first(

@@ -31,10 +31,10 @@ def test_a_damaged_page_is_found_when_the_output_is_read(
     at = column.data_page_offset + (end - column.data_page_offset) // 2
     path.write_bytes(good[:at] + bytes([good[at] ^ 0xFF]) + good[at + 1 :])
     assert output.verify(run_dir, manifest, 0).verified
-    verdict, table = output.read(run_dir, manifest, 0)
+    check, table = output.read(run_dir, manifest, 0)
     assert table is None
-    assert verdict.problem is not None
-    assert verdict.problem.startswith("it cannot be decoded: ")
+    assert check.problem is not None
+    assert check.problem.startswith("it cannot be decoded: ")
 
 
 def test_a_damaged_byte_never_gives_a_post_another_label(

@@ -74,16 +74,16 @@ def same_text(table: pa.Table) -> pa.Table:
 
 
 def problem(run_dir: Path, manifest: Manifest) -> str | None:
-    verdict, table = output.read(run_dir, manifest, 0)
-    assert (table is None) == (verdict.problem is not None)
-    return verdict.problem
+    check, table = output.read(run_dir, manifest, 0)
+    assert (table is None) == (check.problem is not None)
+    return check.problem
 
 
 def test_a_published_output_passes(published: tuple[Path, Manifest]) -> None:
     run_dir, manifest = published
-    verdict, table = output.read(run_dir, manifest, 0)
+    check, table = output.read(run_dir, manifest, 0)
     assert table is not None
-    assert (verdict.verified, verdict.problem, verdict.unchecked) == (True, None, None)
+    assert (check.verified, check.problem, check.unchecked) == (True, None, None)
 
 
 def test_a_copy_names_the_post_with_its_text(published: tuple[Path, Manifest]) -> None:
@@ -174,9 +174,9 @@ def test_without_the_shards_own_file_the_receipt_and_the_digest_still_hold(
 ) -> None:
     run_dir, manifest = published
     harm(shard_path(run_dir, 0))
-    verdict, table = output.read(run_dir, manifest, 0)
-    assert table is not None and verdict.verified
-    assert verdict.unchecked is not None
-    assert str(shard_path(run_dir, 0)) in verdict.unchecked
+    check, table = output.read(run_dir, manifest, 0)
+    assert table is not None and check.verified
+    assert check.unchecked is not None
+    assert str(shard_path(run_dir, 0)) in check.unchecked
     rewrite(run_dir, one_post_twice)
     assert problem(run_dir, manifest) == "it repeats 1 post"

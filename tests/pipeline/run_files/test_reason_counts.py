@@ -43,9 +43,9 @@ def with_footer(run_dir: Path, value: str | None) -> None:
 
 
 def counts(run_dir: Path, run: Manifest) -> dict[str, int] | None:
-    verdict = output.verify(run_dir, run, 0)
-    assert verdict.verified
-    return None if verdict.unlabelable is None else dict(verdict.unlabelable)
+    check = output.verify(run_dir, run, 0)
+    assert check.verified
+    return None if check.unlabelable is None else dict(check.unlabelable)
 
 
 def test_reasons_are_counted_by_their_first_word(tmp_path: Path) -> None:
@@ -53,8 +53,8 @@ def test_reasons_are_counted_by_their_first_word(tmp_path: Path) -> None:
         tmp_path, None, "invalid_answer: no JSON", "invalid_answer: no label", "no_text", None
     )
     assert counts(run_dir, run) == {"invalid_answer": 2, "no_text": 1}
-    verdict, _ = output.read(run_dir, run, 0)
-    assert verdict.unlabelable == {"invalid_answer": 2, "no_text": 1}
+    check, _ = output.read(run_dir, run, 0)
+    assert check.unlabelable == {"invalid_answer": 2, "no_text": 1}
 
 
 def test_an_output_in_which_every_post_is_labeled_has_no_reasons(tmp_path: Path) -> None:

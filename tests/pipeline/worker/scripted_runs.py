@@ -25,8 +25,8 @@ def labels_and_reasons(
     run_dir: Path, run: Manifest, column: str = "mood"
 ) -> dict[str, LabelAndReason]:
     """Label and reason of each post of shard 0, from a verified output."""
-    verdict, table = output.read(run_dir, run, 0)
-    assert table is not None, verdict
+    check, table = output.read(run_dir, run, 0)
+    assert table is not None, check
     columns = (table[name].to_pylist() for name in ("uri", column, "reason"))
     return {at_uri: (label, reason) for at_uri, label, reason in zip(*columns, strict=True)}
 

@@ -72,10 +72,10 @@ def test_a_copy_counts_as_soon_as_the_answer_that_it_gets(tmp_path: Path) -> Non
     assert (beat.rows, beat.posts) == (4, 6)
     run_task(order(run_dir, attempt=2))
     assert scripted_classifier.asked(tmp_path) == {uri(0): 1, uri(2): 1, uri(4): 2, uri(5): 1}
-    verdict, table = output.read(run_dir, run, 0)
+    check, table = output.read(run_dir, run, 0)
     assert table is not None
     assert table["copied_from"].to_pylist() == [None, uri(0), None, uri(0), None, None]
-    assert verdict.copied == 2
+    assert check.copied == 2
 
 
 def test_a_published_shard_is_not_labeled_again(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_a_classifier_that_fails_ends_the_task_and_its_answers_are_kept(
     run_dir, run = scripted_run(tmp_path, 6, script=script)
     assert failure(order(run_dir))[0] is cause
     assert task_processes.rows_in(work_path(run_dir, 0)) == kept
-    assert output.verify(run_dir, run, 0) == output.Verdict()
+    assert output.verify(run_dir, run, 0) == output.OutputCheck()
 
 
 def test_no_file_or_log_of_a_task_contains_the_key(
@@ -203,7 +203,7 @@ def test_an_order_for_another_array_task_is_rejected(
     run_dir, run = scripted_run(tmp_path, 6)
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "7")
     assert failure(order(run_dir))[0] is Cause.REFUSED
-    assert output.verify(run_dir, run, 0) == output.Verdict()
+    assert output.verify(run_dir, run, 0) == output.OutputCheck()
     run_task(replace(order(run_dir), array_task_index=7))
     assert output.verify(run_dir, run, 0).verified
 

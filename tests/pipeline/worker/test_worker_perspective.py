@@ -27,13 +27,13 @@ def classifier(server: PerspectiveServer, **options: Any) -> dict[str, Any]:
 
 def published(run_dir: Path, run: Manifest) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The rows of the output, and of the file of responses that its footer names, for each uri."""
-    verdict, table = output.read(run_dir, run, 0)
-    assert table is not None, verdict.problem
-    assert verdict.publication is not None
-    raw = pq.read_table(raw_path(run_dir, 0, verdict.publication), partitioning=None)
+    check, table = output.read(run_dir, run, 0)
+    assert table is not None, check.problem
+    assert check.publication is not None
+    raw = pq.read_table(raw_path(run_dir, 0, check.publication), partitioning=None)
     name = PUBLICATION.encode()
     assert raw.schema.metadata[name] == table.schema.metadata[name]
-    assert list((run_dir / "raw").iterdir()) == [raw_path(run_dir, 0, verdict.publication)]
+    assert list((run_dir / "raw").iterdir()) == [raw_path(run_dir, 0, check.publication)]
     return table.to_pylist(), raw.sort_by("uri").to_pylist()
 
 

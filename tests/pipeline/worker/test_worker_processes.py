@@ -39,7 +39,7 @@ def test_a_killed_task_loses_only_what_is_in_flight(
     wait_until(lambda: uri(7) in scripted_classifier.asked(tmp_path), task=first)
     task_processes.kill(first)
     assert task_processes.rows_in(work) == 7
-    assert output.verify(run_dir, run, 0) == output.Verdict()
+    assert output.verify(run_dir, run, 0) == output.OutputCheck()
     code, out, _ = task_processes.run(order(run_dir), classifier_path)
     assert (code, task_processes.already_answered(out)) == (0, 7)
     assert scripted_classifier.asked(tmp_path) == Counter(
@@ -61,7 +61,7 @@ def test_a_task_that_gets_sigterm_keeps_all_answers_and_exits_with_143(
     assert (code, err) == (143, "")
     assert 5 <= asked < 200
     assert task_processes.rows_in(work_path(run_dir, 0)) == asked
-    assert output.verify(run_dir, run, 0) == output.Verdict()
+    assert output.verify(run_dir, run, 0) == output.OutputCheck()
     assert last_words.read(run_dir, 1, 0) is None
 
 

@@ -59,7 +59,7 @@ def test_a_task_warned_of_its_time_limit_saves_its_answers_and_leaves_last_words
     assert words is not None
     assert words[0] is Cause.TIMEOUT
     assert words[1] in err
-    assert output.verify(run_dir, run, 0) == output.Verdict()
+    assert output.verify(run_dir, run, 0) == output.OutputCheck()
     assert list(work_path(run_dir, 0).glob("*.in-hand")) == []
     beat = heartbeat.read(work_path(run_dir, 0), 1)
     assert beat is not None

@@ -232,8 +232,8 @@ def test_a_task_restarts_its_vllm_when_the_core_is_killed(of_its_own: Path, tmp_
     os.kill(engine_core(started), signal.SIGKILL)
     code, out, err = task_processes.finished(task, within=240)
     assert (code, err) == (0, "")
-    verdict, table = output.read(run_dir, run, 0)
-    assert table is not None, verdict
+    check, table = output.read(run_dir, run, 0)
+    assert table is not None, check
     assert table["was_successfully_labeled"].to_pylist() == [True] * 2000
     assert out.count("the server is ready after") == 2
     assert not [pid for pid in (server, *started) if Path(f"/proc/{pid}").exists()]

@@ -121,15 +121,15 @@ def test_a_whole_task_publishes_one_row_per_post(
     run_dir, run = run_builders.make_run(tmp_path, rows, classifier=frozen, name="llm")
     code, _, err = task_processes.run(run_builders.order(run_dir))
     assert (code, err) == (0, "")
-    verdict = output.verify(run_dir, run, 0)
-    assert verdict.verified
+    check = output.verify(run_dir, run, 0)
+    assert check.verified
     table = pq.read_table(manifest.output_path(run_dir, 0), partitioning=None)
     assert sorted(table["uri"].to_pylist()) == [row.uri for row in rows]
     assert set(table["was_successfully_labeled"].to_pylist()) == {True}
     assert set(table["ideology"].to_pylist()) <= set(CHOICES)
     assert set(table["llm_model_name"].to_pylist()) == {"tiny"}
     # It has no prefix cache to tell of.
-    assert verdict.counts == {
+    assert check.counts == {
         name: sum(table[name].to_pylist())
         for name in ("llm_prompt_tokens", "llm_completion_tokens")
     }
@@ -260,8 +260,8 @@ def test_a_task_can_start_llama_cpp_itself(llama_cpp_server: LlamaServer, tmp_pa
     code, out, err = task_processes.run(run_builders.order(run_dir))
     assert (code, err) == (0, "")
     assert "the server is ready after" in out
-    verdict, table = output.read(run_dir, run, 0)
-    assert table is not None, verdict
+    check, table = output.read(run_dir, run, 0)
+    assert table is not None, check
     assert table["was_successfully_labeled"].to_pylist() == [True] * 6
     log = manifest.server_log_path(run_dir, 1, 0).read_text()
     assert log.count("POST /v1/chat/completions HTTP/1.1") >= 6

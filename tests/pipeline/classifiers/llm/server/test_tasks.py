@@ -45,8 +45,8 @@ def words_of(run_dir: Path, attempt: int = 1) -> LastWords:
 
 
 def reasons(run_dir: Path, run: Manifest) -> list[str | None]:
-    verdict, table = output.read(run_dir, run, 0)
-    assert table is not None, verdict
+    check, table = output.read(run_dir, run, 0)
+    assert table is not None, check
     reasons: list[str | None] = table["reason"].to_pylist()
     return reasons
 
