@@ -71,8 +71,8 @@ def test_the_archive_keeps_spans_and_responses_and_its_first_look_can_still_be_r
     look = lines[lines.index(f"{bench.folder}/labels.duckdb, table labels_perspective_archive:") :]
     assert look[1] == "  6 posts: 6 labeled"
     # 21 scores, and of the spans, JSON that nobody counts, those without any value; then five posts
-    # under a heading.
-    assert len(look) == 2 + 21 + 2 + 1 + 5
+    # under a heading, and which columns there is no room for.
+    assert len(look) == 2 + 21 + 2 + 1 + 5 + 1
     assert look[22:25] == [
         "  prob_spam: no values",
         "  prob_spam_spans: no values",
