@@ -92,7 +92,8 @@ def _run_without_verb(name: str, arguments: Sequence[str]) -> int:
         # shtab is needed for this option only, and takes 20 ms to import.
         completion = importlib.import_module("hpc.command_line.completion")
         verbs = [importlib.import_module(f"hpc.{verb}").VERB for verb in VERBS]
-        print(completion.write_script(build_parser(verbs), options.print_completion))
+        settings = importlib.import_module("hpc.config.settable_keys").of_installed()
+        print(completion.write_script(build_parser(verbs), options.print_completion, settings))
     return 0
 
 

@@ -168,13 +168,25 @@ def test_bash_completes_verbs_options_and_files(bench: Bench) -> None:
         done = run(
             bench, "bash", "-c",
             f"source {script}; COMP_WORDS=({typed}); COMP_CWORD={len(words) - 1}; "
-            "_shtab_hpc; printf '%s\\n' \"${COMPREPLY[@]}\"",
+            "_hpc_complete hpc; printf '%s\\n' \"${COMPREPLY[@]}\"",
         )  # fmt: skip
         return set(done.stdout.split())
 
     assert completions("hpc", "su") == {"submit", "supervise"}
     assert completions("hpc", "status", "--w") == {"--watch"}
-    assert "mine.yaml" in completions("hpc", "audit", "--config", "mi")
+    (bench.folder / "mine.txt").write_text("")
+    assert completions("hpc", "audit", "--config", "mi") == {"mine.yaml"}
+    assert completions("hpc", "try", "mi") == {"mine.yaml"}
+    assert completions("hpc", "submit", "--set", "cluster.exe") == {"cluster.executor="}
+    assert completions("hpc", "submit", "--set", "cluster.executor", "=") == {"slurm", "local"}
+    assert completions("hpc", "submit", "--set", "cluster.executor", "=", "l") == {"local"}
+    assert completions("hpc", "submit", "--set", "=", "name") == {"name="}
+    assert completions("hpc", "submit", "--set", "classifier.type", "=", "val") == {"valence"}
+    assert completions("hpc", "submit", "--set", "name", "=", "x") == set()
+    assert completions("hpc", "resubmit", "--set", "name", "=", "x", "tox") == {"toxicity"}
+    assert completions("hpc", "init", "--account", "tox") == set()
+    assert completions("hpc", "init", "--executor", "l") == {"local"}
+    assert completions("hpc", "export", "tox") == {"toxicity"}
     assert completions("hpc", "status", "tox") == {"toxicity"}
     assert completions("hpc", "clean", "--yes", "20261129") == {RUN}
     assert completions("hpc", "status", "--run-root", "elsewhere", "2") == set()
@@ -197,6 +209,16 @@ def test_zsh_completes_runs(bench: Bench) -> None:
         "words=(hpc status --run-root nowhere t); _hpc_complete_runs",
     )  # fmt: skip
     assert (set(done.stdout.split()), done.stderr) == ({"toxicity", RUN}, "")
+    settings = run(
+        bench, "zsh", "-f", "-c",
+        f"compdef() {{ :; }}; eval \"$(cat {script})\"; "
+        "compadd() { print -l -- ${(P)@[-1]}; }; compset() { [[ -n $IPREFIX ]]; }; "
+        "_hpc_complete_settings; IPREFIX=cluster.executor=; _hpc_complete_settings",
+    )  # fmt: skip
+    assert settings.stderr == ""
+    keys = settings.stdout.split()
+    assert {"name", "cluster.executor", "classifier.model"} < set(keys)
+    assert keys[-2:] == ["slurm", "local"]
 
 
 RUN = "20261129T094423-toxicity-4ceaec33"
