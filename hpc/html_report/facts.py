@@ -51,6 +51,8 @@ class LabelCounts:
     """Up to when posts have their place in time."""
     later_posts: int = 0
     """Posts with a timestamp later than `until`, also those that have no row yet."""
+    early_posts: int = 0
+    """Posts with a timestamp from before FIRST_CREDIBLE_YEAR, also those that have no row yet."""
     label_days: tuple[PeriodCount, ...] = ()
     """By the day of the label."""
     post_period: Period = Period.MONTH

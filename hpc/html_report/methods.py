@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from hpc.html_report.facts import LabelingSetup, SampleFacts, SubjectFacts
-from hpc.html_report.wording import format_day, format_days, later_posts
+from hpc.html_report.wording import format_day, format_days, odd_times
 from pipeline.run_files.sample_file import CODING
 from pipeline.text import counted, listed
 
@@ -131,8 +131,8 @@ def _posts(facts: SubjectFacts) -> Iterator[str]:
     counts = facts.counts
     if counts.first_post and counts.last_post:
         yield f"The posts are from {_span(facts)}."
-    if counts.later_posts:
-        yield f"{later_posts(counts)}."
+    if odd := odd_times(counts):
+        yield odd
 
 
 def _span(facts: SubjectFacts) -> str:

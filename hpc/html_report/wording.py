@@ -3,7 +3,8 @@
 from datetime import date, datetime
 
 from hpc.html_report.facts import LabelCounts, Period
-from pipeline.text import counted
+from pipeline.backlog.select import FIRST_CREDIBLE_YEAR
+from pipeline.text import counted, listed
 
 _LENGTHS = {Period.DAY: 10, Period.WEEK: 10, Period.MONTH: 7, Period.YEAR: 4}
 """Of the beginning of a date that names a period, such as 2024-05."""
@@ -20,11 +21,18 @@ def format_time(when: datetime | None) -> str:
     return f"{when:%Y-%m-%d %H:%M} UTC" if when else "unknown"
 
 
-def later_posts(counts: LabelCounts) -> str:
-    """Return how many posts have times from the future, as a sentence without its full stop."""
-    posts = counted(counts.later_posts, "post")
-    have = "has a time" if counts.later_posts == 1 else "have times"
-    return f"{posts} {have} later than the newest run ({format_time(counts.until)})"
+def odd_times(counts: LabelCounts) -> str:
+    """Return how many posts have times that cannot be right, as a sentence; '' for none."""
+    kinds = (
+        (counts.later_posts, f"later than the newest run ({format_time(counts.until)})"),
+        (counts.early_posts, f"from before {FIRST_CREDIBLE_YEAR}"),
+    )
+    parts = [
+        f"{counted(posts, 'post has a time', 'posts have times')} {what}"
+        for posts, what in kinds
+        if posts
+    ]
+    return f"{listed(parts)}." if parts else ""
 
 
 def format_days(first: date | None, last: date | None) -> str:

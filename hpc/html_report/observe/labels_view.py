@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from pipeline.backlog.select import FIRST_CREDIBLE_YEAR
 from pipeline.config.session_limits import LOGIN_NODE, SessionLimits
 from pipeline.database import duckdb_file
 from pipeline.database.duckdb_file import SHORT_PATIENCE
@@ -18,20 +19,15 @@ VIEW = "labels_of_report"
 WEIGHT = "weight of report"
 """No label column has this name: a classifier's columns have no blanks in their names."""
 _SAMPLE = "sample_of_report"
+IS_EARLY = f"(preprocessing_timestamp < TIMESTAMP '{FIRST_CREDIBLE_YEAR}-01-01')"
+"""SQL for whether a post has a timestamp that is only a placeholder."""
 POST_TIME = quoted("time of report")
 """The column of the view with the time of a post; NULL where no chart can show it."""
 
 
 def post_time(until: datetime) -> str:
-    """Return the time of a post in SQL; NULL where it is later than `until` (UTC).
-
-    Timestamps that are infinite or before the year 1 have no date in Python.
-    """
-    return (
-        "CASE WHEN isfinite(preprocessing_timestamp) AND preprocessing_timestamp >= TIMESTAMP "
-        "'0001-01-01' AND preprocessing_timestamp < TIMESTAMP '9999-12-01' "
-        f"AND NOT {is_later(until)} THEN preprocessing_timestamp END"
-    )
+    """Return the time of a post in SQL; NULL where it is later than `until` (UTC), or too early."""
+    return f"CASE WHEN NOT {is_later(until)} AND NOT {IS_EARLY} THEN preprocessing_timestamp END"
 
 
 def is_later(until: datetime) -> str:

@@ -8,8 +8,8 @@ from datetime import date, datetime
 import duckdb
 
 from hpc.html_report.facts import LabelCounts, Period, PeriodCount
-from hpc.html_report.observe.labels_view import POST_TIME, VIEW, is_later
-from hpc.html_report.observe.read_missing import count_later, count_missing, missing_span
+from hpc.html_report.observe.labels_view import IS_EARLY, POST_TIME, VIEW, is_later
+from hpc.html_report.observe.read_missing import count_missing, count_odd_times, missing_span
 from pipeline.sql import fetch_number
 
 MOST_PERIODS = 120
@@ -32,13 +32,17 @@ def read_counts(
         until: the time (UTC) up to which the view has times of posts.
         inputs: files of the posts that have none yet.
     """
-    posts, labeled, later, first_label, last_label, first_post, last_post = connection.execute(
-        "SELECT count(*), count(*) FILTER (was_successfully_labeled), "
-        f"count(*) FILTER ({is_later(until)}), min(label_timestamp), "
-        f"max(label_timestamp), min({POST_TIME}), max({POST_TIME}) FROM {VIEW}"
-    ).fetchall()[0]
+    posts, labeled, later, early, first_label, last_label, first_post, last_post = (
+        connection.execute(
+            "SELECT count(*), count(*) FILTER (was_successfully_labeled), "
+            f"count(*) FILTER ({is_later(until)}), count(*) FILTER ({IS_EARLY}), "
+            "min(label_timestamp), "
+            f"max(label_timestamp), min({POST_TIME}), max({POST_TIME}) FROM {VIEW}"
+        ).fetchall()[0]
+    )
     if not posts:
         return LabelCounts()
+    missing_later, missing_early = count_odd_times(connection, inputs, until)
     first_missing, last_missing = missing_span(connection, inputs, until)
     period = choose_period(
         min(filter(None, (first_post, first_missing)), default=None),
@@ -64,7 +68,8 @@ def read_counts(
         first_post=first_post,
         last_post=last_post,
         until=until,
-        later_posts=later + count_later(connection, inputs, until),
+        later_posts=later + missing_later,
+        early_posts=early + missing_early,
         label_days=_by_period(connection, "label_timestamp", Period.DAY)[-MOST_PERIODS:],
         post_period=period,
         post_periods=periods[-MOST_PERIODS:],

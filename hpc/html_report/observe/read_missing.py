@@ -10,11 +10,11 @@ from datetime import date, datetime
 import duckdb
 
 from hpc.html_report.facts import Period
-from hpc.html_report.observe.labels_view import is_later, post_time
+from hpc.html_report.observe.labels_view import IS_EARLY, is_later, post_time
 from hpc.run.model.run import Run
 from hpc.run.outputs import verify_outputs
 from pipeline.run_files.manifest import shard_path
-from pipeline.sql import fetch_number, literal
+from pipeline.sql import literal
 
 
 def inputs_without_output(runs: Sequence[Run]) -> list[str]:
@@ -54,15 +54,17 @@ def count_missing(
     )
 
 
-def count_later(
+def count_odd_times(
     connection: duckdb.DuckDBPyConnection, inputs: Sequence[str], until: datetime
-) -> int:
-    """Return how many of these posts have a timestamp later than `until`."""
+) -> tuple[int, int]:
+    """Return how many of these posts have a timestamp later than `until`, and too early."""
     if not inputs:
-        return 0
-    return fetch_number(
-        connection, f"SELECT count(*) FROM {_files(inputs)} WHERE {is_later(until)}"
-    )
+        return 0, 0
+    later, early = connection.execute(
+        f"SELECT count(*) FILTER ({is_later(until)}), count(*) FILTER ({IS_EARLY}) "
+        f"FROM {_files(inputs)}"
+    ).fetchall()[0]
+    return later, early
 
 
 def _posts(inputs: Sequence[str], until: datetime) -> str:

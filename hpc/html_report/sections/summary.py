@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from hpc.html_report.elements import Details, Element, Facts, Paragraph, Preformatted, Section
 from hpc.html_report.facts import RunFacts, SubjectFacts
 from hpc.html_report.methods import describe_methods, setup_title
-from hpc.html_report.wording import format_days, format_share, format_time, later_posts
+from hpc.html_report.wording import format_days, format_share, format_time, odd_times
 from hpc.run.run_state import RunState
 from hpc.runs.missing_posts import ORDER
+from pipeline.backlog.select import FIRST_CREDIBLE_YEAR
 from pipeline.text import counted
 
 
@@ -48,10 +49,8 @@ def _notices(facts: SubjectFacts) -> Iterator[Element]:
             f"{facts.counts.post_period} that lacks results; charts mark these.",
             is_notice=True,
         )
-    if facts.counts.later_posts:
-        yield Paragraph(
-            f"{later_posts(facts.counts)}. Charts over time leave such posts out.", is_notice=True
-        )
+    if odd := odd_times(facts.counts):
+        yield Paragraph(f"{odd} Charts over time leave such posts out.", is_notice=True)
     if facts.posts_of_gone_runs:
         yield Paragraph(
             f"{counted(facts.posts_of_gone_runs, 'post')} were labeled by runs whose folders are "
@@ -75,6 +74,8 @@ def _numbers(facts: SubjectFacts) -> Iterator[tuple[str, str]]:
         yield "Times of the posts", format_days(counts.first_post, counts.last_post)
     if counts.later_posts:
         yield "Posts from the future", f"{counts.later_posts:,}"
+    if counts.early_posts:
+        yield f"Posts from before {FIRST_CREDIBLE_YEAR}", f"{counts.early_posts:,}"
     yield "Runs", f"{len(facts.runs):,}"
     yield "Page made", format_time(facts.generated_at)
 

@@ -38,6 +38,7 @@ from hpc.html_report.observe.read_speed import MOST_STEPS, choose_step
 from hpc.html_report.sections.resources import describe_costs
 from hpc.html_report.sections.speed import describe_speed
 from hpc.html_report.sections.tasks import STEPS, TONES, count_at_work
+from hpc.html_report.wording import odd_times
 from pipeline.database import duckdb_file
 from pipeline.errors import Cause
 from tests.hpc.html_report.hostile_page import hostile_facts
@@ -241,17 +242,17 @@ def test_numbers_that_cannot_be_averaged_and_texts_that_quote_are_not_shown(host
         assert math.isfinite(column.mean)
     # A reason that is no word may quote a post too.
     assert dict(counts.reasons) == {"invalid": 9, OTHER_REASON: 1}
-    assert counts.first_post == datetime(1, 1, 1)
     assert len(counts.post_periods) <= MOST_PERIODS
 
 
-def test_posts_later_than_the_newest_run_are_counted_and_have_no_place_in_time(
+def test_posts_whose_times_cannot_be_right_are_counted_and_have_no_place_in_time(
     hostile: Path, tmp_path: Path
 ) -> None:
     until = datetime(2020, 1, 31)
     waiting = tmp_path / "waiting.parquet"
     duckdb.sql(
-        "SELECT unnest([TIMESTAMP '2020-01-31', TIMESTAMP '2031-01-01', NULL]) "
+        "SELECT unnest([TIMESTAMP '2020-01-31', TIMESTAMP '2031-01-01', NULL, "
+        "TIMESTAMP '1970-01-01']) "
         "AS preprocessing_timestamp"
     ).write_parquet(str(waiting))
     with labels_view(hostile, "hostile", run_id="", weights=None, until=until) as connection:
@@ -261,6 +262,12 @@ def test_posts_later_than_the_newest_run_are_counted_and_have_no_place_in_time(
     assert counts.last_post == until
     # Days 31 to 99, two of the year 9999, one that is infinite, and one that has no row yet.
     assert counts.later_posts == 69 + 2 + 1 + 1
+    # Three of the year 1, one of minus infinity, one before Christ, and one that has no row yet.
+    assert counts.early_posts == 3 + 1 + 1 + 1
+    assert counts.first_post == datetime(2020, 1, 6)
+    said = odd_times(counts)
+    assert "73 posts" in said
+    assert "6 posts" in said
     assert max(each.start for each in counts.post_periods).year == 2020
     assert sum(each.missing for each in counts.post_periods) == 1
     constant = columns["constant"]
