@@ -13,7 +13,7 @@ from pipeline.model import ENVELOPE, KIND_TYPES, PROVENANCE, ColumnKind
 from pipeline.sql import quoted
 from pipeline.strict_json import InvalidJson
 from pipeline.terminal import one_line
-from pipeline.text import counted, listed
+from pipeline.text import counted
 
 SHOWN_VALUES = 6
 SHOWN_ROWS = 5
@@ -158,8 +158,7 @@ def _sample(
         least_last=LEAST_TEXT_WIDTH,
     )
     if more:
-        unseen = listed([columns[place] for place in more])
-        yield Line(f"    {counted(len(more), 'more column')}: {unseen}", Tone.FAINT)
+        yield Line(f"    {counted(len(more), 'more column')}, described above", Tone.FAINT)
 
 
 def _shorten(value: object) -> str:

@@ -113,13 +113,15 @@ def test_a_narrow_screen_shows_each_text_above_its_labels(scored_path: str, widt
     assert len(render_lines(wide, blocks[-2:-1])) == 1 + 4
 
 
-def test_columns_beyond_the_first_eight_are_named(scored_path: str) -> None:
-    table, more = preview.describe_labels(scored_path, "test")[-2:]
+def test_columns_beyond_the_first_eight_are_counted_and_described(scored_path: str) -> None:
+    blocks = preview.describe_labels(scored_path, "test")
+    table, more = blocks[-2:]
     assert isinstance(table, Table)
     assert table.header[-2:] == ("score_4", "text")
     assert isinstance(more, Line)
-    assert {"score_5", "score_9"} <= set(re.findall(r"\w+", more.text))
-    assert "score_4" not in more.text
+    assert re.findall(r"\d+", more.text) == ["5"]
+    lines = plain_text(blocks).splitlines()
+    assert {"score_4", "score_5", "score_9"} <= {line.strip().split(":")[0] for line in lines}
 
 
 def test_whole_numbers_have_no_decimals(database_path: str) -> None:
