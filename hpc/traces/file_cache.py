@@ -6,7 +6,7 @@ file server. A cache is one file in the run's folder, and may be deleted at any 
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -40,6 +40,25 @@ def stamp_of(file: os.DirEntry[str] | Path) -> Stamp | None:
     except FileNotFoundError:
         return None
     return stat.st_size, stat.st_mtime_ns, stat.st_ino
+
+
+@contextlib.contextmanager
+def listed(folder: Path | str) -> Iterator[Iterator[os.DirEntry[str]]]:
+    """Yield the entries of a folder; nothing of one that is not there.
+
+    The system finds each file from the open folder, and not from the root again, which takes a
+    third off the time of a stamp.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield iter(())
+        return
+    try:
+        with os.scandir(descriptor) as entries:
+            yield entries
+    finally:
+        os.close(descriptor)
 
 
 def delete_caches(run_dir: Path) -> None:

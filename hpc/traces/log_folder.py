@@ -1,12 +1,11 @@
 """List the log folder of one attempt: which tasks left last words, or started a server."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
-from hpc.traces.file_cache import Stamp, stamp_of
+from hpc.traces.file_cache import Stamp, listed, stamp_of
 from pipeline.run_files import last_words
 from pipeline.run_files.manifest import log_path, shard_of_server_log
 
@@ -27,11 +26,7 @@ def list_log_folder(run_dir: Path, attempt: int) -> LogFolder:
     names: list[str] = []
     words: dict[int, Stamp] = {}
     with_server: list[int] = []
-    try:
-        entries = os.scandir(log_path(run_dir, attempt))
-    except FileNotFoundError:
-        return LogFolder()
-    with entries:
+    with listed(log_path(run_dir, attempt)) as entries:
         for entry in entries:
             name = entry.name
             names.append(name)

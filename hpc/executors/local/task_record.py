@@ -4,7 +4,6 @@ The parent writes it before the task starts, when it asks the task to stop, and 
 """
 
 import contextlib
-import os
 import signal
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ import msgspec
 from hpc.run.model.arrays import Submission
 from hpc.run.model.attempts import Phase, Records, TaskRecord
 from hpc.run.model.run import Run
-from hpc.traces.file_cache import CacheFile, FileCache, Stamp, stamp_of
+from hpc.traces.file_cache import CacheFile, FileCache, Stamp, listed, stamp_of
 from pipeline import files
 from pipeline.config.keys import Section
 from pipeline.errors import ENDED_BY_SIGNAL, Cause, UnreadableError
@@ -117,11 +116,7 @@ def read_records(run: Run, submissions: Sequence[Submission], *, in_use: bool) -
 
 def _stamps(folder: Path) -> dict[str, Stamp]:
     """Return the stamps of an attempt's records by their names, from one listing."""
-    try:
-        entries = os.scandir(folder)
-    except FileNotFoundError:
-        return {}
-    with entries:
+    with listed(folder) as entries:
         stamps = {entry.name: stamp_of(entry) for entry in entries if entry.name.endswith(_ENDING)}
     return {name: stamp for name, stamp in stamps.items() if stamp}
 
