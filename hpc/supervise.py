@@ -8,7 +8,7 @@ from hpc.command_line import cli
 from hpc.command_line.verb import Outcome, Verb, chosen_run, report_left_out
 from hpc.display.console import Printer
 from hpc.display.efficiency.describe import describe_worthwhile, efficiency_document
-from hpc.display.interruption import what_leaving_does
+from hpc.display.interruption import describe_leaving
 from hpc.display.run.run_summary import show_result
 from hpc.display.run.status_table import document
 from hpc.efficiency.run_efficiency import run_efficiency
@@ -68,7 +68,7 @@ def _take_care(run: Run, failures: int, printer: Printer) -> RunStatus:
     """Do the work of a caretaker's job."""
     report_left_out(run.folder.parent, printer)
     executor = executor_of(run)
-    leaving = what_leaving_does(runs_in_background=executor.runs_in_background)
+    leaving = describe_leaving(runs_in_background=executor.runs_in_background)
     with printer.watching(leaving) as view:
         return caretaker.run_caretaker(run, executor, failures, view)
 

@@ -81,7 +81,7 @@ def adopt(
         run: a run, a result about one, a run's id, name or folder; None: the run in whose folder
             `folder` is, or else the newest run.
         settings: which engine it was, and what becomes of posts without an answer.
-        at: where the runs are, and the database if not the run's own counts.
+        at: where to look for runs, and which database to use instead of the run's own.
         say: receives each message.
 
     Raises:

@@ -84,7 +84,7 @@ def clean(
         runs: these runs; none for all.
         archive: archive the runs; without it, nothing is changed.
         older_than_days: only runs that were planned more than this many days ago.
-        at: where the runs are.
+        at: where to look for runs.
         say: receives the plan, and a message for each run.
 
     Raises:
@@ -117,7 +117,7 @@ def restore(*runs: RunChoice, at: Place = HERE, say: Say | None = None) -> Resto
 
     Args:
         runs: the runs, one or more.
-        at: where the runs are.
+        at: where to look for runs.
         say: receives a message for each run.
 
     Raises:

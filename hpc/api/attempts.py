@@ -88,7 +88,7 @@ def logs(
         run: a run, a result about one, a run's id, name or folder; None: the newest run.
         indices: every attempt of these shards; None: the last attempt of each that failed.
         lines: the most lines to return of a log or a traceback.
-        at: where the runs are.
+        at: where to look for runs.
         say: shows that something is awaited.
 
     Raises:

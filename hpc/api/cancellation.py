@@ -47,7 +47,7 @@ def cancel(run: RunChoice = None, *, at: Place = HERE, say: Say | None = None) -
 
     Args:
         run: a run, a result about one, a run's id, name or folder; None: the newest run.
-        at: where the runs are.
+        at: where to look for runs.
         say: receives each message.
 
     Raises:

@@ -63,7 +63,7 @@ def gather(
 
     Args:
         run: a run, a result about one, a run's id, name or folder; None: the newest run.
-        at: where the runs are, and the database if not the run's own counts.
+        at: where to look for runs, and which database to use instead of the run's own.
         rebuild: make the whole database again from the folders of all runs that share it.
         say: receives each message.
 

@@ -50,15 +50,15 @@ class RunList:
 
 @checked
 def ls(*names: str, most: int | None = None, at: Place = HERE, say: Say | None = None) -> RunList:
-    """Return what is known of the runs under a run root, also of those that cannot be read.
+    """Return what is known of the runs under a run root, including those that cannot be read.
 
     `runs` returns the runs themselves.
 
     Args:
-        names: only runs of these names, or whose ids begin with them; none for all.
-        most: look only at this many of the newest; None: at all.
-        at: where the runs are.
-        say: shows that something is awaited.
+        names: only runs of these names, or whose ids begin with them; all runs if none is given.
+        most: look only at this many of the newest; None: no limit.
+        at: where to look for runs.
+        say: shows progress while this waits.
 
     Raises:
         InputError: there is no run of these names, or the configuration cannot be read.

@@ -18,7 +18,7 @@ from hpc.api.call.surroundings import library_call
 from hpc.checks.cluster import check_script
 from hpc.checks.finding import raise_errors
 from hpc.config import corrections
-from hpc.display.interruption import explained_submission
+from hpc.display.interruption import explain_submission_interruption
 from hpc.display.run.amendments import describe_changes
 from hpc.display.screen import Screen
 from hpc.executors.base import Executor
@@ -102,7 +102,7 @@ def resubmit(
     Args:
         run: a run, a result about one, a run's id, name or folder; None: the newest run.
         settings: which shards, and what to correct before.
-        at: where the runs are.
+        at: where to look for runs.
         say: receives each message.
 
     Raises:
@@ -134,7 +134,9 @@ def resubmit(
             _check_script(corrected, executor, override, screen)
         if lock is not None:
             in_background = executor.runs_in_background
-            locks.enter_context(explained_submission(before, runs_in_background=in_background))
+            locks.enter_context(
+                explain_submission_interruption(before, runs_in_background=in_background)
+            )
             corrected = amend(before, changes)
         _report_corrections(corrected, settings, changes, screen)
         request = resubmitting.Request(

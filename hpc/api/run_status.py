@@ -178,7 +178,7 @@ def status(
 
     Args:
         run: a run, a result about one, a run's id, name or folder; None: the newest run.
-        at: where the runs are, and the database if not the run's own counts.
+        at: where to look for runs, and which database to use instead of the run's own.
         say: receives a message for each folder under the run root that is left out.
 
     Raises:
@@ -201,7 +201,7 @@ def efficiency(run: RunChoice = None, *, at: Place = HERE) -> RunEfficiency:
 
     Args:
         run: a run, a result about one, a run's id, name or folder; None: the newest run.
-        at: where the runs are, and the database if not the run's own counts.
+        at: where to look for runs, and which database to use instead of the run's own.
 
     Raises:
         InputError: there is no such run.
@@ -225,7 +225,7 @@ def runs(
 
     Args:
         name: only the runs of this name.
-        at: where the runs are.
+        at: where to look for runs.
         say: receives a message for each folder that is left out, such as a copy of a run.
 
     Raises:

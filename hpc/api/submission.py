@@ -12,7 +12,7 @@ from hpc.api.call.ranges import check_least, check_seed
 from hpc.api.call.surroundings import library_call
 from hpc.config import run_config
 from hpc.config.recorded_settings import GIVEN_OVERRIDE
-from hpc.display.interruption import saying
+from hpc.display.interruption import on_interruption_say
 from hpc.display.screen import Screen
 from hpc.planning.estimate import CostEstimate, estimate_cost
 from hpc.planning.handed_over.plan_only import check_plan_only, plan_run
@@ -184,7 +184,10 @@ def preview(
         RunError: the database cannot be used.
     """
     screen = screen_of(say)
-    with library_call(), saying("interrupted; nothing was submitted, and nothing was written"):
+    with (
+        library_call(),
+        on_interruption_say("interrupted; nothing was submitted, and nothing was written"),
+    ):
         request = _request(config, selection, overrides, screen, is_preview=True)
         request = replace(request, caretaker=caretaker, plan_only=plan_only)
         check_plan_only(request)

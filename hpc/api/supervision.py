@@ -10,7 +10,7 @@ from hpc.api.call.choose_run import RunChoice, find_run
 from hpc.api.call.place import HERE, Place
 from hpc.api.call.surroundings import library_call
 from hpc.api.run_status import StatusResult, describe_look
-from hpc.display.interruption import explained, saying, what_leaving_does
+from hpc.display.interruption import describe_leaving, explain_interruption, on_interruption_say
 from hpc.display.next_step import command, describe_next_step
 from hpc.executors.factory import executor_of
 from hpc.locks.locked_run import hold_run
@@ -24,8 +24,8 @@ from hpc.run.run_view import RunView, Sight, never_early
 from hpc.runs.left_out import report_left_out
 from pipeline.progress import Measure, Step
 
-Watch = Callable[[StatusResult], object]
-"""Receives a run each time that somebody has looked at it."""
+StatusCallback = Callable[[StatusResult], object]
+"""Called with the status of the run after each poll."""
 
 
 @checked
@@ -34,7 +34,7 @@ def wait(
     *,
     at: Place = HERE,
     once: bool = False,
-    progress: Watch | None = None,
+    progress: StatusCallback | None = None,
     say: Say | None = None,
 ) -> StatusResult:
     """Gather and resubmit until a run is complete or needs a person, as `hpc supervise` does.
@@ -44,9 +44,9 @@ def wait(
 
     Args:
         run: a run, a result about one, a run's id, name or folder; None: the newest run.
-        at: where the runs are, and the database if not the run's own counts.
+        at: where to look for runs, and which database to use instead of the run's own.
         once: do one round only.
-        progress: is called with the run after each look at it.
+        progress: is called with the status of the run after each poll.
         say: receives each message; `notebook()` also shows how the run is.
 
     Raises:
@@ -62,8 +62,8 @@ def wait(
         in_background = executor_of(found).runs_in_background
         with (
             hold_run(found) as locked,
-            explained(found, runs_in_background=in_background),
-            screen.watching(what_leaving_does(runs_in_background=in_background)) as view,
+            explain_interruption(found, runs_in_background=in_background),
+            screen.watching(describe_leaving(runs_in_background=in_background)) as view,
         ):
             watched = _Watched(view, progress) if progress else view
             executor = executor_of(locked.run)
@@ -76,7 +76,7 @@ def watch(
     run: RunChoice = None,
     *,
     at: Place = HERE,
-    progress: Watch | None = None,
+    progress: StatusCallback | None = None,
     say: Say | None = None,
 ) -> StatusResult:
     """Look at a run until it ends or needs a person, as `hpc status --watch` does.
@@ -85,8 +85,8 @@ def watch(
 
     Args:
         run: a run, a result about one, a run's id, name or folder; None: the newest run.
-        at: where the runs are, and the database if not the run's own counts.
-        progress: is called with the run after each look at it.
+        at: where to look for runs, and which database to use instead of the run's own.
+        progress: is called with the status of the run after each poll.
         say: receives how the run is; `notebook()` shows it as a table that changes in its place.
 
     Raises:
@@ -100,7 +100,7 @@ def watch(
         report_left_out(found.folder.parent, screen)
         following = command("status", found, "--watch")
         with (
-            saying(f"stopped watching; the run continues\nnext: {following}"),
+            on_interruption_say(f"stopped watching; the run continues\nnext: {following}"),
             screen.watching("Ctrl-C quits; the run continues.") as view,
         ):
             watched = _Watched(view, progress) if progress else view
@@ -125,7 +125,7 @@ def _look_until_ended(run: Run, view: RunView) -> RunStatus:
 class _Watched:
     """A view that also hands each look to a function of the caller."""
 
-    def __init__(self, view: RunView, progress: Watch) -> None:
+    def __init__(self, view: RunView, progress: StatusCallback) -> None:
         self._view = view
         self._progress = progress
 

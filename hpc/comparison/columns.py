@@ -11,7 +11,7 @@ from hpc.runs.unusable_runs import UnusableRun, find_unusable
 from pipeline.analysis.overlap import Pair, label_columns
 from pipeline.database import history, label_tables
 from pipeline.errors import InputError
-from pipeline.messages.options import MAPS
+from pipeline.messages.options import PAIRS
 from pipeline.model import Column
 from pipeline.sql import quoted
 from pipeline.text import did_you_mean
@@ -27,9 +27,9 @@ class UnpairedColumns(InputError):
     """Two names have no label column in common, and no pair of columns was named."""
 
     def __init__(self, fact: str) -> None:
-        """Take what is so; the message adds what to do about it."""
+        """Keep the fact; the message adds the remedy."""
         self.fact = fact
-        super().__init__(f"{fact}; pair their columns with {MAPS.taking('a=b')}")
+        super().__init__(f"{fact}; pair their columns with {PAIRS.taking('a=b')}")
 
 
 def check_names(
@@ -58,25 +58,28 @@ def newest_run_time(connection: duckdb.DuckDBPyConnection, chosen: Sequence[str]
 
 
 def choose_pairs(
-    connection: duckdb.DuckDBPyConnection, names: tuple[str, str], maps: Sequence[str]
+    connection: duckdb.DuckDBPyConnection, names: tuple[str, str], named: Sequence[str]
 ) -> list[Pair]:
-    """Return the columns that two names share, then the pairs of `maps`.
+    """Return the columns that two names share, then the pairs that are named.
+
+    Args:
+        connection: has the labels attached.
+        names: the two names, A and B.
+        named: pairs of columns, as `a=b`.
 
     Raises:
-        InputError: a column of `maps` does not exist, or there is no column to compare.
+        InputError: a named column does not exist, or there is no column to compare.
     """
     of_a, of_b = (label_columns(connection, name, LABELS) for name in names)
     chosen = {(name, name): None for name in of_a if name in of_b and name not in NOT_LABELS}
-    for mapping in maps:
-        a, equals, b = mapping.partition("=")
+    for pair in named:
+        a, equals, b = pair.partition("=")
         if not equals:
-            raise InputError(
-                f"{MAPS.given(mapping)}: should be a=b, a column of A and a column of B"
-            )
+            raise InputError(f"{PAIRS.given(pair)}: should be a=b, a column of A and a column of B")
         for column, columns, name in ((a, of_a, names[0]), (b, of_b, names[1])):
             if column not in columns:
                 raise InputError(
-                    f"{MAPS.given(mapping)}: {name} has no column {column!r}"
+                    f"{PAIRS.given(pair)}: {name} has no column {column!r}"
                     f"{did_you_mean(column, tuple(columns))}; it has: {_list_names(columns)}"
                 )
         chosen[a, b] = None
@@ -88,12 +91,18 @@ def choose_pairs(
     return [Pair(of_a[a], of_b[b]) for a, b in chosen]
 
 
-def maps_of(
-    connection: duckdb.DuckDBPyConnection, name: str, names: Sequence[str], maps: Sequence[str]
+def pairs_for(
+    connection: duckdb.DuckDBPyConnection, name: str, names: Sequence[str], pairs: Sequence[str]
 ) -> list[str]:
-    """Return the maps that are about one of several names: those whose column others have are not.
+    """Return the pairs that apply to `name`: drop those whose column only another name has.
 
-    A map with a column that none of the names has stays, so that `choose_pairs` rejects it.
+    A pair with a column that none of the names has stays, so that `choose_pairs` rejects it.
+
+    Args:
+        connection: has the labels attached.
+        name: one of `names`.
+        names: all names that are compared with the same human labels.
+        pairs: pairs of columns, as `a=b`.
     """
     own = label_columns(connection, name, LABELS)
     elsewhere = {
@@ -103,14 +112,14 @@ def maps_of(
         for column in label_columns(connection, other, LABELS)
     }
     return [
-        mapping
-        for mapping in maps
-        if (column := mapping.partition("=")[0]) in own or column not in elsewhere
+        pair
+        for pair in pairs
+        if (column := pair.partition("=")[0]) in own or column not in elsewhere
     ]
 
 
 def unusable_runs(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> list[UnusableRun]:
-    """Return the runs that may be of these names and cannot be read, beside the recorded ones."""
+    """Return unreadable runs in the folders of these names' recorded runs."""
     return [
         unusable
         for root in history.run_roots(connection, LABELS, names)

@@ -11,8 +11,8 @@ import duckdb
 from hpc.comparison.columns import (
     check_names,
     choose_pairs,
-    maps_of,
     newest_run_time,
+    pairs_for,
     unusable_runs,
 )
 from hpc.comparison.compared import Compared
@@ -38,7 +38,7 @@ from pipeline.analysis.overlap import count_labeled
 from pipeline.analysis.results import CONFIDENCE
 from pipeline.backlog import select
 from pipeline.database import duckdb_file
-from pipeline.messages.options import MAPS
+from pipeline.messages.options import PAIRS
 from pipeline.text import counted
 
 # The sample and the labels are of the same posts, unless their numbers differ by more than that.
@@ -148,8 +148,8 @@ def _read(
 ) -> _Read:
     assert request.gold is not None
     read = load_analysis("pipeline.analysis.gold.read")
-    maps = maps_of(connection, name, request.names, request.maps)
-    pairs = choose_pairs(connection, (name, request.gold), maps)
+    named = pairs_for(connection, name, request.names, request.column_pairs)
+    pairs = choose_pairs(connection, (name, request.gold), named)
     judged = read.JudgedPosts(connection, (name, request.gold), LABELS, pairs, sample)
     posts = count_labeled(connection, name, LABELS)
     return _Read(
@@ -250,6 +250,6 @@ def _code(report: GoldReport, printer: Screen) -> int:
         else:
             printer(
                 f"\nno column of {model.name} can be compared with {report.gold}; pair other "
-                f"columns with {MAPS.taking('a=b')}"
+                f"columns with {PAIRS.taking('a=b')}"
             )
     return code

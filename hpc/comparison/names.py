@@ -26,7 +26,7 @@ from pipeline.analysis.overlap import Overlap, count_labeled
 from pipeline.analysis.results import CONFIDENCE, Comparison, NotCompared
 from pipeline.backlog import select
 from pipeline.database import duckdb_file
-from pipeline.messages.options import MAPS
+from pipeline.messages.options import PAIRS
 
 CompareLabels = Callable[[Overlap, int, CompareOptions], Comparison | NotCompared]
 
@@ -53,7 +53,7 @@ def compare_names(request: Request, printer: Screen) -> Compared:
         check_names(connection, request.names, request.database)
         run_root = save_map.choose_run_root(connection, request) if request.saves_map else None
         sample = _find_sample(connection, request)
-        pairs = choose_pairs(connection, (a, b), request.maps)
+        pairs = choose_pairs(connection, (a, b), request.column_pairs)
         overlap = Overlap(connection, (a, b), LABELS, pairs, sample)
         sides = tuple(
             Side(
@@ -152,7 +152,8 @@ def _code(report: NamesReport, saved: SavedMap | None, printer: Screen) -> int:
         return FAILED
     if not any(comparison.posts for comparison in report.comparisons):
         printer(
-            f"\nnone of these columns can be compared; pair other columns with {MAPS.taking('a=b')}"
+            "\nnone of these columns can be compared; "
+            f"pair other columns with {PAIRS.taking('a=b')}"
         )
         return FAILED
     if saved and saved.held:

@@ -26,11 +26,11 @@ class Request:
     """The name of the human labels."""
     sample: str | None = None
     """Which sample gives the weights, if there are several."""
-    maps: tuple[str, ...] = ()
-    """Pairs of columns, as `a=b`."""
+    column_pairs: tuple[str, ...] = ()
+    """Pairs of columns to compare, as `a=b`."""
     settings: CompareOptions
     run_root: Path | None = None
-    """Where maps are saved; None for the folder of the second name's runs."""
+    """Where score maps are saved; None for the folder of the second name's runs."""
     saves_map: bool = False
     limits: SessionLimits = LOGIN_NODE
     """How much of the machine DuckDB may take."""

@@ -16,7 +16,7 @@ from pipeline.analysis.results import NotCompared
 from pipeline.database import duckdb_file, history, label_tables, mapped_labels
 from pipeline.database.duckdb_file import HeldDatabaseError, Patience
 from pipeline.errors import InputError
-from pipeline.messages.options import CONFIG, MAPS, SAVE_MAP
+from pipeline.messages.options import CONFIG, PAIRS, SAVE_MAP
 from pipeline.run_files import score_map
 from pipeline.run_files.score_map import ISOTONIC, ColumnMap, ScoreMap
 
@@ -91,7 +91,7 @@ def fit(overlap: Overlap, request: Request, run_root: Path, sample: str | None) 
     twice = [name for name, count in Counter(each.a for each in columns).items() if count > 1]
     if twice:
         raise InputError(
-            f"{SAVE_MAP}: several columns would become {', '.join(twice)}. Give {MAPS} for only "
+            f"{SAVE_MAP}: several columns would become {', '.join(twice)}. Give {PAIRS} for only "
             "one of them"
         )
     a, b = request.names

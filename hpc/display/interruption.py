@@ -9,8 +9,8 @@ from pipeline.errors import Interruption
 
 
 @contextlib.contextmanager
-def saying(message: str) -> Iterator[None]:
-    """Let an interruption of the block say this, unless it says something already."""
+def on_interruption_say(message: str) -> Iterator[None]:
+    """Make Ctrl-C in the block raise Interruption with this message, unless it has one already."""
     try:
         yield
     except Interruption:
@@ -19,33 +19,35 @@ def saying(message: str) -> Iterator[None]:
         raise Interruption(message) from None
 
 
-def explained(run: Run, *, runs_in_background: bool) -> contextlib.AbstractContextManager[None]:
-    """Let an interruption of work on a run say how to continue with it.
+def explain_interruption(
+    run: Run, *, runs_in_background: bool
+) -> contextlib.AbstractContextManager[None]:
+    """Make Ctrl-C in the block say how to continue with a run.
 
     Args:
         run: the run.
         runs_in_background: whether its tasks run without this process.
     """
-    return saying(_describe(run, runs_in_background=runs_in_background))
+    return on_interruption_say(_describe(run, runs_in_background=runs_in_background))
 
 
-def explained_submission(
+def explain_submission_interruption(
     run: Run, *, runs_in_background: bool
 ) -> contextlib.AbstractContextManager[None]:
-    """Let an interruption say how to continue with a run of which some jobs may be submitted.
+    """Make Ctrl-C in the block say how to continue with a run whose jobs may be in part submitted.
 
-    The arguments are those of `explained`.
+    The arguments are those of `explain_interruption`.
     """
     if not runs_in_background:
-        return explained(run, runs_in_background=False)
-    return saying(
+        return explain_interruption(run, runs_in_background=False)
+    return on_interruption_say(
         "interrupted; jobs that Slurm has accepted keep running\n"
         f"to submit the others: {command('supervise', run)}\n"
         f"to end the jobs: {command('cancel', run)}"
     )
 
 
-def what_leaving_does(*, runs_in_background: bool) -> str:
+def describe_leaving(*, runs_in_background: bool) -> str:
     """Return what Ctrl-C does to the tasks of a run, as a sentence."""
     if runs_in_background:
         return "Ctrl-C quits; tasks keep running."

@@ -55,7 +55,7 @@ class HandOverRequest:
     """The name of the predictions."""
     gold: str
     """The name of the human labels."""
-    mappings: tuple[str, ...]
+    column_pairs: tuple[str, ...]
     """Pairs such as `prob_toxic=toxic`; empty for the columns of the same name."""
     covariates: tuple[str, ...]
     """Further columns of the predictions' table."""
@@ -189,7 +189,7 @@ def _estimator_request(
         predictions=predictions,
         gold=gold,
         frame=frame,
-        pairs=find_pairs(label_columns(types), label_columns(gold_types), request.mappings),
+        pairs=find_pairs(label_columns(types), label_columns(gold_types), request.column_pairs),
         covariates=_find_covariates(request.covariates, types, request.name),
         source_columns=_stage_source(connection, request, types),
         with_weights=request.purpose is Purpose.PPI,

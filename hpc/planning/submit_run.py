@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from hpc.database.gathered_shards import is_gathered
 from hpc.database.register_runs import forget_run, register_run, register_samples
 from hpc.display.interruption import (
-    explained,
-    explained_submission,
-    saying,
-    what_leaving_does,
+    describe_leaving,
+    explain_interruption,
+    explain_submission_interruption,
+    on_interruption_say,
 )
 from hpc.display.next_step import command, describe_next_step
 from hpc.display.run.run_summary import show_result, show_status
@@ -103,15 +103,15 @@ def submit_run(request: SubmitRequest, printer: Screen) -> SubmitResult:
     _check_resources(request, executor, printer)
     check_upstream(request.selection.after, executor, printer)
     with ExitStack() as locks:
-        with saying(_NOT_SUBMITTED):
+        with on_interruption_say(_NOT_SUBMITTED):
             started = _start_when_possible(request, executor, locks, printer)
         ends = []
         for locked in started.runs if _goes_to_end(request, executor) else ():
             its_executor = executor_of(locked.run)
             in_background = its_executor.runs_in_background
             with (
-                explained(locked.run, runs_in_background=in_background),
-                printer.watching(what_leaving_does(runs_in_background=in_background)) as view,
+                explain_interruption(locked.run, runs_in_background=in_background),
+                printer.watching(describe_leaving(runs_in_background=in_background)) as view,
             ):
                 ends.append(supervise(locked.run, its_executor, locked.lock, view))
     if not started.runs:
@@ -199,7 +199,7 @@ def _start(
         if run is not None:
             say(f"run {run.folder}")
             in_background = executor.runs_in_background
-            with explained_submission(run, runs_in_background=in_background):
+            with explain_submission_interruption(run, runs_in_background=in_background):
                 lock = locks.enter_context(run_lock.lock_run(run))
                 if in_background:
                     wave = _submit_or_forget(LockedRun(run, lock), executor, request, say)

@@ -19,7 +19,7 @@ from pipeline.database.export_labels import as_written, copy_options, format_of
 from pipeline.database.label_tables import labels_table
 from pipeline.database.source_columns import SourceColumn, count_missing
 from pipeline.errors import InputError
-from pipeline.messages.options import MAPS
+from pipeline.messages.options import PAIRS
 from pipeline.sql import fetch_number, literal, quoted
 
 _MOST_WORDS = 20
@@ -294,7 +294,7 @@ def _add_pair(
     if set(kinds) != {"VARCHAR"}:
         raise InputError(
             f"{pair[0]} is {kinds[0]} and {pair[1]} is {kinds[1]}: a word cannot be the prediction "
-            f"of a number; pair other columns with {MAPS.taking('prediction=gold')}"
+            f"of a number; pair other columns with {PAIRS.taking('prediction=gold')}"
         )
     rows = connection.execute(
         f"SELECT DISTINCT {quoted(f'gold {pair[1]}')} FROM coded ORDER BY 1"
@@ -335,24 +335,24 @@ def _list(columns: Mapping[str, str]) -> str:
 
 
 def find_pairs(
-    predictions: Mapping[str, str], gold: Mapping[str, str], mappings: Sequence[str]
+    predictions: Mapping[str, str], gold: Mapping[str, str], named: Sequence[str]
 ) -> tuple[tuple[str, str], ...]:
     """Return the pairs of columns: those that are named, or else those of the same name.
 
     Args:
         predictions: the label columns of the predictions, and their types.
         gold: those of the human labels.
-        mappings: texts such as `prob_toxic=toxic`, prediction first.
+        named: pairs of columns to use, such as `prob_toxic=toxic`, prediction first.
 
     Raises:
         InputError: there is no such column, or no pair.
     """
     pairs = []
-    for mapping in mappings:
-        prediction, equals, human = (part.strip() for part in mapping.partition("="))
+    for pair in named:
+        prediction, equals, human = (part.strip() for part in pair.partition("="))
         if not equals or prediction not in predictions or human not in gold:
             raise InputError(
-                f"{MAPS.given(mapping)}: should be prediction=gold, a column of the predictions "
+                f"{PAIRS.given(pair)}: should be prediction=gold, a column of the predictions "
                 f"({', '.join(predictions)}) and one of the human labels ({', '.join(gold)})"
             )
         pairs.append((prediction, human))
@@ -362,6 +362,6 @@ def find_pairs(
         raise InputError(
             f"the predictions ({', '.join(predictions)}) and the human labels "
             f"({', '.join(gold)}) have no column of the same name; pair them with "
-            f"{MAPS.taking('prediction=gold')}"
+            f"{PAIRS.taking('prediction=gold')}"
         )
     return tuple(dict.fromkeys(pairs))

@@ -118,7 +118,7 @@ def compare(
             names=names,
             gold=gold,
             sample=settings.sample,
-            maps=tuple(settings.maps),
+            column_pairs=tuple(settings.maps),
             run_root=_find_run_root(at),
             limits=at.find_limits(),
             open_posts=_count_open(at, database, (*names, *([gold] if gold else []))),

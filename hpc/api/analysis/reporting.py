@@ -88,10 +88,10 @@ def report(
 
 
 def _read(
-    chosen: Chosen, gold: str, maps: Sequence[str], folder: Path, screen: Screen
+    chosen: Chosen, gold: str, column_pairs: Sequence[str], folder: Path, screen: Screen
 ) -> ReadSubject:
     facts = read_subject(chosen, folder, screen)
-    golds, notes = read_gold(chosen.place, chosen.name, gold, maps, screen)
+    golds, notes = read_gold(chosen.place, chosen.name, gold, column_pairs, screen)
     return ReadSubject(
         title=chosen.title,
         facts=facts,

@@ -33,7 +33,7 @@ def find_run(run: RunChoice = None, *, at: Place = HERE) -> Run:
 
     Args:
         run: a run, a result about one, a run's id, name or folder; None: the newest run.
-        at: where the runs are, and the database if not the run's own counts.
+        at: where to look for runs, and which database to use instead of the run's own.
 
     Raises:
         InputError: there is no such run, or another version made it.

@@ -109,7 +109,7 @@ def export_for_estimator(
             purpose=purpose,
             name=chosen,
             gold=query.gold,
-            mappings=tuple(query.maps),
+            column_pairs=tuple(query.maps),
             covariates=names_of(query.columns) or ("preprocessing_timestamp",),
             source=finder.find_source(place.trusted_runs(chosen, screen)) if joined else None,
             source_columns=joined,

@@ -18,7 +18,7 @@ MOST_GOLDS = 3
 
 
 def read_gold(
-    place: LabelPlace, name: str, gold: str, maps: Sequence[str], say: Say
+    place: LabelPlace, name: str, gold: str, column_pairs: Sequence[str], say: Say
 ) -> tuple[tuple[GoldReport, ...], tuple[str, ...]]:
     """Return the comparisons with gold, and why some gold was not compared.
 
@@ -26,7 +26,7 @@ def read_gold(
         place: where the labels are.
         name: of the labels.
         gold: the name of the human labels; empty for all that there are.
-        maps: pairs of columns, as `a=b`.
+        column_pairs: pairs of columns, as `a=b`.
         say: shows what is wrong.
 
     Raises:
@@ -34,13 +34,13 @@ def read_gold(
         RunError: gold that a person named cannot be compared now.
     """
     if gold:
-        return (_measure(place, name, gold, maps, say),), ()
+        return (_measure(place, name, gold, column_pairs, say),), ()
     reports: list[GoldReport] = []
     notes: list[str] = []
     golds = golds_of(place, name)
     for each in golds[:MOST_GOLDS]:
         try:
-            reports.append(_measure(place, name, each, maps, say))
+            reports.append(_measure(place, name, each, column_pairs, say))
         except (InputError, RunError, BusyError) as error:
             say(f"the human labels {each} are not compared: {error}")
             fact = error.fact if isinstance(error, UnpairedColumns) else str(error)
@@ -63,12 +63,14 @@ def golds_of(place: LabelPlace, name: str) -> list[str]:
     ]
 
 
-def _measure(place: LabelPlace, name: str, gold: str, maps: Sequence[str], say: Say) -> GoldReport:
+def _measure(
+    place: LabelPlace, name: str, gold: str, column_pairs: Sequence[str], say: Say
+) -> GoldReport:
     request = Request(
         database=place.database,
         names=(name,),
         gold=gold,
-        maps=tuple(maps),
+        column_pairs=tuple(column_pairs),
         settings=CompareOptions(draws=BootstrapDraws(RESAMPLES, 0)),
     )
     return measure_with_gold(request, say)[0]

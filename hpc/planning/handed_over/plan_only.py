@@ -2,7 +2,7 @@
 
 from contextlib import ExitStack
 
-from hpc.display.interruption import saying
+from hpc.display.interruption import on_interruption_say
 from hpc.display.next_step import command
 from hpc.display.screen import Screen
 from hpc.executors.factory import create_executor
@@ -67,7 +67,7 @@ def plan_run(request: SubmitRequest, screen: Screen) -> SubmitResult:
         reject_hopeless(subject, screen)
 
     with (
-        saying(_NOT_PLANNED),
+        on_interruption_say(_NOT_PLANNED),
         run_lock.locked(root, f"another submit is planning under {root}: wait for it"),
         ExitStack() as locks,
     ):
@@ -81,7 +81,7 @@ def plan_run(request: SubmitRequest, screen: Screen) -> SubmitResult:
         say_plan(spec, request.selection, draft, screen)
         late_posts.remember(root, spec.config.name, request.selection, draft)
         if run is not None:
-            with saying("\n".join(["interrupted", *_describe(run)])):
+            with on_interruption_say("\n".join(["interrupted", *_describe(run)])):
                 locks.enter_context(run_lock.lock_run(run))
                 register_new_run(run, screen)
     if run is not None:

@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 
 from hpc.command_line.cli import VERBS
-from hpc.display.interruption import explained, explained_submission, saying
+from hpc.display.interruption import (
+    explain_interruption,
+    explain_submission_interruption,
+    on_interruption_say,
+)
 from hpc.display.next_step import command
 from pipeline.errors import Interruption
 from tests.hpc.adoption.engine import EXTERNAL
@@ -115,13 +119,16 @@ def test_a_person_who_stops_watching_reads_that_the_run_continues(bench: Bench) 
 def test_jobs_in_slurm_go_on_without_the_process(tmp_path: Path) -> None:
     run = valence_run(tmp_path, 2)
     supervise, cancel = command("supervise", run), command("cancel", run)
-    with pytest.raises(Interruption) as end, explained(run, runs_in_background=True):
+    with pytest.raises(Interruption) as end, explain_interruption(run, runs_in_background=True):
         raise KeyboardInterrupt
     assert str(end.value) == (
         f"interrupted; the jobs in Slurm keep running\nto continue here: {supervise}\n"
         f"to end the jobs: {cancel}"
     )
-    with pytest.raises(Interruption) as end, explained_submission(run, runs_in_background=True):
+    with (
+        pytest.raises(Interruption) as end,
+        explain_submission_interruption(run, runs_in_background=True),
+    ):
         raise KeyboardInterrupt
     assert str(end.value) == (
         f"interrupted; jobs that Slurm has accepted keep running\nto submit the others: "
@@ -130,5 +137,9 @@ def test_jobs_in_slurm_go_on_without_the_process(tmp_path: Path) -> None:
 
 
 def test_the_innermost_stage_knows_most() -> None:
-    with pytest.raises(Interruption, match=r"^inner$"), saying("outer"), saying("inner"):
+    with (
+        pytest.raises(Interruption, match=r"^inner$"),
+        on_interruption_say("outer"),
+        on_interruption_say("inner"),
+    ):
         raise KeyboardInterrupt
