@@ -20,9 +20,11 @@ from pipeline.config.session_limits import SessionLimits
 from pipeline.database import duckdb_file, history
 from pipeline.database.duckdb_file import SHORT_PATIENCE, HeldDatabaseError
 from pipeline.database.history import GatheredShard
-from pipeline.database.label_tables import gathered_names, labels_table
+from pipeline.database.label_tables import gathered_names, has_labels, labels_table
+from pipeline.errors import InputError
 from pipeline.run_files.output import OutputCheck
 from pipeline.sql import quoted
+from pipeline.text import counted
 
 _DATABASE = "original"
 
@@ -139,6 +141,21 @@ def published_labels(
             posts_missing=posts_missing,
             problems=problems,
         )
+
+
+def check_has_labels(published: PublishedLabels, name: str) -> None:
+    """Raise InputError if a name has no row anywhere yet, and say what to do."""
+    if duckdb_file.exists(published.database):
+        with duckdb_file.opened(
+            published.database, read_only=True, patience=SHORT_PATIENCE
+        ) as labels:
+            if has_labels(labels, name):
+                return
+    posts = counted(published.posts_missing, "post of its runs waits", "posts of its runs wait")
+    problems = "".join(f"\n{problem}" for problem in published.problems)
+    raise InputError(
+        f"{name} has no labels yet; {posts}. How far they are: hpc status {name}{problems}"
+    )
 
 
 _Known = Mapping[str, Mapping[int, GatheredShard]]

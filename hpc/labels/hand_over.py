@@ -12,7 +12,7 @@ import duckdb
 from hpc.coding import coding_record
 from hpc.coding.coding_record import CodingDescription
 from hpc.coding.draw_sample import label_columns
-from hpc.database.published_labels import published_labels
+from hpc.database.published_labels import check_has_labels, published_labels
 from hpc.labels.label_place import LabelPlace
 from hpc.run.model.run import Say
 from hpc.runs.missing_posts import describe_missing
@@ -118,6 +118,7 @@ def hand_over(place: LabelPlace, request: HandOverRequest, target: Path, say: Sa
             published = stack.enter_context(
                 published_labels(place.database, name, runs, target.parent)
             )
+            check_has_labels(published, name)
             problems += published.problems
             missing[name] = published.posts_missing
             path = str(published.database)

@@ -27,7 +27,7 @@ from hpc.coding.draw_sample import (
 from hpc.coding.write_files import CodingTask, name_files
 from hpc.config import run_config
 from hpc.database.export_target import KnownBacklog, backlogs_of
-from hpc.database.published_labels import published_labels
+from hpc.database.published_labels import check_has_labels, published_labels
 from hpc.display.screen import Screen
 from hpc.labels.label_place import LabelPlace, find_place
 from hpc.run.exit_codes import FAILED
@@ -198,6 +198,7 @@ def _draw(
         tempfile.TemporaryDirectory(prefix=".tmp-sample-", dir=place.run_root) as folder,
         select.staging(Path(folder), place.limits) as connection,
     ):
+        check_has_labels(published, request.name)
         for problem in published.problems:
             screen(problem)
         duckdb_file.attach(connection, published.database, _LABELS)

@@ -24,7 +24,7 @@ from hpc.database.export_target import (
     check_not_posts,
     export_target,
 )
-from hpc.database.published_labels import published_labels
+from hpc.database.published_labels import check_has_labels, published_labels
 from hpc.display.screen import Screen
 from hpc.labels.label_place import LabelPlace, find_place
 from hpc.run.exit_codes import FAILED
@@ -277,6 +277,7 @@ def _write(
         source_columns=joined,
     )
     with published_labels(place.database, origin, runs, target.parent) as published:
+        check_has_labels(published, origin)
         if chosen in place.mapped:
             _check_mapped(published.database, chosen)
         exported = export_labels.export(

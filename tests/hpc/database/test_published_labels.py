@@ -88,6 +88,26 @@ def test_posts_without_a_result_are_counted_where_labels_are_read(backlog: Growi
     assert sample_file.read_description(Path(drawn["sample_file"])).posts_missing == 2
 
 
+@pytest.mark.parametrize("gathers", [True, False])
+def test_a_name_without_any_label_yet_is_an_error_with_the_next_command(
+    backlog: GrowingBacklog, gathers: bool
+) -> None:
+    for run in backlog.runs():
+        shutil.rmtree(run.folder)
+    (backlog.bench.folder / "labels.duckdb").unlink()
+    assert backlog.submit()[0]
+    if gathers:
+        backlog.bench.hpc("gather")
+        assert (backlog.bench.folder / "labels.duckdb").exists()
+    for words in (
+        ("export", "test", "--to", "l.parquet"),
+        ("sample", "test", "--n", 1, "--labels", "toxic:bool", "--out", "coding.csv"),
+    ):
+        code, said = outcome(backlog.bench.hpc(*words))
+        assert (code, "hpc status test" in said, "DuckDB" in said) == (2, True, False)
+    assert not {"l.parquet", "coding.csv"} & {each.name for each in backlog.bench.folder.iterdir()}
+
+
 @pytest.mark.parametrize("read_only", [True, False])
 def test_labels_are_exported_next_to_an_open_notebook(
     backlog: GrowingBacklog, read_only: bool
