@@ -30,8 +30,11 @@ class Outage(msgspec.Struct, frozen=True, kw_only=True):
     def pause_min(self, policy: RetryPolicy) -> float:
         """Return how many minutes to wait before the service is asked again.
 
-        The pause doubles with each try, up to an hour.
+        The pause doubles with each try, up to an hour. There is none while the service has never
+        answered, so that a person soon learns of a wrong address.
         """
+        if not self.was_answered:
+            return 0.0
         first = policy.throttled_minutes
         longest = max(first, _LONGEST_PAUSE_MIN)
         return min(first * 2.0 ** min(self.tries - 1, 16), longest)

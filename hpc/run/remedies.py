@@ -96,7 +96,8 @@ def group_by_remedy(
 def _when_back(following: _Next, outage: Outage, policy: RetryPolicy) -> _Next:
     """Let a shard ask a service that is down, after a while."""
     pause = outage.pause_min(policy)
-    why = f"{Cause.UNAVAILABLE}: in {pause:g} min, to ask the service again"
+    when = f"in {pause:g} min, " if pause else ""
+    why = f"{Cause.UNAVAILABLE}: {when}to ask the service again"
     return replace(following, delay_s=round(pause * 60), why=why)
 
 

@@ -112,6 +112,13 @@ def test_each_pause_is_twice_as_long_up_to_an_hour(tries: int, minutes: float) -
     assert outage.pause_min(RetryPolicy(throttled_minutes=90.0)) == 90
 
 
+def test_a_service_that_has_never_answered_is_asked_without_pauses(run: Run) -> None:
+    """A person who mistyped its address learns of it soon."""
+    now = status(run, seen((ended(1), ended(2)), (ended(1),)))
+    (asking,) = plan(now, ShardSelection(shards=(0,), is_patient=True))
+    assert (asking.delay_s, asking.throttle) == (0, 1)
+
+
 def test_one_failed_shard_asks_again_and_planned_ones_wait(run: Run) -> None:
     down = (ended(1),)
     assert shards_to_submit(status(run, seen(down, down, ()))) == (0,)
@@ -122,7 +129,7 @@ def test_one_failed_shard_asks_again_and_planned_ones_wait(run: Run) -> None:
 
 
 def test_only_a_supervising_process_waits_before_it_asks_again(run: Run) -> None:
-    now = status(run, seen((ended(1), ended(2)), (ended(1),)))
+    now = status(run, seen((ended(1), ended(2)), (ended(1),), rows=3))
     (patient,) = plan(now, ShardSelection(shards=(0,), is_patient=True))
     assert (patient.delay_s, patient.throttle) == (1200, 1)
     assert patient.why == "unavailable: in 20 min, to ask the service again"
