@@ -6,7 +6,7 @@ Styles are in one sheet whose hash the policy names; no element has a style of i
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from hpc.display.html.markup import Markup, join, tag
@@ -245,28 +245,21 @@ def _is_wider_than_a_phone(table: Table) -> bool:
 
 def _rows(table: Table, roles: Mapping[str, Mapping[str, str]]) -> Iterable[Markup]:
     for row in table.rows:
-        first, *rest = row
-        header = {"scope": "row", **_number_class(table, 0), **roles["th"]}
-        yield tag(
-            "tr",
-            tag("th", tag("bdi", first), attributes=header),
-            *_cells(table, rest, roles["td"]),
-            attributes=roles["tr"],
+        cells = (
+            tag("td" if column else "th", tag("bdi", cell), attributes=_cell(table, column, roles))
+            for column, cell in enumerate(row)
         )
+        yield tag("tr", *cells, attributes=roles["tr"])
 
 
-def _cells(table: Table, cells: Sequence[str], role: Mapping[str, str]) -> list[Markup]:
-    return [
-        tag(
-            "td",
-            tag("bdi", cell),
-            attributes={
-                **_number_class(table, column),
-                **({"data-name": table.header[column], **role} if role else {}),
-            },
-        )
-        for column, cell in enumerate(cells, 1)
-    ]
+def _cell(table: Table, column: int, roles: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Return the attributes of a cell; where rows may be paragraphs, it brings its own name."""
+    role = roles["td" if column else "th"]
+    return {
+        **({} if column else {"scope": "row"}),
+        **_number_class(table, column),
+        **({"data-name": table.header[column], **role} if role else {}),
+    }
 
 
 def _number_class(table: Table, column: int) -> dict[str, str]:

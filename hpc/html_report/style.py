@@ -87,7 +87,7 @@ display:block;width:auto}
 .entries th,.entries td{display:inline-block;border:0;padding:0 .9rem 0 0;text-align:left;
 white-space:normal;overflow-wrap:anywhere;max-width:100%}
 .entries tbody th{display:block;font-weight:600}
-.entries td::before{content:attr(data-name) " ";color:var(--muted)}
+.entries [data-name]::before{content:attr(data-name) " ";color:var(--muted);font-weight:400}
 .facts{grid-template-columns:1fr}.facts dt{margin-top:.4rem}
 h1{font-size:1.45rem}}
 @media print{body{font-size:10pt}nav{display:none}figure,table{break-inside:avoid}

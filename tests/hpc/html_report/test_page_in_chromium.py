@@ -191,8 +191,8 @@ def test_a_phone_shows_tables_whole_with_the_names_of_their_cells(
     )
     assert chromium.evaluate(hidden) == []
     names = (
-        "(t => [[...t.querySelectorAll('thead th')].slice(1).map(h => h.textContent), "
-        "[...t.querySelector('tbody tr').querySelectorAll('td')].map("
+        "(t => [[...t.querySelectorAll('thead th')].map(h => h.textContent), "
+        "[...t.querySelector('tbody tr').children].map("
         "d => getComputedStyle(d, '::before').content.split('\"')[1].trim())])"
         "(document.querySelector('.entries'))"
     )
