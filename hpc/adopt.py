@@ -10,7 +10,7 @@ from hpc.display.console import Printer
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of the verb."""
+    """Add the arguments of `hpc adopt`."""
     parser.add_argument(
         "folder",
         type=Path,

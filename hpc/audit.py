@@ -42,11 +42,11 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
 def _describe_post(options: argparse.Namespace, printer: Printer) -> Outcome:
     found = explain_post(options.config, options.post, overrides=options.set, say=printer)
     if not options.json:
-        printer("\n".join(found.story))
+        printer("\n".join(found.history))
     return found.exit_code, {
         "uri": found.uri,
         "labelled": found.has_row,
-        "story": list(found.story),
+        "story": list(found.history),
     }
 
 

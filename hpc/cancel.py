@@ -13,7 +13,7 @@ from pipeline.text import counted
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of the verb."""
+    """Add the arguments of `hpc cancel`."""
     cli.run_arguments(parser)
 
 

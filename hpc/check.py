@@ -9,7 +9,7 @@ from hpc.display.console import Printer
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of the verb."""
+    """Add the arguments of `hpc check`."""
     cli.config_arguments(parser)
     parser.add_argument(
         "--no-request",

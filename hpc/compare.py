@@ -1,4 +1,4 @@
-"""Run `hpc compare`: how far two names agree, or how well names match human gold."""
+"""Run `hpc compare`: how well two names agree, or how well names match human gold."""
 
 import argparse
 from pathlib import Path

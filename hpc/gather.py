@@ -10,7 +10,7 @@ from hpc.display.console import Printer
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of the verb."""
+    """Add the arguments of `hpc gather`."""
     cli.run_arguments(parser)
     parser.add_argument(
         "--rebuild", action="store_true", help="build the whole database again from the run folders"

@@ -14,7 +14,7 @@ from hpc.initialize.project import start_project
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of the verb."""
+    """Add the arguments of `hpc init`."""
     parser.add_argument(
         "folder",
         nargs="?",

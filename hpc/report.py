@@ -8,7 +8,7 @@ from hpc.api.analysis.reporting import report
 from hpc.command_line import cli
 from hpc.command_line.verb import Outcome, Verb, chosen_place
 from hpc.display.console import Printer
-from hpc.html_report.describe_page import ReadSubject
+from hpc.html_report.describe_page import SubjectData
 from hpc.html_report.methods import describe_methods
 from hpc.html_report.wording import format_period
 from pipeline.text import counted
@@ -65,7 +65,8 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         have = "has" if done.posts_missing == 1 else "have"
         printer(
             f"{counted(done.posts_missing, 'post')} of these runs {have} no published result yet, "
-            "and the page says so. Once there are results, write it again: the same command"
+            "and the page says so. Once there are results, run the same command again to "
+            "update the page"
         )
     return done.exit_code, {
         "file": str(done.file),
@@ -74,7 +75,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     }
 
 
-def _document(subject: ReadSubject) -> dict[str, Any]:
+def _document(subject: SubjectData) -> dict[str, Any]:
     facts = subject.facts
     return {
         "name": facts.name,
@@ -116,7 +117,7 @@ VERB = Verb(
     example="hpc report perspective --out report.html",
     arguments=arguments,
     act=act,
-    if_interrupted="a page appears only once it is whole. To write it, run the same command",
+    if_interrupted="no partial page was written. Run the same command again",
 )
 
 if __name__ == "__main__":

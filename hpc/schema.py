@@ -11,7 +11,7 @@ from pipeline.classifiers import registry
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of this verb."""
+    """Add the arguments of `hpc schema`."""
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
         "--template", action="store_true", help="the schema of a file in slurm_templates/"

@@ -23,7 +23,7 @@ from pipeline.sampling.draw import MONTH, DrawRequest
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of the verb."""
+    """Add the arguments of `hpc submit`."""
     cli.config_arguments(parser)
     parser.add_argument(
         "--dry-run",

@@ -13,7 +13,7 @@ from hpc.trial.report import to_json
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of the verb."""
+    """Add the arguments of `hpc try`."""
     parser.add_argument(
         "configs", nargs="+", type=Path, metavar="CONFIG", help="a configuration (YAML)"
     )

@@ -1,4 +1,4 @@
-"""Say how far coders agree, and what they disagree about. Pure."""
+"""Say how well coders agree, and what they disagree about. Pure."""
 
 from collections.abc import Sequence
 
@@ -31,12 +31,16 @@ def list_disagreements(disagreements: Sequence[Disagreement]) -> list[str]:
         + ", ".join(f"{coder} {as_typed(value)}" for coder, value in each.values.items())
         for each in disagreements[:_MOST_SHOWN]
     ]
-    more = len(disagreements) - len(lines)
-    return [*lines, *([f"and {more:,} more"] if more else [])]
+    return [*lines, *_count_rest(disagreements)]
 
 
 def list_undecided(undecided: Sequence[Disagreement]) -> list[str]:
     """Return a line for each of the first labels that stay uncoded."""
     lines = [f"{each.uri} {each.label}" for each in undecided[:_MOST_SHOWN]]
-    more = len(undecided) - len(lines)
-    return [*lines, *([f"and {more:,} more"] if more else [])]
+    return [*lines, *_count_rest(undecided)]
+
+
+def _count_rest(items: Sequence[Disagreement]) -> list[str]:
+    """Return a line that counts those beyond the first ones; none if there are no more."""
+    more = len(items) - _MOST_SHOWN
+    return [f"and {more:,} more"] if more > 0 else []

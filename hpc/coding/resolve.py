@@ -1,4 +1,4 @@
-"""Settle posts about which coders disagree, and measure how far they agree. Pure."""
+"""Settle posts about which coders disagree, and measure how well they agree. Pure."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -67,7 +67,7 @@ def _collect(codings: Sequence[Coding]) -> _Given:
 def measure_coders(
     codings: Sequence[Coding], labels: Sequence[CodedLabel]
 ) -> tuple[CoderAgreement, ...]:
-    """Return how far coders agree about each label; nothing for a single coder."""
+    """Return how well coders agree about each label; nothing for a single coder."""
     given = _collect(codings)
     if len({coding.coder for coding in codings if not coding.is_blank}) < 2:
         return ()

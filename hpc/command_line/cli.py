@@ -45,7 +45,7 @@ VERBS = {
     "report": "write one HTML page about labels: methods, charts, tasks and cost",
     "sample": "draw a random sample of labeled posts for people to code",
     "gold": "import what people coded, as labels under a name of their own",
-    "compare": "show how far two classifiers agree, or how well they match human labels",
+    "compare": "show how well two classifiers agree, or how well they match human labels",
     "clean": "put each run that is complete and gathered into one archive file",
     "schema": "print every key of a configuration, for editors and for people",
 }

@@ -13,7 +13,9 @@ from pipeline.database.watermark import read_watermark
 def read_start(
     labels: duckdb.DuckDBPyConnection, name: str, runs: list[Run], now: datetime | None = None
 ) -> datetime | None:
-    """Return the watermark (UTC) that the next run of a name starts from, None without one.
+    """Return the time (UTC) from which the next run of a name takes posts.
+
+    None: from the beginning.
 
     Args:
         labels: the labels' database.

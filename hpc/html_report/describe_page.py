@@ -19,7 +19,7 @@ from pipeline.text import listed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ReadSubject:
+class SubjectData:
     """A name or run with all that was read of it."""
 
     title: str
@@ -30,7 +30,7 @@ class ReadSubject:
     gold_notes: tuple[str, ...] = ()
 
 
-def describe_page(subjects: Sequence[ReadSubject], version: str) -> Page:
+def describe_page(subjects: Sequence[SubjectData], version: str) -> Page:
     """Return the page about some names or runs."""
     described = [
         Subject(title=each.title, sections=tuple(_sections(each, number, len(subjects))))
@@ -47,7 +47,7 @@ def describe_page(subjects: Sequence[ReadSubject], version: str) -> Page:
     )
 
 
-def _sections(subject: ReadSubject, number: int, count: int) -> list[Section]:
+def _sections(subject: SubjectData, number: int, count: int) -> list[Section]:
     facts = subject.facts
     sections = [
         describe_summary(facts),

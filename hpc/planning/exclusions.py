@@ -27,7 +27,7 @@ LABELS = "labeled"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Exclusions:
-    """Which posts a new run leaves out, and from when on it looks for others."""
+    """Which posts a new run leaves out, and the time from which it takes others."""
 
     uris: str | None
     """SQL that yields the uris to leave out; None if there are none."""

@@ -1,4 +1,4 @@
-"""Measure in how far two sides give the same labels to a few posts. Pure."""
+"""Measure how well two sides agree in the labels to a few posts. Pure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ class Side:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Agreement:
-    """In how far two sides agree in one label."""
+    """How well two sides agree in one label."""
 
     a: str
     b: str

@@ -1,4 +1,4 @@
-"""Measure how far coders agree, by Krippendorff's alpha. Pure.
+"""Measure how well coders agree, by Krippendorff's alpha. Pure.
 
 Source: K. Krippendorff, Content Analysis, chapter 12. The tests compare it with the package
 krippendorff, which this needs nothing of.

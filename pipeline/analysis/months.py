@@ -1,4 +1,4 @@
-"""Measure by month how far two columns agree."""
+"""Measure by month how well two columns agree."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Hold how far two classifiers agree, as values that `--json` prints. Pure."""
+"""Hold how well two classifiers agree, as values that `--json` prints. Pure."""
 
 import math
 from dataclasses import dataclass

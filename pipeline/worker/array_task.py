@@ -33,8 +33,8 @@ def main(folder: Path, environment: Mapping[str, str]) -> None:
         environment: the variables that Slurm gave the task.
     """
     ownership.keep_others_out()
-    if copy := further_copy(environment):
-        say(copy)
+    if refusal := why_not_to_label(environment):
+        say(refusal)
         return
     try:
         orders = wait_for_orders(folder)
@@ -68,7 +68,7 @@ def wait_for_orders(folder: Path, *, wait_s: float = ORDERS_WAIT_S) -> ArrayOrde
         time.sleep(min(1.0, wait_s))
 
 
-def further_copy(environment: Mapping[str, str]) -> str:
+def why_not_to_label(environment: Mapping[str, str]) -> str:
     """Return why this process must not label anything; '' for the first process of a step.
 
     sbatch and srun get --ntasks=1. A site's wrapper or plugin can still start copies of a task

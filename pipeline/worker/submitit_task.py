@@ -10,7 +10,7 @@ from submitit.core.utils import DelayedSubmission
 
 from pipeline.model import WorkOrder
 from pipeline.terminal import use_clean_streams
-from pipeline.worker.array_task import further_copy
+from pipeline.worker.array_task import why_not_to_label
 from pipeline.worker.process import run_process
 from pipeline.worker.shard_task import say
 
@@ -18,20 +18,20 @@ from pipeline.worker.shard_task import say
 class ShardTask:
     """What submitit calls on the node. `checkpoint` lets submitit requeue the task.
 
-    Whether and how often it does follows from the order's `set_timeout`: submitit counts down.
-    Without requeues submitit's handler is never called. It takes a warning that comes long before
-    the time limit for a preemption, which it does not count.
+    submitit counts requeues down from `requeues`. If that is 0, submitit never calls `checkpoint`.
+    If Slurm's warning arrives long before the time limit, submitit treats it as a preemption and
+    does not count it.
     """
 
     def __init__(self, requeues: int) -> None:
-        """Take how often submitit may requeue the task."""
+        """Keep how often submitit may requeue the task after its time limit."""
         self.requeues = requeues
 
     def __call__(self, order: WorkOrder) -> None:
         """Label the shard and end the process."""
         use_clean_streams()
-        if copy := further_copy(os.environ):
-            say(f"shard {order.shard_index}: {copy}")
+        if refusal := why_not_to_label(os.environ):
+            say(f"shard {order.shard_index}: {refusal}")
             return
         run_process(order, requeue=self.requeues > 0)
 

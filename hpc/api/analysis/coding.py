@@ -103,7 +103,7 @@ def gold(
         name: the name of the codings, such as `gold_anna`.
         settings: who coded, and what to do where coders disagree.
         at: where the database and the runs are.
-        say: receives each message, and how far the coders agree.
+        say: receives each message, and how well the coders agree.
 
     Raises:
         InputError: a file, the name or the sample is wrong, or coders disagree and no setting says

@@ -93,7 +93,7 @@ def compare(
     at: Place = HERE,
     say: Say | None = None,
 ) -> CompareResult:
-    """Measure how far two names agree, or how well names match human labels.
+    """Measure how well two names agree, or how well names match human labels.
 
     This needs the packages of the extra `compare`.
 

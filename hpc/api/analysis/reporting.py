@@ -11,7 +11,7 @@ from hpc.api.call.place import HERE, PathText, Place
 from hpc.api.call.surroundings import library_call
 from hpc.comparison.load_analysis import load_analysis
 from hpc.display.screen import Screen
-from hpc.html_report.describe_page import ReadSubject, describe_page
+from hpc.html_report.describe_page import SubjectData, describe_page
 from hpc.html_report.observe.read_gold import read_gold
 from hpc.html_report.observe.read_speed import filled
 from hpc.html_report.observe.read_subject import read_subject
@@ -33,7 +33,7 @@ class ReportResult:
     """How many bytes it has."""
     posts_missing: int
     """How many posts of the runs on it have no published result yet."""
-    subjects: tuple[ReadSubject, ...] = field(repr=False)
+    subjects: tuple[SubjectData, ...] = field(repr=False)
     """What was read for each of its parts."""
     exit_code: int
     """What `hpc report` exits with: 0 done, 1 a part could not be read."""
@@ -89,10 +89,10 @@ def report(
 
 def _read(
     chosen: Chosen, gold: str, column_pairs: Sequence[str], folder: Path, screen: Screen
-) -> ReadSubject:
+) -> SubjectData:
     facts = read_subject(chosen, folder, screen)
     golds, notes = read_gold(chosen.place, chosen.name, gold, column_pairs, screen)
-    return ReadSubject(
+    return SubjectData(
         title=chosen.title,
         facts=facts,
         steps={speed.run_id: filled(speed) for speed in facts.speeds},

@@ -1,4 +1,4 @@
-"""Describe how far two columns agree. Pure."""
+"""Describe how well two columns agree. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -66,7 +66,7 @@ class NamesReport:
 
 
 def describe_names(report: NamesReport) -> list[Block]:
-    """Return who labeled how many posts, and how far their columns agree."""
+    """Return who labeled how many posts, and how well their columns agree."""
     blocks: list[Block] = [
         Line(f"{report.database}: {counted(report.posts, 'post')} labeled by both names")
     ]

@@ -50,7 +50,7 @@ def describe_plan(canary: Canary, newest: Run | None) -> str:
     return f"a canary labels the first {counted(canary.posts, 'post')} of these before the others"
 
 
-def describe_other_work(canary: Run, keys: Sequence[str]) -> str:
+def describe_speed_changes(canary: Run, keys: Sequence[str]) -> str:
     """Return why the others may be faster or slower than a canary that is not repeated.
 
     Args:

@@ -1,7 +1,7 @@
 """Find out how fast earlier tasks of a configuration were, from the outputs of its runs.
 
-An output says how fast the process was that published it, `pipeline.run_files.pace`. Runs count
-whose tasks did the same kind of work on the same kind of node.
+An output says how fast the process was that published it, `pipeline.run_files.pace`. Only
+runs whose tasks did the same work on the same kind of node count.
 """
 
 from hpc.planning.fingerprint import LabelSpec
@@ -18,7 +18,9 @@ MOST_OUTPUTS = 20
 MOST_RUNS_LOOKED_AT = 20
 
 # Keys of the classifier that make no task slower or faster.
-_HARMLESS = ("classifier.price", "classifier.keep_raw", "classifier.api_key")
+_HARMLESS = tuple(
+    f"classifier.{name}" for name in ("price", "keep_raw", "api_key_env", "api_key_file")
+)
 # Keys of the cluster that say what kind of node a task runs on.
 _KIND_OF_NODE = frozenset(
     f"cluster.{name}"
@@ -48,8 +50,8 @@ def find_pace(spec: RunSpec, *, without: frozenset[str] = frozenset()) -> RunPac
 def find_canary(spec: RunSpec) -> Run | None:
     """Return the newest run of the name, if it is a canary with the same labels or work; else None.
 
-    Another run after it has taken the posts that it was for. Its tasks may have been faster or
-    slower than those of this configuration would be: `is_same_work` tells.
+    A later run has already taken the posts this canary tested for. Its tasks may have been faster
+    or slower than those of this configuration would be: `is_same_work` tells.
     """
     named = find_runs.named(spec.config.storage.run_root, spec.config.name)
     newest = named[-1] if named else None
@@ -73,13 +75,18 @@ def read_paces(run: Run) -> dict[int, Pace]:
 
 def is_same_work(spec: RunSpec, run: Run) -> bool:
     """Tell whether the tasks of a run did what those of this configuration would do."""
-    return not other_work(spec, run)
+    return not keys_that_change_speed(spec, run)
 
 
-def other_work(spec: RunSpec, run: Run) -> list[str]:
+def keys_that_change_speed(spec: RunSpec, run: Run) -> list[str]:
     """Return the keys that differ from those of a run and may make a task slower or faster."""
     return [
         key
         for key in spec.differing_keys(run)
-        if key in _KIND_OF_NODE or (key.startswith("classifier.") and not key.startswith(_HARMLESS))
+        if key in _KIND_OF_NODE or (key.startswith("classifier.") and not _is_harmless(key))
     ]
+
+
+def _is_harmless(key: str) -> bool:
+    """Tell whether a key, or the one that it is below, makes no task slower or faster."""
+    return any(key == harmless or key.startswith(f"{harmless}.") for harmless in _HARMLESS)

@@ -17,11 +17,11 @@ from hpc.planning.estimate import estimate_cost
 from hpc.planning.measured.canary import CanaryOutcome, CanaryResult
 from hpc.planning.measured.describe_canary import (
     describe_canary,
-    describe_other_work,
     describe_rest,
+    describe_speed_changes,
 )
 from hpc.planning.measured.duration import estimate_minutes
-from hpc.planning.measured.run_pace import find_canary, other_work, pace_of
+from hpc.planning.measured.run_pace import find_canary, keys_that_change_speed, pace_of
 from hpc.planning.measured.shard_size import ShardSize
 from hpc.planning.measured.size_run import SUGGESTED_MINUTES, size_shards
 from hpc.planning.new_run.describe_draft import workload
@@ -130,12 +130,12 @@ def _counts(canary: Run, spec: RunSpec, screen: Screen) -> bool:
     With other values of keys that change no label, such as a quota, one that is complete counts.
     Another one may be incomplete because of these values, so it is not resumed with them.
     """
-    keys = other_work(spec, canary)
+    keys = keys_that_change_speed(spec, canary)
     if not keys:
         return True
     if look(canary, executor_of(canary)).state is not RunState.COMPLETE:
         return False
-    screen(describe_other_work(canary, keys))
+    screen(describe_speed_changes(canary, keys))
     return True
 
 

@@ -71,7 +71,7 @@ class AnswerReader:
         )
 
     def _load(self, path: Path, read: Callable[[Path], pa.Table | None]) -> bool:
-        """Add the answers of a file to `saved`; return False if the file is not there any more."""
+        """Add the answers of a file to `_tables`; return False if the file has disappeared."""
         try:
             table = read(path)
         except FileNotFoundError:

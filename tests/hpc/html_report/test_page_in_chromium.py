@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hpc.figures.draw_page_chart import draw_page_chart
-from hpc.html_report.describe_page import ReadSubject, describe_page
+from hpc.html_report.describe_page import SubjectData, describe_page
 from hpc.html_report.elements import Page, Subject
 from hpc.html_report.observe.read_speed import filled
 from hpc.html_report.render import render
@@ -58,7 +58,7 @@ CONTRASTS = """
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two subjects: with few shards and with many."""
     subjects = [
-        ReadSubject(
+        SubjectData(
             title=HOSTILE,
             facts=facts,
             steps={speed.run_id: filled(speed) for speed in facts.speeds},

@@ -12,8 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from hpc.api import auditing
-from hpc.api.auditing import AuditedBacklog
+from hpc.reconcile.audit_backlog import AuditedBacklog, audit_backlog
 from hpc.reconcile.gathering.rebuild import rebuild
 from pipeline.backlog import sources
 from pipeline.database.backlog_audit import Audit
@@ -126,7 +125,7 @@ class Arrivals(RuleBasedStateMachine):
         config, runs = self.growing.settings(), self.growing.runs()
         source = sources.find_source(config.backlog, (self.growing.bench.folder,))
         backlog = AuditedBacklog(config=config, source=source, runs=runs, unusable=[])
-        return auditing.audit_backlog(backlog).audit
+        return audit_backlog(backlog).audit
 
     @rule()  # not an invariant: it takes as long as all else together
     def the_audit_places_every_post(self) -> None:

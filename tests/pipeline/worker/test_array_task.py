@@ -14,7 +14,7 @@ import pytest
 from pipeline.run_files import array_orders, output
 from pipeline.run_files.array_orders import ArrayOrders
 from pipeline.run_files.manifest import log_path
-from pipeline.worker.array_task import further_copy, requeue_handler
+from pipeline.worker.array_task import requeue_handler, why_not_to_label
 from tests.pipeline.run_builders import make_run, posts
 
 ORDERS: dict[str, Any] = {
@@ -123,7 +123,7 @@ def test_a_shard_that_the_run_does_not_have_ends_the_task(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("environment", [{}, {"SLURM_PROCID": "0"}, {"SLURM_NTASKS": "4"}])
 def test_the_first_process_of_a_step_labels_its_shard(environment: dict[str, str]) -> None:
-    assert further_copy(environment) == ""
+    assert why_not_to_label(environment) == ""
 
 
 def test_a_further_copy_ends_at_once_and_writes_nothing(tmp_path: Path) -> None:

@@ -51,21 +51,22 @@ def parse_log_end(text: str) -> LogEnd:
     """Return what the end of a log says."""
     lines = [line for line in map(str.rstrip, printable(text).split("\n")) if line]
     own = [_POSTS.sub("", _PREFIX.sub("", line)) for line in lines]
-    memory = [line for line in own if out_of_memory.WORDS.search(line)]
-    error_line = memory[-1:] or _error_line(own)
+    memory_lines = [line for line in own if out_of_memory.WORDS.search(line)]
+    error_line = memory_lines[-1] if memory_lines else _error_line(own)
     return LogEnd(
-        error_line=error_line[0].strip()[:LONGEST_LINE] if error_line else "",
+        error_line=(error_line or "").strip()[:LONGEST_LINE],
         lines=tuple(line[:LONGEST_LINE] for line in lines[-LINES:]),
-        out_of_memory=bool(memory),
+        out_of_memory=bool(memory_lines),
         port_taken=any(_PORT_TAKEN.search(line) for line in own),
     )
 
 
-def _error_line(lines: list[str]) -> list[str]:
+def _error_line(lines: list[str]) -> str | None:
+    """Return the line that names the cause, or else the last line; None if there is no line."""
     last = lines[-LINES:]
     if any(_POINTS_ABOVE.search(line) for line in last):
         raised = [line for line in lines if _RAISED.match(line) and not _POINTS_ABOVE.search(line)]
         if raised:
-            return raised[-1:]
+            return raised[-1]
     errors = [line for line in last if _ERROR.search(line) and not _UNINFORMATIVE.search(line)]
-    return errors[-1:] or last[-1:]
+    return next(reversed(errors or last), None)
