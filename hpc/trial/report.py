@@ -12,7 +12,7 @@ from hpc.trial.posts import TrialPosts
 from pipeline.messages.options import JSON
 from pipeline.model import Answer, LabelValue
 from pipeline.terminal import one_line
-from pipeline.text import counted
+from pipeline.text import counted, listed
 
 TEXT_WIDTH = 160
 VALUE_WIDTH = 40
@@ -50,6 +50,7 @@ def describe_trial(
             Table(rows=tuple(_rows(post.uri, posts, attempts)), indent=5),
             Line(""),
         ]
+    blocks += _name_more_labels(posts, attempts)
     blocks += [Line(_summary(attempt, len(posts.posts))) for attempt in attempts]
     for attempt in attempts:
         if attempt.error:
@@ -126,7 +127,19 @@ def _describe_answer(attempt: Attempt, uri: str) -> str:
 def _labels(values: Mapping[str, LabelValue], names: Sequence[str]) -> str:
     shown = ", ".join(f"{name} {_value(values.get(name))}" for name in names[:SHOWN_LABELS])
     more = len(names) - SHOWN_LABELS
-    return f"{shown}, and {more} more ({JSON})" if more > 0 else shown
+    return f"{shown}, and {more} more" if more > 0 else shown
+
+
+def _name_more_labels(posts: TrialPosts, attempts: Sequence[Attempt]) -> list[Block]:
+    """Return the labels that the posts above do not show; nothing where they show all."""
+    sides = [(attempt.candidate.title, label_names(attempt.columns)) for attempt in attempts]
+    if posts.gold:
+        sides.insert(0, (posts.gold.name, [column.name for column in posts.gold.columns]))
+    return [
+        Line(f"{title}: {JSON} also shows {listed(names[SHOWN_LABELS:])}", Tone.FAINT)
+        for title, names in sides
+        if names[SHOWN_LABELS:]
+    ]
 
 
 def _value(value: LabelValue) -> str:

@@ -79,6 +79,18 @@ def test_answers_stand_side_by_side_and_nothing_is_kept(bench: Bench, server: Op
     ]  # fmt: skip
 
 
+def test_labels_that_have_no_room_are_named_once(bench: Bench) -> None:
+    names = [f"label_{number}" for number in range(10)]
+    answer = json.dumps(dict.fromkeys(names, True))
+    bench.backlog(run_builders.posts(3))
+    labels = [{"name": name, "type": "bool"} for name in names]
+    with OpenAIStub(lambda body, nth: completion(answer)) as server:
+        config = write(bench, "many.yaml", llm(bench, server, labels=labels, price=None))
+        shown = bench.hpc("try", config, "--posts", 2).stdout
+    assert [shown.count(f"{name} true") for name in names] == [2] * 8 + [0] * 2
+    assert [shown.count(name) for name in names[8:]] == [1, 1]
+
+
 def test_gold_labels_choose_the_posts_and_are_compared(bench: Bench) -> None:
     bench.backlog(run_builders.posts(6))
     gold = write(bench, "gold.yaml", VALENCE, name="gold_anna")
