@@ -116,7 +116,7 @@ def judge_folder(seen: SeenFolder, *, has_nodes: bool, is_proven: bool) -> list[
             warning(
                 Part.RUN_ROOT,
                 f"{message}, which other machines usually cannot see",
-                "run hpc check --node, which proves that the nodes see it, or set "
+                "hpc check --node shows whether the nodes see it. If they do not, set "
                 "storage.run_root to a folder on a shared file system",
             )
         ]
