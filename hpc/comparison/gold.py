@@ -69,6 +69,8 @@ def compare_with_gold(request: Request, screen: Screen) -> Compared:
         screen: shows the report and what is wrong.
     """
     check_figures(request.figures)
+    with screen.step("loading the statistics"):
+        load_analysis("pipeline.analysis.gold.evaluate")
     report, unusable = measure_with_gold(request, screen)
     screen.show(*describe_gold(report))
     models = [(each.name, judged(each.comparisons)) for each in report.models]

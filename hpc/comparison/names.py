@@ -40,7 +40,8 @@ def compare_names(request: Request, printer: Screen) -> Compared:
     """
     a, b = request.names
     check_figures(request.figures)
-    compare_labels: CompareLabels = load_analysis("pipeline.analysis.measures").compare_labels
+    with printer.step("loading the statistics"):
+        compare_labels: CompareLabels = load_analysis("pipeline.analysis.measures").compare_labels
     fitted: FittedMap | None = None
     with (
         tempfile.TemporaryDirectory(prefix="hpc-compare-") as folder,

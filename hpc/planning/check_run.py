@@ -32,7 +32,7 @@ from pipeline import __version__
 from pipeline.backlog import sources
 from pipeline.backlog.left_out import describe_left_out
 from pipeline.backlog.sources import Source
-from pipeline.classifiers import frozen_classifier
+from pipeline.classifiers import frozen_classifier, registry
 from pipeline.config.check import Problems, SeveralProblems
 from pipeline.errors import InputError, RunError
 from pipeline.messages.options import CONFIG_FILE, NO_REQUEST
@@ -77,6 +77,7 @@ def check_run(request: CheckRequest, screen: Screen) -> tuple[Finding, ...]:
         missing = f"name another file with {CONFIG_FILE}, or write one with hpc init"
         remedy = _INVALID if request.config.exists() else missing
         return tuple(_judge_configuration(problem, remedy))
+    registry.skip_unused_pandas([config.classifier.kind])
     findings = _judge_classifier(problems) or [_describe_configuration(request, spec)]
     source, found = _check_source(request, spec)
     findings += found

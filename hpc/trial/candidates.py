@@ -12,6 +12,7 @@ from hpc.config import run_config
 from hpc.config.run_config import Config
 from pipeline.backlog import sources
 from pipeline.backlog.sources import Source
+from pipeline.classifiers import registry
 from pipeline.config.keys import fields_to_json
 from pipeline.errors import InputError
 from pipeline.messages.options import OVERRIDES, TRIAL_DATABASE
@@ -54,6 +55,7 @@ def load_candidates(files: Sequence[Path], overrides: tuple[str, ...]) -> tuple[
         if [each.resolve() for each in files].count(file.resolve()) > 1:
             raise InputError(f"{file} is given twice: name each configuration once")
     configs = [run_config.load(file, overrides) for file in files]
+    registry.skip_unused_pandas(config.classifier.kind for config in configs)
     names = [config.name for config in configs]
     candidates = []
     for file, config in zip(files, configs, strict=True):

@@ -8,9 +8,11 @@ mine = "mypackage.module:MyClassifier"
 """
 
 import importlib
+from collections.abc import Iterable
 from functools import reduce
 from typing import cast
 
+from pipeline.arrow.skip_pandas import skip_pandas
 from pipeline.classifiers.base import Classifier
 from pipeline.classifiers.options import Options
 from pipeline.classifiers.other_packages import places_of_others
@@ -52,6 +54,16 @@ def load(kind: str) -> type[Classifier[Options]]:
 def installed() -> list[str]:
     """Return the names of all classifiers, ours and those of other packages, sorted."""
     return sorted({*_SHIPPED, *places_of_others()})
+
+
+def skip_unused_pandas(kinds: Iterable[str]) -> None:
+    """Spare this process the import of pandas, unless one of these classifiers may use it.
+
+    No shipped one gives an object of pandas to PyArrow. One of another package may, even if it
+    imports pandas only as it labels.
+    """
+    if all(kind in _SHIPPED for kind in kinds):
+        skip_pandas()
 
 
 def is_installed(kind: str) -> bool:

@@ -70,13 +70,16 @@ def report(
     screen = screen_of(say)
     with library_call():
         # Its packages are an extra. Whether they are there is known before anything is read.
-        draw = load_analysis("hpc.figures.draw_page_chart", "report").draw_page_chart
+        with screen.step("loading the charts"):
+            draw = load_analysis("hpc.figures.draw_page_chart", "report").draw_page_chart
         place = find_place(at.config_path, at.run_root_path, at.database_path)
         chosen = choose_subjects(subjects, place, at.config_path, at.database_path)
         target = Path(to or f"report-{chosen[0].name}.html").expanduser().absolute()
         check_page(target, replaces=replace or to is None)
-        read = tuple(_read(each, gold, maps, target.parent, screen) for each in chosen)
-        page = render(describe_page(read, pipeline.__version__), draw)
+        with screen.step("reading the labels"):
+            read = tuple(_read(each, gold, maps, target.parent, screen) for each in chosen)
+        with screen.step("drawing the page"):
+            page = render(describe_page(read, pipeline.__version__), draw)
         write_page(target, page)
     return ReportResult(
         file=target,

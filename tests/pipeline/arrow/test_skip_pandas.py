@@ -24,6 +24,13 @@ def test_arrays_are_made_without_importing_pandas() -> None:
     assert printed(f"{SKIP}skip_pandas(); {used}") == "False\n"
 
 
+def test_only_a_classifier_of_another_package_may_use_pandas() -> None:
+    used = "pa.array([1]); print('pandas' in sys.modules)"
+    skip = "from pipeline.classifiers.registry import skip_unused_pandas as skip; "
+    assert printed(f"{SKIP}{skip}skip(['llm', 'valence']); {used}") == "False\n"
+    assert printed(f"{SKIP}{skip}skip(['llm', 'of_another_package']); {used}") == "True\n"
+
+
 def test_pandas_and_pyarrow_work_together_afterward() -> None:
     code = (
         f"{SKIP}skip_pandas(); import pandas as pd; "
