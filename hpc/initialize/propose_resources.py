@@ -57,9 +57,9 @@ class Choice:
 
 def propose_account(survey: ClusterSurvey, shell_account: str | None) -> Choice | None:
     """Return the account to charge; '' to leave it to Slurm; None if only a person can choose."""
-    if shell_account:
-        return Choice(value=shell_account, why="your shell names it in SBATCH_ACCOUNT")
     accounts = survey.accounts()
+    if shell_account and (not accounts or shell_account.lower() in accounts):
+        return _of_shell(shell_account, "SBATCH_ACCOUNT")
     if survey.default_account in accounts:
         return Choice(value=survey.default_account, why="it is your default account")
     if len(accounts) == 1:
@@ -71,6 +71,24 @@ def propose_account(survey: ClusterSurvey, shell_account: str | None) -> Choice 
     if survey.needs_account:
         return Choice(value="", why="you have no account on this cluster; ask its administrators")
     return Choice(value="", why="this cluster asks for no account")
+
+
+def _of_shell(value: str, variable: str) -> Choice:
+    return Choice(value=value, why=f"your shell names it in {variable}")
+
+
+def describe_unknown(what: str, value: str | None, variable: str, known: Sequence[str]) -> str:
+    """Return that a variable of the shell names what this cluster does not have; '' if it does.
+
+    Args:
+        what: what it names, such as "none of your accounts".
+        value: the value of the variable; None where it is not set.
+        variable: its name.
+        known: what there is; empty if that is not known.
+    """
+    if not value or not known or value.lower() in [each.lower() for each in known]:
+        return ""
+    return f"{variable} of your shell names {value}, which is {what} on this cluster"
 
 
 def usable_partitions(survey: ClusterSurvey, account: str | None) -> tuple[PartitionFacts, ...]:
@@ -90,9 +108,15 @@ def usable_partitions(survey: ClusterSurvey, account: str | None) -> tuple[Parti
 def propose_partition(
     partitions: Sequence[PartitionFacts], needs: Needs, shell_partition: str | None
 ) -> Choice | None:
-    """Return the partition that fits a classifier; None if there is none to choose from."""
+    """Return the partition that fits a classifier; None if there is none to choose from.
+
+    Args:
+        partitions: those that can be used.
+        needs: what a task needs.
+        shell_partition: what the shell names, if the cluster has it.
+    """
     if shell_partition:
-        return Choice(value=shell_partition, why="your shell names it in SBATCH_PARTITION")
+        return _of_shell(shell_partition, "SBATCH_PARTITION")
     if not partitions:
         return None
     best = max(partitions, key=lambda each: _fitness(each, needs))

@@ -12,6 +12,7 @@ from hpc.initialize.propose_resources import (
     Choice,
     Needs,
     describe_partition,
+    describe_unknown,
     propose_account,
     propose_cpus,
     propose_gres,
@@ -77,6 +78,17 @@ def ask_resources(
         survey = survey_cluster(cluster)
     say(_describe_survey(survey))
     return _Resources(answerer, given, site, survey, NEEDS.get(kind, OTHER_NEEDS)).ask(cluster)
+
+
+def _both(reason: str, note: str) -> str:
+    return f"{reason}; {note}" if note else reason
+
+
+def _with_note(proposed: Choice | None, note: str) -> Choice | None:
+    """Return a proposal that also says why it is not what the shell names."""
+    if proposed is None or not note:
+        return proposed
+    return Choice(value=proposed.value, why=_both(proposed.why, note))
 
 
 def _named_by_shell(site: Site) -> str | None:
@@ -164,7 +176,9 @@ class _Resources:
 
     def _account(self) -> str | None:
         accounts = self.survey.accounts()
-        proposed = propose_account(self.survey, self.site.jobs.account)
+        named = self.site.jobs.account
+        unknown = describe_unknown("none of your accounts", named, "SBATCH_ACCOUNT", accounts)
+        proposed = propose_account(self.survey, named)
 
         def check(answer: str) -> str:
             if accounts and answer.lower() not in accounts:
@@ -179,28 +193,36 @@ class _Resources:
                 flag="--account",
                 text="Which account pays?",
                 missing="an account",
-                unproposed="you have several accounts, and none is your default",
+                unproposed=_both("you have several accounts, and none is your default", unknown),
                 options=tuple(Option(value=name) for name in accounts),
                 check=check,
                 may_be_empty=not accounts,
             ),
             self.given.account,
-            proposed,
+            _with_note(proposed, unknown),
         )
 
     def _partition(self, account: str | None) -> str | None:
         usable = usable_partitions(self.survey, account)
         names = [each.name for each in self.survey.partitions]
-        proposed = propose_partition(usable, self.needs, self.site.jobs.partition)
+        # It may name several, such as `short,long`.
+        wanted = (self.site.jobs.partition or "").split(",")
+        problems = (
+            describe_unknown("no partition", each, "SBATCH_PARTITION", names) for each in wanted
+        )
+        unknown = next(filter(None, problems), "")
+        proposed = propose_partition(
+            usable, self.needs, None if unknown else self.site.jobs.partition
+        )
         if proposed is None and not names:
             proposed = Choice(value="", why="Slurm's default")
 
         def check(answer: str) -> str:
-            unknown = [name for name in answer.split(",") if names and name not in names]
-            if unknown:
+            wrong = [name for name in answer.split(",") if names and name not in names]
+            if wrong:
                 raise InvalidAnswer(
-                    f"{unknown[0]!r} is not a partition of this cluster"
-                    f"{did_you_mean(unknown[0], names)}; sinfo shows {', '.join(names)}"
+                    f"{wrong[0]!r} is not a partition of this cluster"
+                    f"{did_you_mean(wrong[0], names)}; sinfo shows {', '.join(names)}"
                 )
             return checks.one_word(answer)
 
@@ -209,21 +231,25 @@ class _Resources:
                 flag="--partition",
                 text="Which partition runs the tasks?",
                 missing="a partition",
-                unproposed="no partition is up that your account may use",
+                unproposed=_both("no partition is up that your account may use", unknown),
                 options=tuple(Option(value=each.name, note=_describe(each)) for each in usable),
                 check=check,
                 may_be_empty=not names or any(each.is_default for each in usable),
             ),
             self.given.partition,
-            proposed,
+            _with_note(proposed, unknown),
         )
 
     def _qos(self, account: str | None, partition: PartitionFacts | None) -> str | None:
         choices = qos_choices(self.survey, account, partition)
         proposed = propose_qos(self.survey, account, partition)
-        if self.site.jobs.qos:
-            proposed = Choice(value=self.site.jobs.qos, why="your shell names it in SBATCH_QOS")
-        if self.given.qos is None and proposed is not None and not proposed.value:
+        named = self.site.jobs.qos
+        known = choices if self.survey.checks_qos else ()
+        unknown = describe_unknown("not available to you", named, "SBATCH_QOS", known)
+        if named and not unknown:
+            proposed = Choice(value=named, why="your shell names it in SBATCH_QOS")
+        is_usual = proposed is not None and not proposed.value
+        if self.given.qos is None and is_usual and not unknown:
             return ""  # most sites ask for none
 
         def check(answer: str) -> str:
@@ -236,13 +262,13 @@ class _Resources:
                 flag="--qos",
                 text="Which quality of service (QOS)?",
                 missing="a QOS",
-                unproposed="you may use several QOS, and none is your default",
+                unproposed=_both("you may use several QOS, and none is your default", unknown),
                 options=tuple(Option(value=name) for name in choices),
                 check=check,
                 may_be_empty=True,
             ),
             self.given.qos,
-            proposed,
+            _with_note(proposed, unknown),
         )
 
     def _gres(self, partition: PartitionFacts | None) -> str | None:

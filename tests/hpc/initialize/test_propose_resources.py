@@ -1,7 +1,10 @@
 """What a task requests follows from the classifier, the partitions and the accounts."""
 
+from pathlib import Path
+
 import pytest
 
+from hpc.executors.slurm.environment import ShellDefaults
 from hpc.executors.slurm.survey.facts import (
     ClusterSurvey,
     PartitionFacts,
@@ -9,6 +12,7 @@ from hpc.executors.slurm.survey.facts import (
     parse_nodes,
     parse_shown_partitions,
 )
+from hpc.initialize.given import Given
 from hpc.initialize.propose_resources import (
     NEEDS,
     propose_account,
@@ -19,6 +23,9 @@ from hpc.initialize.propose_resources import (
     propose_time,
     usable_partitions,
 )
+from hpc.initialize.questions import ask_cluster
+from hpc.initialize.questions.unattended import Unattended
+from hpc.initialize.site import Site
 
 # As sinfo prints it on a cluster like Quest.
 SINFO = """\
@@ -130,12 +137,48 @@ def test_the_account_is_the_default_one_or_the_only_one(
 
 
 def test_the_shell_decides_where_it_says_something() -> None:
-    chosen = propose_account(survey("quest|p100||normal|\n"), "p300")
+    rows = "quest|p100||normal|\nquest|p300||normal|\n"
+    chosen = propose_account(survey(rows, default_account="p100"), "P300")
     assert chosen
-    assert chosen.value == "p300"
+    assert chosen.value == "P300"
     partition = propose_partition(PARTITIONS, NEEDS["valence"], "long")
     assert partition
     assert partition.value == "long"
+
+
+@pytest.mark.parametrize(
+    ("named", "proposed"),
+    [
+        ({}, ("p100", "normal", "")),
+        ({"account": "p300", "partition": "short", "qos": "high"}, ("p300", "short", "high")),
+        ({"account": "p999", "partition": "nowhere", "qos": "gone"}, ("p100", "normal", "")),
+        ({"partition": "short,long"}, ("p100", "short,long", "")),
+        ({"partition": "short,nowhere"}, ("p100", "normal", "")),
+    ],
+)
+def test_what_a_shell_names_and_the_cluster_lacks_is_said_and_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    named: dict[str, str],
+    proposed: tuple[str, str, str],
+) -> None:
+    rows = "quest|p100||normal,high|normal\nquest|p300||normal,high|normal\n"
+    known = survey(rows, default_account="p100", checks_qos=True)
+    monkeypatch.setattr(ask_cluster, "survey_cluster", lambda cluster: known)
+    said: list[str] = []
+    keys = ask_cluster.ask_resources(
+        Unattended(said.append, why="no terminal"),
+        Given(folder=tmp_path, working_folder=tmp_path),
+        Site(has_slurm=True, jobs=ShellDefaults(**named)),
+        "llm",
+        said.append,
+    )
+    assert keys
+    assert (keys["account"], keys["partition"], keys.get("qos", "")) == proposed
+    lacks = {"p999", "nowhere", "gone"}
+    missing = [word for value in named.values() for word in value.split(",") if word in lacks]
+    assert [word for word in missing if not any(f"names {word}" in line for line in said)] == []
+    assert sum("of your shell names" in line for line in said) == len(missing)
 
 
 @pytest.mark.parametrize(
