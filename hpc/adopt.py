@@ -48,19 +48,19 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     settings = AdoptSettings(
         engine=options.engine or "", missing=options.missing or "", dry_run=options.dry_run
     )
-    done = adopt(
+    result = adopt(
         options.folder, options.run, settings=settings, at=chosen_place(options), say=printer
     )
-    return done.exit_code, _document(done, is_dry_run=options.dry_run)
+    return result.exit_code, _document(result, is_dry_run=options.dry_run)
 
 
-def _document(done: AdoptResult, *, is_dry_run: bool) -> dict[str, object]:
-    found, gathered = done.found, done.gathered
+def _document(result: AdoptResult, *, is_dry_run: bool) -> dict[str, object]:
+    found, gathered = result.found, result.gathered
     return {
-        "run_id": done.run.run_id,
-        "run_dir": str(done.run.folder),
+        "run_id": result.run.run_id,
+        "run_dir": str(result.run.folder),
         "dry_run": is_dry_run,
-        "adoption": done.adoption,
+        "adoption": result.adoption,
         "engine": found.engine or None,
         "files": [
             {"path": str(file.path), "sha256": file.sha256, "rows": rows}
@@ -69,13 +69,13 @@ def _document(done: AdoptResult, *, is_dry_run: bool) -> dict[str, object]:
         "ignored_files": list(found.found.ignored),
         "ignored_columns": list(found.staged.ignored_columns),
         "rows": sum(found.staged.rows),
-        "new_answers": done.answers,
+        "new_answers": result.answers,
         "adopted_before": found.matched.adopted_before,
         "repeated": found.matched.repeated,
         "empty": found.matched.empty,
         "not_asked": found.matched.not_asked,
-        "shards_published": list(done.published),
-        "posts_waiting": done.waiting,
+        "shards_published": list(result.published),
+        "posts_waiting": result.waiting,
         "posts_given_up": found.given_up,
         "reasons_replaced": found.matched.late,
         "rows_added": gathered.rows_added if gathered else None,

@@ -20,33 +20,33 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Audit a backlog, or describe one of its posts."""
     if options.post:
         return _describe_post(options, printer)
-    done = audit(options.config, overrides=options.set, say=printer)
+    result = audit(options.config, overrides=options.set, say=printer)
     if not options.json:
-        printer.show(*describe_audit(done.audit, done.name, done.source, done.files))
-        for run_id, folder in done.runs_gone.items():
+        printer.show(*describe_audit(result.audit, result.name, result.source, result.files))
+        for run_id, folder in result.runs_gone.items():
             printer(
                 f"the database has run {run_id}, but its folder {folder} is gone: a post of this "
                 "run whose row is missing counts as late or new, because nothing else shows that "
                 "it was labeled"
             )
     document = {
-        "whole": done.is_whole,
-        **asdict(done.audit),
-        "runs_gone": list(done.runs_gone),
-        "files": len(done.source.files),
-        "left_out": [each.to_json() for each in done.source.left_out],
+        "whole": result.is_whole,
+        **asdict(result.audit),
+        "runs_gone": list(result.runs_gone),
+        "files": len(result.source.files),
+        "left_out": [each.to_json() for each in result.source.left_out],
     }
-    return done.exit_code, document
+    return result.exit_code, document
 
 
 def _describe_post(options: argparse.Namespace, printer: Printer) -> Outcome:
-    found = explain_post(options.config, options.post, overrides=options.set, say=printer)
+    result = explain_post(options.config, options.post, overrides=options.set, say=printer)
     if not options.json:
-        printer("\n".join(found.history))
-    return found.exit_code, {
-        "uri": found.uri,
-        "labelled": found.has_row,
-        "story": list(found.history),
+        printer("\n".join(result.history))
+    return result.exit_code, {
+        "uri": result.uri,
+        "labelled": result.has_row,
+        "story": list(result.history),
     }
 
 

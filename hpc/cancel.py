@@ -19,33 +19,33 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Cancel the run's jobs, and say what is kept and how to resume."""
-    done = cancel(chosen_run(options), say=printer)
-    if not done.run.manifest.is_labeled_elsewhere:  # else it is said already where the run is now
-        _report(done, printer)
-    return done.exit_code, {
-        "run_id": done.run.run_id,
-        "cancelled_jobs": list(done.cancelled_jobs),
-        "unreached_jobs": list(done.unreached_jobs),
-        "shards_done": done.shards_done,
-        "posts_kept": done.posts_kept,
+    result = cancel(chosen_run(options), say=printer)
+    if not result.run.manifest.is_labeled_elsewhere:  # else it is said already where the run is now
+        _report(result, printer)
+    return result.exit_code, {
+        "run_id": result.run.run_id,
+        "cancelled_jobs": list(result.cancelled_jobs),
+        "unreached_jobs": list(result.unreached_jobs),
+        "shards_done": result.shards_done,
+        "posts_kept": result.posts_kept,
     }
 
 
-def _report(done: CancelResult, printer: Printer) -> None:
-    now = done.look
+def _report(result: CancelResult, printer: Printer) -> None:
+    now = result.look
     verified = [shard for shard in now.observation.shards if shard.output.verified]
     published = sum(shard.posts for shard in verified)
-    rest = done.posts_kept - published
+    rest = result.posts_kept - published
     also = f", and {counted(rest, 'answer')} of shards that are not done" if rest else ""
     printer(
-        f"kept: the outputs of {done.shards_done:,} of {counted(len(now.judgements), 'shard')} "
+        f"kept: the outputs of {result.shards_done:,} of {counted(len(now.judgements), 'shard')} "
         f"({counted(published, 'post')}){also}"
     )
     printer(_how_to_resume(now))
-    if done.hidden_jobs:
+    if result.hidden_jobs:
         printer(
             "Slurm shows no record of some tasks that may be at work. If they are, cancel them by "
-            f"hand: scancel {' '.join(map(str, done.hidden_jobs))}"
+            f"hand: scancel {' '.join(map(str, result.hidden_jobs))}"
         )
 
 

@@ -41,29 +41,29 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     place = chosen_place(options)
     if options.restore:
         return _restore(options, place, printer)
-    done = clean(
+    result = clean(
         *options.runs,
         archive=options.yes,
         older_than_days=options.older_than,
         at=place,
         say=CallerScreen(printer, with_reports=False) if options.json else printer,
     )
-    if done.to_archive and not done.is_done:
-        them = "it" if len(done.to_archive) == 1 else "them"
+    if result.to_archive and not result.is_done:
+        them = "it" if len(result.to_archive) == 1 else "them"
         printer.show(Line(f"nothing was changed. To archive {them}, add --yes"))
-    plans = plan_document(done.plans, done.failures)
-    return done.exit_code, {"run_root": str(done.run_root), "done": done.is_done, **plans}
+    plans = plan_document(result.plans, result.failures)
+    return result.exit_code, {"run_root": str(result.run_root), "done": result.is_done, **plans}
 
 
 def _restore(options: argparse.Namespace, place: Place, printer: Printer) -> Outcome:
     if not options.runs:
         raise InputError("--restore: name the runs to unpack. To list them: hpc ls")
-    done = restore(*options.runs, at=place, say=printer)
+    result = restore(*options.runs, at=place, say=printer)
     restored = [
-        {"run_id": run.run_id, "run_dir": str(run.folder), "files": done.files[run.run_id]}
-        for run in done.runs
+        {"run_id": run.run_id, "run_dir": str(run.folder), "files": result.files[run.run_id]}
+        for run in result.runs
     ]
-    return 0, {"run_root": str(done.run_root), "done": True, "restored": restored}
+    return 0, {"run_root": str(result.run_root), "done": True, "restored": restored}
 
 
 VERB = Verb(

@@ -80,7 +80,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         with_source=_names(options.join),
         labeled_only=options.labeled_only,
     )
-    done = export(
+    result = export(
         options.name,
         options.to,
         query=query,
@@ -88,23 +88,23 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         at=chosen_place(options),
         say=printer,
     )
-    for line in _describe(done):
+    for line in _describe(result):
         printer(line)
     document = {
-        "name": done.name,
-        "file": str(done.file),
-        "rows": done.rows,
-        "labeled": done.labeled,
-        "unlabelable": done.rows - done.labeled,
-        "columns": list(done.columns),
-        "database": str(done.database),
-        "database_in_use": bool(done.database_in_use),
-        "posts_not_gathered": done.posts_not_gathered,
-        "posts_missing": done.posts_missing,
-        "posts_not_in_source": done.exported.not_in_source,
-        "left_out": list(done.left_out),
+        "name": result.name,
+        "file": str(result.file),
+        "rows": result.rows,
+        "labeled": result.labeled,
+        "unlabelable": result.rows - result.labeled,
+        "columns": list(result.columns),
+        "database": str(result.database),
+        "database_in_use": bool(result.database_in_use),
+        "posts_not_gathered": result.posts_not_gathered,
+        "posts_missing": result.posts_missing,
+        "posts_not_in_source": result.exported.not_in_source,
+        "left_out": list(result.left_out),
     }
-    return done.exit_code, document
+    return result.exit_code, document
 
 
 def _hand_over(options: argparse.Namespace, printer: Printer) -> Outcome:
@@ -114,7 +114,7 @@ def _hand_over(options: argparse.Namespace, printer: Printer) -> Outcome:
             f"--for {options.purpose}: the table has to have all posts that could have been drawn, "
             "so --where and --labeled-only are not possible; choose rows in the analysis"
         )
-    done = export_for_estimator(
+    result = export_for_estimator(
         options.name,
         options.to,
         EstimatorQuery(
@@ -128,25 +128,25 @@ def _hand_over(options: argparse.Namespace, printer: Printer) -> Outcome:
         at=chosen_place(options),
         say=printer,
     )
-    table = done.handed.table
-    return done.exit_code, {
-        "name": done.name,
+    table = result.handed.table
+    return result.exit_code, {
+        "name": result.name,
         "gold": options.gold,
         "for": options.purpose,
-        "file": str(done.file),
-        "rows": done.rows,
-        "labeled": done.labeled,
+        "file": str(result.file),
+        "rows": result.rows,
+        "labeled": result.labeled,
         "coded_texts": table.coded_texts,
         "not_coded": table.not_coded,
         "without_prediction": table.without_prediction,
-        "labeled_later": done.handed.later,
-        "posts_missing": done.handed.posts_missing,
+        "labeled_later": result.handed.later,
+        "posts_missing": result.handed.posts_missing,
         "posts_not_in_source": table.not_in_source,
-        "sample": done.sample,
-        "labels": list(done.labels),
-        "columns": list(done.columns),
-        "database": str(done.database),
-        "left_out": list(done.left_out),
+        "sample": result.sample,
+        "labels": list(result.labels),
+        "columns": list(result.columns),
+        "database": str(result.database),
+        "left_out": list(result.left_out),
     }
 
 
@@ -155,35 +155,38 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(filter(None, (name.strip() for name in text.split(","))))
 
 
-def _describe(done: ExportResult) -> list[str]:
+def _describe(result: ExportResult) -> list[str]:
     """Return what a person should know about a file of labels."""
-    unlabelable = done.rows - done.labeled
+    unlabelable = result.rows - result.labeled
     rest = f", {unlabelable:,} without, each with its reason" if unlabelable else ""
-    lines = [f"wrote {done.file}: {counted(done.rows, 'row')}, {done.labeled:,} with labels{rest}"]
-    if done.exported.with_nul and done.file.name.lower().endswith((".csv", ".csv.gz")):
+    lines = [
+        f"wrote {result.file}: {counted(result.rows, 'row')}, {result.labeled:,} with labels{rest}"
+    ]
+    if result.exported.with_nul and result.file.name.lower().endswith((".csv", ".csv.gz")):
         lines.append(
-            f"texts with the character NUL, at which R cuts a text: {done.exported.with_nul:,}. "
+            f"texts with the character NUL, at which R cuts a text: {result.exported.with_nul:,}. "
             "Use skipNul = TRUE in read.csv, or export to .parquet"
         )
-    if done.exported.not_in_source:
+    if result.exported.not_in_source:
         lines.append(
-            f"{counted(done.exported.not_in_source, 'post')} of {done.name} are not in "
-            f"{done.source} now: the joined columns are null there"
+            f"{counted(result.exported.not_in_source, 'post')} of {result.name} are not in "
+            f"{result.source} now: the joined columns are null there"
         )
-    if done.database_in_use:
+    if result.database_in_use:
         lines.append(
-            f"{done.database_in_use}, so the rows are those of {counted(len(done.runs), 'run')} "
-            f"under {done.run_root}. Labels of runs whose folders are gone are not among them"
+            f"{result.database_in_use}, so the rows are those of "
+            f"{counted(len(result.runs), 'run')} under {result.run_root}. Labels of runs "
+            "whose folders are gone are not among them"
         )
-    elif done.shards_not_gathered:
+    elif result.shards_not_gathered:
         lines.append(
-            f"{counted(done.posts_not_gathered, 'post')} of "
-            f"{counted(done.shards_not_gathered, 'shard')} are not in {done.database} yet, and "
+            f"{counted(result.posts_not_gathered, 'post')} of "
+            f"{counted(result.shards_not_gathered, 'shard')} are not in {result.database} yet, and "
             "were read from their runs. To gather them: hpc gather"
         )
-    if done.posts_missing:
+    if result.posts_missing:
         lines.append(
-            describe_missing(done.name, done.posts_missing, f"cannot be in {done.file.name}")
+            describe_missing(result.name, result.posts_missing, f"cannot be in {result.file.name}")
         )
     return lines
 

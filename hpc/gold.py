@@ -68,34 +68,34 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         resolve=options.resolve,
         supersede=options.supersede,
     )
-    done = gold(
+    result = gold(
         options.files, options.name, settings=settings, at=chosen_place(options), say=printer
     )
-    for line in _next_steps(done, options):
+    for line in _next_steps(result, options):
         printer(line)
-    return done.exit_code, {
-        "run_id": done.run.run_id,
-        "run_dir": str(done.run.folder),
-        "is_new": done.is_new,
-        "name": done.name,
-        "sample": done.sample,
-        "posts": done.posts,
-        "coded": done.coded,
-        "uncoded": dict(done.uncoded),
-        "coders": list(done.coders),
-        "agreement": [asdict(each) for each in done.agreement],
-        "disagreements": [asdict(each) for each in done.disagreements],
-        "undecided": len(done.undecided),
-        "maps": list(done.pairing.pairs),
-        "gathered": done.is_gathered,
+    return result.exit_code, {
+        "run_id": result.run.run_id,
+        "run_dir": str(result.run.folder),
+        "is_new": result.is_new,
+        "name": result.name,
+        "sample": result.sample,
+        "posts": result.posts,
+        "coded": result.coded,
+        "uncoded": dict(result.uncoded),
+        "coders": list(result.coders),
+        "agreement": [asdict(each) for each in result.agreement],
+        "disagreements": [asdict(each) for each in result.disagreements],
+        "undecided": len(result.undecided),
+        "maps": list(result.pairing.pairs),
+        "gathered": result.is_gathered,
     }
 
 
-def _next_steps(done: GoldResult, options: argparse.Namespace) -> list[str]:
+def _next_steps(result: GoldResult, options: argparse.Namespace) -> list[str]:
     """Return the command that compares the codings with the labels, and how to pair columns."""
-    hint, words = done.pairing, f"hpc compare {done.sampled_name} --gold {done.name}"
+    hint, words = result.pairing, f"hpc compare {result.sampled_name} --gold {result.name}"
     if hint.is_needed and not hint.pairs:
-        return [f"no column of {done.sampled_name} can be compared with one of {done.name}"]
+        return [f"no column of {result.sampled_name} can be compared with one of {result.name}"]
     if options.database:
         words += f" --database {shlex.quote(str(options.database))}"
     elif options.config:
@@ -108,7 +108,7 @@ def _next_steps(done: GoldResult, options: argparse.Namespace) -> list[str]:
     rest = f" and {more:,} more" if more > 0 else ""
     return [
         f"next: {words} --map a=b",
-        f"  a=b is a column of {done.sampled_name} and one of {done.name}, such as "
+        f"  a=b is a column of {result.sampled_name} and one of {result.name}, such as "
         f"{', '.join(hint.pairs[:_MOST_PAIRS])}{rest}",
     ]
 

@@ -50,15 +50,15 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     place = chosen_place(options)
     try:
         options.run, wanted = _read_words(options, place)
-        found = logs(options.run, wanted, lines=options.lines, at=place, say=printer)
+        result = logs(options.run, wanted, lines=options.lines, at=place, say=printer)
     except InputError as error:
         raise InputError(f"{error}{_describe_run(options.words, place)}") from None
     if not options.json:
-        printer.show(*found.describe())
+        printer.show(*result.describe())
         return 0, {}
-    indices = sorted(index for group in found.groups for index in group)
-    shards = [found.report.document(index) for index in indices]
-    return 0, {"run_id": found.run.run_id, "shards": shards}
+    indices = sorted(index for group in result.groups for index in group)
+    shards = [result.report.document(index) for index in indices]
+    return 0, {"run_id": result.run.run_id, "shards": shards}
 
 
 def _read_words(

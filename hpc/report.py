@@ -51,7 +51,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Write a page about some names or runs."""
-    done = report(
+    result = report(
         *options.subjects,
         to=options.out,
         gold=options.gold,
@@ -60,18 +60,18 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         at=chosen_place(options),
         say=printer,
     )
-    printer(f"wrote {done.file}: {done.size / 1000:,.0f} kB")
-    if done.posts_missing:
-        have = "has" if done.posts_missing == 1 else "have"
+    printer(f"wrote {result.file}: {result.size / 1000:,.0f} kB")
+    if result.posts_missing:
+        have = "has" if result.posts_missing == 1 else "have"
         printer(
-            f"{counted(done.posts_missing, 'post')} of these runs {have} no published result yet, "
-            "and the page says so. Once there are results, run the same command again to "
+            f"{counted(result.posts_missing, 'post')} of these runs {have} no published result "
+            "yet, and the page says so. Once there are results, run the same command again to "
             "update the page"
         )
-    return done.exit_code, {
-        "file": str(done.file),
-        "bytes": done.size,
-        "subjects": [_document(each) for each in done.subjects],
+    return result.exit_code, {
+        "file": str(result.file),
+        "bytes": result.size,
+        "subjects": [_document(each) for each in result.subjects],
     }
 
 

@@ -86,28 +86,28 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         raise InputError(
             f"run {run.run_id} is archived: to label a shard again, first run {unpack}"
         )
-    done = resubmit(run, settings=settings, say=printer)
-    is_moved = not settings.dry_run and any(change.key == _LAYOUT for change in done.changes)
-    gathered = is_gathered(done.run, done.look.observation)
-    if done.has_ended:
-        show_status(done.look, printer, is_gathered=gathered)
-    elif not done.shards:
-        if not (is_moved and gathered and done.look.state is RunState.COMPLETE):
-            printer(describe_next_step(done.look, is_gathered=gathered))
+    result = resubmit(run, settings=settings, say=printer)
+    is_moved = not settings.dry_run and any(change.key == _LAYOUT for change in result.changes)
+    gathered = is_gathered(result.run, result.look.observation)
+    if result.has_ended:
+        show_status(result.look, printer, is_gathered=gathered)
+    elif not result.shards:
+        if not (is_moved and gathered and result.look.state is RunState.COMPLETE):
+            printer(describe_next_step(result.look, is_gathered=gathered))
         # The newest run may not be the one that the person has in mind.
-        others = () if options.run or options.config else other_runs.find_other_runs(done.look)
+        others = () if options.run or options.config else other_runs.find_other_runs(result.look)
         for line in other_runs.describe_other_runs(others, run.folder.parent):
             printer(line)
     if is_moved:
         printer("labels that were gathered before keep their old layout until a rebuild")
-        printer(f"next: {command('gather', done.run, '--rebuild')}")
+        printer(f"next: {command('gather', result.run, '--rebuild')}")
     document = {
-        "run_id": done.run.run_id,
-        "shards": list(done.shards),
-        "array_jobs": list(done.array_jobs),
-        "changes": changes_document(done.changes),
+        "run_id": result.run.run_id,
+        "shards": list(result.shards),
+        "array_jobs": list(result.array_jobs),
+        "changes": changes_document(result.changes),
     }
-    return done.exit_code, document
+    return result.exit_code, document
 
 
 def _find_run(options: argparse.Namespace) -> Run:

@@ -101,7 +101,7 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         show_labels=options.show_labels,
         sample_name=options.sample_name,
     )
-    done = sample(
+    result = sample(
         options.name,
         options.out,
         options.n,
@@ -109,28 +109,28 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         at=chosen_place(options),
         say=printer,
     )
-    for line in _describe(done):
+    for line in _describe(result):
         printer(line)
-    described = done.drawn.sample
+    described = result.drawn.sample
     document = {
-        "sample": done.sample,
-        "sample_file": str(done.sample_file),
-        "name": done.name,
+        "sample": result.sample,
+        "sample_file": str(result.sample_file),
+        "name": result.name,
         "seed": described.seed,
-        "size": done.size,
-        "population": done.population,
-        "population_posts": done.drawn.population_posts,
-        "not_in_population": done.drawn.left_out,
-        "posts_missing": done.posts_missing,
+        "size": result.size,
+        "population": result.population,
+        "population_posts": result.drawn.population_posts,
+        "not_in_population": result.drawn.left_out,
+        "posts_missing": result.posts_missing,
         "strata": [stratum.to_json() for stratum in described.strata],
-        "labels": [label.to_json() for label in done.labels],
-        "files": [str(each) for each in done.files],
-        "coders": dict(done.coders),
-        "overlap": done.overlap,
-        "notes": list(done.drawn.notes),
-        "left_out": list(done.left_out),
+        "labels": [label.to_json() for label in result.labels],
+        "files": [str(each) for each in result.files],
+        "coders": dict(result.coders),
+        "overlap": result.overlap,
+        "notes": list(result.drawn.notes),
+        "left_out": list(result.left_out),
     }
-    return done.exit_code, document
+    return result.exit_code, document
 
 
 def _parse_coders(text: str) -> int | tuple[str, ...]:
@@ -138,43 +138,43 @@ def _parse_coders(text: str) -> int | tuple[str, ...]:
     return int(text) if text.isdecimal() else tuple(name.strip() for name in text.split(","))
 
 
-def _describe(done: SampleResult) -> list[str]:
+def _describe(result: SampleResult) -> list[str]:
     """Return what a person should know about a sample."""
-    described, posts = done.drawn.sample, done.drawn.population_posts
+    described, posts = result.drawn.sample, result.drawn.population_posts
     copies = (
         f" (of {counted(posts, 'labeled post')}; equal texts count once)"
-        if posts > done.population
+        if posts > result.population
         else ""
     )
     lines = [
-        f"sample {done.sample}: {done.size:,} of {done.population:,} texts of {done.name}{copies}, "
-        f"seed {described.seed}"
+        f"sample {result.sample}: {result.size:,} of {result.population:,} texts of "
+        f"{result.name}{copies}, seed {described.seed}"
     ]
-    if done.drawn.left_out:
+    if result.drawn.left_out:
         lines.append(
-            f"not in the population: {counted(done.drawn.left_out, 'post')} that {done.name} "
+            f"not in the population: {counted(result.drawn.left_out, 'post')} that {result.name} "
             "could not label"
         )
-    if done.posts_missing:
+    if result.posts_missing:
         consequence = "cannot be drawn, so the sample stands only for the posts labeled so far"
-        lines.append(describe_missing(done.name, done.posts_missing, consequence))
+        lines.append(describe_missing(result.name, result.posts_missing, consequence))
     if len(described.strata) > 1:
         lines += [
             f"  {stratum.stratum}: {stratum.size:,} of {stratum.population:,}"
             for stratum in described.strata
         ]
-    lines += done.drawn.notes
-    lines.append(f"to code: {', '.join(label.words for label in done.labels)}")
-    if done.shows_labels:
+    lines += result.drawn.notes
+    lines.append(f"to code: {', '.join(label.words for label in result.labels)}")
+    if result.shows_labels:
         lines.append(
             "coders see the model's labels, so their codings do not measure it independently"
         )
-    lines += [f"wrote {path}" for path in done.files]
-    lines.append(f"wrote {done.sample_file}, which says how likely each text was drawn")
-    files = [path for path in done.files if path.suffix != ".xml"]
+    lines += [f"wrote {path}" for path in result.files]
+    lines.append(f"wrote {result.sample_file}, which says how likely each text was drawn")
+    files = [path for path in result.files if path.suffix != ".xml"]
     is_spreadsheet = files[0].suffix.lower() == FileKind.CSV
     codings = " ".join(map(_relative, files)) if is_spreadsheet else "EXPORT.json"
-    lines.append(f"next, after coding: hpc gold {codings} --as gold --sample {done.sample}")
+    lines.append(f"next, after coding: hpc gold {codings} --as gold --sample {result.sample}")
     return lines
 
 

@@ -32,31 +32,31 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Show a run, once or until it ends."""
     run = chosen_run(options)
-    seen = watch(run, say=printer) if options.watch else status(run, say=printer)
-    found = efficiency(run) if options.efficiency else None
+    result = watch(run, say=printer) if options.watch else status(run, say=printer)
+    measured = efficiency(run) if options.efficiency else None
     archived = is_archived(run.folder)
-    others = other_runs.find_other_runs(seen.look) if options.run is None else None
+    others = other_runs.find_other_runs(result.look) if options.run is None else None
     if not options.json:
-        show_status(seen.look, printer, is_gathered=seen.is_gathered)
-        for line in late_posts.describe_late(seen.late_posts):
+        show_status(result.look, printer, is_gathered=result.is_gathered)
+        for line in late_posts.describe_late(result.late_posts):
             printer(line)
         if archived:
             unpack = command("clean", run, "--restore")
             printer(f"the run is archived; to unpack its files: {unpack}")
-        if found:
-            printer.show(*describe_efficiency(found))
+        if measured:
+            printer.show(*describe_efficiency(measured))
         for line in other_runs.describe_other_runs(others or (), run.folder.parent):
             printer(line)
-        return seen.exit_code, {}
+        return result.exit_code, {}
     values = {
-        **document(seen.look),
-        **late_posts.late_document(seen.late_posts),
+        **document(result.look),
+        **late_posts.late_document(result.late_posts),
         **other_runs.other_runs_document(others),
     }
     values["archived"] = archived
-    if found:
-        values["efficiency"] = efficiency_document(found)
-    return seen.exit_code, values
+    if measured:
+        values["efficiency"] = efficiency_document(measured)
+    return result.exit_code, values
 
 
 VERB = Verb(

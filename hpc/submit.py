@@ -84,7 +84,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--only-labeled-by",
         "--only-labelled-by",
-        dest="only_labelled_by",
         type=cli.not_empty,
         metavar="NAME",
         help="label only posts that are labeled under NAME, of any age, so that compare "
@@ -195,7 +194,7 @@ def _selection(options: argparse.Namespace) -> Selection:
         limit=options.limit,
         supersede=options.supersede,
         retry_reason=options.retry_unlabelable,
-        only_labelled_by=options.only_labelled_by,
+        only_labeled_by=options.only_labeled_by,
         where=options.where,
         sample=_draw_request(options),
         sample_name=options.sample_name,

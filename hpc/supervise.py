@@ -37,18 +37,18 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Supervise a run, and show how it is in the end."""
     run = chosen_run(options)
     if options.caretaker is None:
-        seen = wait(run, once=options.once, say=printer)
+        result = wait(run, once=options.once, say=printer)
     else:
-        seen = describe_look(_take_care(run, options.caretaker, printer))
-    end, late = seen.look, seen.late_posts
+        result = describe_look(_take_care(run, options.caretaker, printer))
+    end, late = result.look, result.late_posts
     are_reserved = executor_of(run).reserves_resources
-    found = None if end.is_under_way else run_efficiency(end, are_reserved=are_reserved)
+    measured = None if end.is_under_way else run_efficiency(end, are_reserved=are_reserved)
     others = other_runs.find_other_runs(end) if options.run is None else None
     if not options.json:
         show_result(end, printer)
         for line in late_posts.describe_late(late):
             printer(line)
-        for line in describe_worthwhile(found) if found and not end.is_old_news else ():
+        for line in describe_worthwhile(measured) if measured and not end.is_old_news else ():
             printer(line)
         for line in other_runs.describe_other_runs(others or (), run.folder.parent):
             printer(line)
@@ -59,8 +59,8 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         **late_posts.late_document(late),
         **other_runs.other_runs_document(others),
     }
-    if found:
-        values["efficiency"] = efficiency_document(found)
+    if measured:
+        values["efficiency"] = efficiency_document(measured)
     return code, values
 
 

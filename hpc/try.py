@@ -58,18 +58,18 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         database=options.database,
         overrides=options.set,
     )
-    done = try_posts(options.configs, settings=settings, say=printer)
+    result = try_posts(options.configs, settings=settings, say=printer)
     if options.debug:
         # Without surrogates, which a terminal cannot show.
-        shown = "".join(attempt.traceback for attempt in done.attempts)
+        shown = "".join(attempt.traceback for attempt in result.attempts)
         print(shown.encode(errors="backslashreplace").decode(), end="", file=sys.stderr)
     if not options.json:
         printer("")
-        printer.show(*done.describe())
-    if done.is_interrupted:
+        printer.show(*result.describe())
+    if result.is_interrupted:
         printer("Interrupted. Nothing was saved.")
-    answers = to_json(done.posts, done.attempts, done.agreements)
-    return done.exit_code, {"seed": options.seed, **answers}
+    answers = to_json(result.posts, result.attempts, result.agreements)
+    return result.exit_code, {"seed": options.seed, **answers}
 
 
 VERB = Verb(

@@ -94,21 +94,21 @@ def adopt(
     place = Path(folder).expanduser()
     request = AdoptRequest(folder=place, engine=settings.engine, missing=settings.missing)
     with library_call():
-        found = find_run(run if run is not None else _run_around(place), at=at)
+        chosen = find_run(run if run is not None else _run_around(place), at=at)
         if settings.dry_run:
-            adopted = preview_adoption(found, request, screen)
+            adopted = preview_adoption(chosen, request, screen)
         else:
-            with hold_run(found) as locked:
+            with hold_run(chosen) as locked:
                 adopted = adopt_run(locked, request, screen)
-        shards = len(found.manifest.shards)
+        shards = len(chosen.manifest.shards)
         for line in describe_adopted(adopted, shards, is_dry_run=settings.dry_run):
             screen(line)
         code, gathered = UNDER_WAY if adopted.waiting else 0, None
         if not settings.dry_run:
-            failure, gathered = _gather(found, screen)
+            failure, gathered = _gather(chosen, screen)
             code = failure or code
     return AdoptResult(
-        run=found,
+        run=chosen,
         adoption=adopted.number,
         answers=adopted.matched.fresh,
         published=adopted.complete,

@@ -97,15 +97,15 @@ def logs(
     """
     check_least("lines", lines, 1)
     with library_call():
-        found = find_run(run, at=at)
-        executor = executor_of(found)
+        chosen = find_run(run, at=at)
+        executor = executor_of(chosen)
         # The earlier attempts of shards that are done are looked up only if a shard is named.
-        status = look(found, executor, include_done=indices is not None)
-        groups = unfinished_shards(status) if indices is None else _one_group_each(found, indices)
+        status = look(chosen, executor, include_done=indices is not None)
+        groups = unfinished_shards(status) if indices is None else _one_group_each(chosen, indices)
     report = AttemptReport(
         status=status, executor=executor, most_lines=lines, last_only=indices is None
     )
-    return LogsResult(run=found, groups=tuple(groups), report=report)
+    return LogsResult(run=chosen, groups=tuple(groups), report=report)
 
 
 def _one_group_each(run: Run, wanted: Sequence[int]) -> list[tuple[int, ...]]:

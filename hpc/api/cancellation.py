@@ -56,16 +56,16 @@ def cancel(run: RunChoice = None, *, at: Place = HERE, say: Say | None = None) -
             adopted.
     """
     with library_call():
-        found = find_run(run, at=at)
-        if found.manifest.is_labeled_elsewhere:
-            return _take_back(found, screen_of(say))
-        executor = executor_of(found)
+        chosen = find_run(run, at=at)
+        if chosen.manifest.is_labeled_elsewhere:
+            return _take_back(chosen, screen_of(say))
+        executor = executor_of(chosen)
         screen = screen_of(say)
-        cancellation = executor.cancel(found, screen)
-        now = look(found, executor)
+        cancellation = executor.cancel(chosen, screen)
+        now = look(chosen, executor)
     hidden = _hidden_jobs(now)
     return CancelResult(
-        run=found,
+        run=chosen,
         cancelled_jobs=tuple(cancellation.jobs),
         unreached_jobs=tuple(sorted({*cancellation.unreached, *hidden})),
         hidden_jobs=tuple(hidden),

@@ -75,14 +75,14 @@ def gather(
     """
     screen = screen_of(say)
     with library_call():
-        found = find_run(run, at=at)
-        report_left_out(found.folder.parent, screen)
-        if note := describe_older_run(found):
+        chosen = find_run(run, at=at)
+        report_left_out(chosen.folder.parent, screen)
+        if note := describe_older_run(chosen):
             screen(note)
         if rebuild:
-            return _result(found, rebuild_database(found, screen, screen), None, 0)
-        gathered, seen = gather_run(found, executor_of(found), screen, screen)
-        return _result(found, gathered, seen, _judge(seen, screen))
+            return _result(chosen, rebuild_database(chosen, screen, screen), None, 0)
+        gathered, seen = gather_run(chosen, executor_of(chosen), screen, screen)
+        return _result(chosen, gathered, seen, _judge(seen, screen))
 
 
 def _judge(seen: RunStatus, screen: Screen) -> int:

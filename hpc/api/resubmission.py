@@ -149,17 +149,19 @@ def resubmit(
             dry_run=settings.dry_run,
         )
         if lock is None:
-            done = resubmitting.preview(corrected, executor, request, screen)
+            result = resubmitting.preview(corrected, executor, request, screen)
         else:
-            done = resubmitting.resubmit(corrected, executor, request, lock, screen, screen.wait)
+            result = resubmitting.resubmit(corrected, executor, request, lock, screen, screen.wait)
     return ResubmitResult(
         run=corrected,
-        shards=done.shards,
-        array_jobs=tuple(sent.array_job_id for sent in done.sent if sent.array_job_id is not None),
+        shards=result.shards,
+        array_jobs=tuple(
+            sent.array_job_id for sent in result.sent if sent.array_job_id is not None
+        ),
         changes=changes,
-        has_ended=done.has_ended,
-        exit_code=done.exit_code,
-        look=done.end,
+        has_ended=result.has_ended,
+        exit_code=result.exit_code,
+        look=result.end,
     )
 
 

@@ -130,27 +130,27 @@ class StatusResult:
         return to_html([*describe_status(self.look), Line(""), Line(self.next_step)])
 
 
-def describe_look(seen: RunStatus) -> StatusResult:
+def describe_look(run_status: RunStatus) -> StatusResult:
     """Return a look at a run as the value that callers get."""
-    labels = seen.labels
-    gathered = is_gathered(seen.run, seen.observation)
+    labels = run_status.labels
+    gathered = is_gathered(run_status.run, run_status.observation)
     return StatusResult(
-        run=seen.run,
-        state=seen.state,
-        posts=seen.run.manifest.posts,
-        posts_done=seen.posts_done,
+        run=run_status.run,
+        state=run_status.state,
+        posts=run_status.run.manifest.posts,
+        posts_done=run_status.posts_done,
         labeled=None if labels.unknown else labels.labeled,
         unlabelable=labels.unlabelable,
-        shards=_shards(seen),
+        shards=_shards(run_status),
         is_gathered=gathered,
-        next_step=describe_next_step(seen, is_gathered=gathered),
-        exit_code=seen.exit_code,
-        look=seen,
-        late_posts=late_posts.recall(seen.run.folder.parent, seen.run.manifest.name),
+        next_step=describe_next_step(run_status, is_gathered=gathered),
+        exit_code=run_status.exit_code,
+        look=run_status,
+        late_posts=late_posts.recall(run_status.run.folder.parent, run_status.run.manifest.name),
     )
 
 
-def _shards(seen: RunStatus) -> tuple[ShardStatus, ...]:
+def _shards(run_status: RunStatus) -> tuple[ShardStatus, ...]:
     return tuple(
         ShardStatus(
             index=judgement.index,
@@ -163,7 +163,9 @@ def _shards(seen: RunStatus) -> tuple[ShardStatus, ...]:
             message=judgement.message,
             stalled=judgement.stalled,
         )
-        for facts, judgement in zip(seen.observation.shards, seen.judgements, strict=True)
+        for facts, judgement in zip(
+            run_status.observation.shards, run_status.judgements, strict=True
+        )
     )
 
 
@@ -186,11 +188,11 @@ def status(
         RunError: the run cannot be read.
     """
     with library_call():
-        found = find_run(run, at=at)
-        screen, executor = screen_of(say), executor_of(found)
-        report_left_out(found.folder.parent, screen)
-        seen = look(found, executor)
-        return describe_look(seen)
+        chosen = find_run(run, at=at)
+        screen, executor = screen_of(say), executor_of(chosen)
+        report_left_out(chosen.folder.parent, screen)
+        run_status = look(chosen, executor)
+        return describe_look(run_status)
 
 
 @checked
@@ -208,10 +210,10 @@ def efficiency(run: RunChoice = None, *, at: Place = HERE) -> RunEfficiency:
         RunError: the run cannot be read.
     """
     with library_call():
-        found = find_run(run, at=at)
-        executor = executor_of(found)
-        seen = look(found, executor, include_done=True)
-        return run_efficiency(seen, are_reserved=executor.reserves_resources)
+        chosen = find_run(run, at=at)
+        executor = executor_of(chosen)
+        run_status = look(chosen, executor, include_done=True)
+        return run_efficiency(run_status, are_reserved=executor.reserves_resources)
 
 
 @checked
@@ -234,7 +236,7 @@ def runs(
     """
     root, screen = at.find_run_root(), screen_of(say)
     report_left_out(root, screen)
-    found: list[Run] = []
+    chosen: list[Run] = []
     for folder in find_runs.all_runs(root):
         try:
             run = load(folder)
@@ -242,5 +244,5 @@ def runs(
             screen(f"{folder} is left out: {error}")
             continue
         if name is None or run.manifest.name == name:
-            found.append(run)
-    return found
+            chosen.append(run)
+    return chosen

@@ -118,9 +118,9 @@ def submit(
         check_plan_only(request)
         report_left_out(request.spec.config.storage.run_root, screen)
         after = submit_after_canary(request, screen) if selection.canary else None
-        done = after.result if after else submit_run(request, screen)
+        result = after.result if after else submit_run(request, screen)
         described = _describe(
-            request.spec, done.draft, done.run, exit_code=done.exit_code, end=done.end
+            request.spec, result.draft, result.run, exit_code=result.exit_code, end=result.end
         )
         return replace(described, canary=after)
 
@@ -155,8 +155,8 @@ def plan(
         request = replace(request, plan_only=True)
         check_plan_only(request)
         report_left_out(request.spec.config.storage.run_root, screen)
-        done = plan_run(request, screen)
-        return _describe(request.spec, done.draft, done.run, exit_code=done.exit_code)
+        result = plan_run(request, screen)
+        return _describe(request.spec, result.draft, result.run, exit_code=result.exit_code)
 
 
 @checked
@@ -233,7 +233,7 @@ def _check_selection(selection: Selection) -> None:
         raise InputError(f"{LIMIT} takes the oldest posts, and {SAMPLE_NAME} a sample: choose one")
     if selection.supersede and selection.retry_reason:
         raise InputError("supersede and retry_reason choose different posts: choose one")
-    if selection.where and not selection.only_labelled_by:
+    if selection.where and not selection.only_labeled_by:
         raise InputError(
             f"{WHERE} is about the labels of another name: add {ONLY_LABELED_BY.taking('NAME')}"
         )

@@ -57,12 +57,12 @@ def wait(
     """
     screen = screen_of(say)
     with library_call():
-        found = find_run(run, at=at)
-        report_left_out(found.folder.parent, screen)
-        in_background = executor_of(found).runs_in_background
+        chosen = find_run(run, at=at)
+        report_left_out(chosen.folder.parent, screen)
+        in_background = executor_of(chosen).runs_in_background
         with (
-            hold_run(found) as locked,
-            explain_interruption(found, runs_in_background=in_background),
+            hold_run(chosen) as locked,
+            explain_interruption(chosen, runs_in_background=in_background),
             screen.watching(describe_leaving(runs_in_background=in_background)) as view,
         ):
             watched = _Watched(view, progress) if progress else view
@@ -96,15 +96,15 @@ def watch(
     """
     screen = screen_of(say)
     with library_call():
-        found = find_run(run, at=at)
-        report_left_out(found.folder.parent, screen)
-        following = command("status", found, "--watch")
+        chosen = find_run(run, at=at)
+        report_left_out(chosen.folder.parent, screen)
+        following = command("status", chosen, "--watch")
         with (
             on_interruption_say(f"stopped watching; the run continues\nnext: {following}"),
             screen.watching("Ctrl-C quits; the run continues.") as view,
         ):
             watched = _Watched(view, progress) if progress else view
-            return describe_look(_look_until_ended(found, watched))
+            return describe_look(_look_until_ended(chosen, watched))
 
 
 def _look_until_ended(run: Run, view: RunView) -> RunStatus:
@@ -113,12 +113,12 @@ def _look_until_ended(run: Run, view: RunView) -> RunStatus:
     # Loaded anew: somebody may have corrected the run meanwhile.
     while True:
         began = time.monotonic()
-        seen = look(load(run.folder), executor)
-        if not seen.is_under_way:
-            return seen
-        if not seen.observation.answered:
+        status = look(load(run.folder), executor)
+        if not status.is_under_way:
+            return status
+        if not status.observation.answered:
             interval.settle()
-        view.show(Sight(status=seen, next_step=describe_next_step(seen, is_gathered=False)))
+        view.show(Sight(status=status, next_step=describe_next_step(status, is_gathered=False)))
         view.wait(interval.next_pause_s(time.monotonic() - began))
 
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 
 # What says how the answer is shown, and not what is done.
 _NOT_REPEATED = frozenset({"verb", "json", "debug", "yes"})
-_FLAGS = {"only_labelled_by": "--only-labeled-by"}
 
 
 def same_command(verb: str, options: Mapping[str, object]) -> str:
@@ -20,7 +19,7 @@ def same_command(verb: str, options: Mapping[str, object]) -> str:
     for name, value in options.items():
         if name in _NOT_REPEATED or value is None or value is False or value in ([], ()):
             continue
-        flag = _FLAGS.get(name, f"--{name.replace('_', '-')}")
+        flag = f"--{name.replace('_', '-')}"
         for each in value if isinstance(value, list) else [value]:
             words += [flag] if each is True else [flag, _word(each)]
     return shlex.join(words)

@@ -139,7 +139,7 @@ def uris_chosen_by_labels(spec: RunSpec, selection: Selection, folder: Path) -> 
     Raises:
         InputError: the condition is wrong, or there are no labels of that name.
     """
-    other = selection.only_labelled_by
+    other = selection.only_labeled_by
     if not (selection.where and other):
         return None
     database, file = spec.config.storage.database, folder / "chosen.parquet"

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import InitVar, dataclass, replace
 from datetime import datetime
 
 import msgspec
@@ -17,6 +17,7 @@ from hpc.run.retry_policy import RetryPolicy
 from pipeline.classifiers import frozen_classifier
 from pipeline.config.check import Problem, Problems
 from pipeline.database.supersede import OTHER_CONFIG, UNLABELABLE
+from pipeline.errors import InputError
 from pipeline.model import Column, JsonObject
 from pipeline.run_files.manifest import EXTERNAL
 from pipeline.run_files.portable_paths import with_real_paths
@@ -131,8 +132,10 @@ class Selection:
     """Also take posts that another configuration labeled under this name."""
     retry_reason: str | None = None
     """Also take posts that could not be labeled for this reason."""
-    only_labelled_by: str | None = None
-    """Take only posts that have a label under this other name, whatever their age."""
+    only_labeled_by: str | None = None
+    """Take only posts that have a label under this other name, whatever their age.
+    `only_labelled_by`, its former spelling, still works."""
+    only_labelled_by: InitVar[str | None] = None
     where: str | None = None
     """Take only those of them whose labels fulfill this condition, in SQL."""
     sample: DrawRequest | None = None
@@ -147,6 +150,18 @@ class Selection:
     """Ids of runs whose posts are left out, even if they count as posts to retry."""
     without: frozenset[str] = frozenset()
     """Ids of runs that do not count, because they are about to be discarded."""
+
+    def __post_init__(self, only_labelled_by: str | None) -> None:
+        """Accept the former spelling of `only_labeled_by`.
+
+        Raises:
+            InputError: both spellings are used.
+        """
+        if only_labelled_by is None:
+            return
+        if self.only_labeled_by is not None:
+            raise InputError("only_labeled_by and only_labelled_by mean the same: use one of them")
+        object.__setattr__(self, "only_labeled_by", only_labelled_by)
 
     @property
     def replaces(self) -> str:
@@ -166,7 +181,7 @@ class Selection:
 
         Such a run does not move the watermark.
         """
-        return bool(self.only_labelled_by or self.sample or self.sample_name)
+        return bool(self.only_labeled_by or self.sample or self.sample_name)
 
 
 def validate(

@@ -205,7 +205,7 @@ def _manifest(
         shards=frozen,
         commit=git_commit(),
         replaces=selection.replaces,
-        only_labelled_by=selection.only_labelled_by or "",
+        only_labelled_by=selection.only_labeled_by or "",
         folder=str(config.storage.run_root.resolve() / run_id),
         trust_group=config.storage.trust_group,
         sample=sample,

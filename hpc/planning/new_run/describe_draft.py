@@ -126,7 +126,7 @@ def _describe_counts(selection: Selection, counts: BacklogCounts) -> str:
     if counts.not_chosen:
         rows = counted(counts.not_chosen, "row of a post", "rows of posts")
         without = "without a label" if selection.where is None else "without such a label"
-        parts.append(f"{rows} {without} under {selection.only_labelled_by}")
+        parts.append(f"{rows} {without} under {selection.only_labeled_by}")
     if counts.not_drawn:
         parts.append(f"{counted(counts.not_drawn, 'post')} not in the sample")
     return f"{counted(counts.rows, 'row')}: {', '.join(parts)}"

@@ -126,7 +126,7 @@ def _stage_posts(
 
     `chosen` is SQL that yields the uris which the labels of another name chose, if any did.
     """
-    other = selection.only_labelled_by
+    other = selection.only_labeled_by
     sample = None
     if selection.sample or selection.sample_name:
         sample = find_sample(spec, selection, connection)

@@ -101,8 +101,8 @@ def sample_name(spec: RunSpec, selection: Selection) -> str:
         parts += ["by", re.sub(r"[^A-Za-z0-9_.]", "_", request.stratify)]
     if request.allocation is not Allocation.PROPORTIONAL:
         parts.append(str(request.allocation))
-    if selection.only_labelled_by:
-        parts += ["of", selection.only_labelled_by]
+    if selection.only_labeled_by:
+        parts += ["of", selection.only_labeled_by]
     if selection.where:
         parts.append("where")
     return "-".join(parts)
@@ -202,7 +202,7 @@ def _describe(spec: RunSpec, selection: Selection, name: str) -> Sample:
         source="",
         stratify=request.stratify,
         allocation=str(request.allocation) if request.stratify is not None else None,
-        only_labelled_by=selection.only_labelled_by,
+        only_labelled_by=selection.only_labeled_by,
         where=selection.where,
     )
 

@@ -186,4 +186,5 @@ def test_explain_post_says_what_happened_to_one_post(project: Path) -> None:
     labeled = api.explain_post(CONFIG, uri)
     assert (labeled.has_row, labeled.exit_code) == (True, 0)
     assert uri in labeled._repr_html_()
+    assert labeled.history == labeled.story
     assert not api.explain_post(CONFIG, "at://none").has_row

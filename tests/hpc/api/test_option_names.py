@@ -169,12 +169,12 @@ ERRORS: list[tuple[Callable[[], object], str, Sequence[str], str]] = [
         ("submit", "--config", CONFIG, "--set", "name"), "--set ",
     ),
     (
-        lambda: api.submit(CONFIG, selection=api.Selection(where="true")), "only_labelled_by=NAME",
+        lambda: api.submit(CONFIG, selection=api.Selection(where="true")), "only_labeled_by=NAME",
         ("submit", "--config", CONFIG, "--where", "true"), "--only-labeled-by NAME",
     ),
     (
-        lambda: api.submit(CONFIG, selection=api.Selection(only_labelled_by="none")),
-        "only_labelled_by='none'",
+        lambda: api.submit(CONFIG, selection=api.Selection(only_labeled_by="none")),
+        "only_labeled_by='none'",
         ("submit", "--config", CONFIG, "--only-labeled-by", "none"), "--only-labeled-by none",
     ),
     (

@@ -109,7 +109,7 @@ def test_a_run_is_found_by_whatever_names_it(project: Path) -> None:
 
 
 def test_without_a_post_there_is_no_run_to_wait_for(project: Path) -> None:
-    nothing = api.submit(CONFIG, selection=api.Selection(limit=5, only_labelled_by="valence",
+    nothing = api.submit(CONFIG, selection=api.Selection(limit=5, only_labeled_by="valence",
                          where="false"), overrides=["name=more"])  # fmt: skip
     assert nothing.run is None
     with pytest.raises(api.InputError):

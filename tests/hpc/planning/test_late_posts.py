@@ -57,7 +57,7 @@ def test_status_and_supervise_report_the_late_posts_that_the_last_submit_saw(
 @pytest.mark.parametrize(
     ("selection", "draft"),
     [
-        (Selection(only_labelled_by="other"), draft_of(None)),
+        (Selection(only_labeled_by="other"), draft_of(None)),
         (Selection(sample=DrawRequest(size=3, seed=1)), draft_of(None)),
         (Selection(sample_name="drawn"), draft_of(None)),
         (Selection(backfill=True, limit=3), draft_of(None, over_limit=1)),

@@ -85,14 +85,14 @@ def test_a_reason_to_retry_that_no_post_ever_had(planned: GrowingBacklog) -> Non
 
 
 def test_another_name_that_has_no_labels(planned: GrowingBacklog) -> None:
-    assert rejection(planned, only_labelled_by="tests") == (
-        f"only_labelled_by='tests': {planned.bench.folder}/labels.duckdb has no labels of that "
+    assert rejection(planned, only_labeled_by="tests") == (
+        f"only_labeled_by='tests': {planned.bench.folder}/labels.duckdb has no labels of that "
         "name (did you mean 'test'?); it has: test"
     )
-    assert rejection(planned, only_labelled_by="test") == (
-        "only_labelled_by='test': this is the configuration's own name"
+    assert rejection(planned, only_labeled_by="test") == (
+        "only_labeled_by='test': this is the configuration's own name"
     )
     (planned.bench.folder / "labels.duckdb").unlink()
-    assert rejection(planned, only_labelled_by="other") == (
-        f"only_labelled_by='other': there is no database {planned.bench.folder}/labels.duckdb yet"
+    assert rejection(planned, only_labeled_by="other") == (
+        f"only_labeled_by='other': there is no database {planned.bench.folder}/labels.duckdb yet"
     )

@@ -16,7 +16,7 @@ from pipeline.sampling.allocate import Allocation
 from pipeline.sampling.draw import MONTH, DrawRequest
 from tests.hpc.cli_bench import exit_code, uris
 from tests.hpc.growing_backlog import HOUR, GrowingBacklog, post
-from tests.hpc.planning.test_only_labelled_by import configure, uris_of
+from tests.hpc.planning.test_only_labeled_by import configure, uris_of
 from tests.pipeline import run_builders
 from tests.pipeline.run_builders import FIRST_TIME
 
@@ -220,14 +220,14 @@ def test_a_sample_of_labeled_posts_counts_only_those_as_its_population(
     assert other
     backlog.finish(other)
     configure(backlog)
-    run, draft = backlog.submit(sample=FOUR, only_labelled_by="other")
+    run, draft = backlog.submit(sample=FOUR, only_labeled_by="other")
     name = "test-s42-n4-of-other"
     assert run and run.manifest.sample == name
     assert sample_of(backlog, name).sample.population == 8
     assert set(uris_of(run)) <= set(uris_of(other))
     assert (draft.counts.not_chosen, draft.counts.not_drawn) == (4, 4)
     with pytest.raises(InputError):
-        backlog.submit(sample=DrawRequest(size=9, seed=42), only_labelled_by="other")
+        backlog.submit(sample=DrawRequest(size=9, seed=42), only_labeled_by="other")
 
 
 def test_strata_share_the_sample_and_posts_without_text_are_in_the_population(
@@ -340,7 +340,7 @@ UNCERTAIN = "compound BETWEEN 0.4 AND 0.6"
 
 def test_a_condition_on_the_labels_of_another_name_chooses_posts(backlog: GrowingBacklog) -> None:
     label_first_eight_elsewhere(backlog)
-    run, draft = backlog.submit(only_labelled_by="other", where=UNCERTAIN)
+    run, draft = backlog.submit(only_labeled_by="other", where=UNCERTAIN)
     assert uris_of(run) == [run_builders.uri(number) for number in (2, 4, 6, 8)]
     assert draft.counts.not_chosen == 8
     assert run
@@ -351,14 +351,14 @@ def test_a_condition_on_the_labels_of_another_name_chooses_posts(backlog: Growin
 def test_a_sample_can_be_drawn_from_the_posts_of_a_condition(backlog: GrowingBacklog) -> None:
     label_first_eight_elsewhere(backlog)
     request = DrawRequest(size=3, seed=1)
-    run, draft = backlog.submit(sample=request, only_labelled_by="other", where=UNCERTAIN)
+    run, draft = backlog.submit(sample=request, only_labeled_by="other", where=UNCERTAIN)
     assert draft.sample and draft.sample.description.where == UNCERTAIN
     assert draft.sample.description.population == 4
     uncertain = {run_builders.uri(number) for number in (2, 4, 6, 8)}
     assert len(uris_of(run)) == 3
     assert set(uris_of(run)) < uncertain
     with pytest.raises(InputError):  # the same name, and another condition
-        backlog.submit(sample=request, only_labelled_by="other", where="compound > 0.4")
+        backlog.submit(sample=request, only_labeled_by="other", where="compound > 0.4")
 
 
 @pytest.mark.parametrize(
@@ -369,7 +369,7 @@ def test_a_condition_that_cannot_be_evaluated_is_rejected(
 ) -> None:
     label_first_eight_elsewhere(backlog)
     with pytest.raises(InputError):
-        backlog.submit(only_labelled_by=other, where=where)
+        backlog.submit(only_labeled_by=other, where=where)
     assert len(backlog.runs()) == 1
 
 

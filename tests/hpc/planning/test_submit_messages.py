@@ -61,7 +61,7 @@ def test_a_plan_of_one_post(bench: Bench) -> None:
 
 
 def test_a_plan_names_everything_that_it_leaves_out(bench: Bench) -> None:
-    selection = Selection(limit=4, only_labelled_by="perspective")
+    selection = Selection(limit=4, only_labeled_by="perspective")
     draft = draft_of(
         ShardSizes(count=2, rows=2, larger=0),
         rows=2_000, posts=4, excluded=1_000, duplicates=3, over_limit=900, not_chosen=93,

@@ -1,6 +1,7 @@
 """With --only-labeled-by a run labels only what another name has labeled, and no post is lost."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hpc.planning.run_spec import Selection
 from hpc.run.model.run import Run
 from pipeline.backlog.select import BacklogCounts
 from pipeline.database import duckdb_file, label_tables
@@ -71,7 +73,7 @@ def uris_of(run: Run | None) -> list[str]:
 def test_a_run_takes_only_posts_that_the_other_name_labeled_successfully(
     eight_posts: GrowingBacklog,
 ) -> None:
-    run, draft = eight_posts.submit(only_labelled_by=OTHER)
+    run, draft = eight_posts.submit(only_labeled_by=OTHER)
     assert uris_of(run) == uris(4, first=3)
     assert draft.counts == BacklogCounts(
         rows=8, duplicates=0, excluded=0, over_limit=0, posts=4, not_chosen=4
@@ -82,9 +84,9 @@ def test_a_run_takes_only_posts_that_the_other_name_labeled_successfully(
 def test_labeled_posts_and_posts_of_unfinished_runs_are_excluded(
     eight_posts: GrowingBacklog,
 ) -> None:
-    first, _ = eight_posts.submit(only_labelled_by=OTHER, limit=1)
+    first, _ = eight_posts.submit(only_labeled_by=OTHER, limit=1)
     assert uris_of(first) == uris(1, first=3)
-    second, draft = eight_posts.submit(only_labelled_by=OTHER, limit=2)
+    second, draft = eight_posts.submit(only_labeled_by=OTHER, limit=2)
     assert uris_of(second) == uris(2, first=4)
     assert draft.counts == BacklogCounts(
         rows=8, duplicates=0, excluded=1, over_limit=1, posts=2, not_chosen=4
@@ -94,7 +96,7 @@ def test_labeled_posts_and_posts_of_unfinished_runs_are_excluded(
 def test_a_later_plain_submit_takes_all_other_posts_including_older_ones(
     eight_posts: GrowingBacklog,
 ) -> None:
-    chosen, _ = eight_posts.submit(only_labelled_by=OTHER)
+    chosen, _ = eight_posts.submit(only_labeled_by=OTHER)
     assert chosen
     eight_posts.finish(chosen)
     assert eight_posts.watermark() is None
@@ -112,7 +114,7 @@ def test_the_watermark_of_plain_runs_does_not_move(eight_posts: GrowingBacklog) 
     assert plain
     eight_posts.finish(plain)
     assert eight_posts.watermark() == FIRST_TIME + 2 * HOUR
-    chosen, _ = eight_posts.submit(only_labelled_by=OTHER)
+    chosen, _ = eight_posts.submit(only_labeled_by=OTHER)
     assert chosen
     eight_posts.finish(chosen)
     assert eight_posts.watermark() == FIRST_TIME + 2 * HOUR
@@ -122,7 +124,7 @@ def test_the_watermark_of_plain_runs_does_not_move(eight_posts: GrowingBacklog) 
 
 
 def test_the_run_holds_the_watermark_back_until_it_is_gathered(eight_posts: GrowingBacklog) -> None:
-    chosen, _ = eight_posts.submit(only_labelled_by=OTHER)
+    chosen, _ = eight_posts.submit(only_labeled_by=OTHER)
     rest, _ = eight_posts.submit()
     assert chosen and rest
     eight_posts.finish(rest)
@@ -142,7 +144,7 @@ def test_posts_from_before_the_watermark_need_no_backfill(eight_posts: GrowingBa
     eight_posts.finish(other)
     configure(eight_posts)
     assert eight_posts.submit()[0] is None
-    chosen, _ = eight_posts.submit(only_labelled_by=OTHER)
+    chosen, _ = eight_posts.submit(only_labeled_by=OTHER)
     assert uris_of(chosen) == uris(1, first=20)
 
 
@@ -151,7 +153,7 @@ def test_supersede_labels_only_these_posts_again(eight_posts: GrowingBacklog) ->
     assert plain
     eight_posts.finish(plain)
     configure(eight_posts, min_text_length=2)
-    again, _ = eight_posts.submit(supersede=True, only_labelled_by=OTHER)
+    again, _ = eight_posts.submit(supersede=True, only_labeled_by=OTHER)
     assert uris_of(again) == uris(4, first=3)
     assert again
     eight_posts.finish(again)
@@ -162,7 +164,7 @@ def test_supersede_labels_only_these_posts_again(eight_posts: GrowingBacklog) ->
 def test_a_rebuilt_database_still_knows_which_runs_chose_their_posts(
     eight_posts: GrowingBacklog,
 ) -> None:
-    chosen, _ = eight_posts.submit(only_labelled_by=OTHER)
+    chosen, _ = eight_posts.submit(only_labeled_by=OTHER)
     assert chosen
     eight_posts.finish(chosen)
     assert eight_posts.bench.hpc("gather", chosen.folder, "--rebuild").returncode == 0
@@ -189,7 +191,7 @@ def test_an_older_database_without_such_runs_keeps_its_watermark(
 
 
 def test_the_audit_reports_the_other_posts_as_new_and_not_late(eight_posts: GrowingBacklog) -> None:
-    chosen, _ = eight_posts.submit(only_labelled_by=OTHER)
+    chosen, _ = eight_posts.submit(only_labeled_by=OTHER)
     assert chosen
     eight_posts.finish(chosen)
     found = eight_posts.bench.document("audit", "--config", eight_posts.bench.path, code=3)
@@ -220,7 +222,7 @@ def test_plain_submits_label_every_post_whatever_was_chosen_or_drawn_before(
             eight_posts.arrive(*(post(number, number) for number in range(first, first + value)))
         elif step == "choose":
             label_elsewhere(eight_posts, value)
-            chosen, _ = eight_posts.submit(only_labelled_by=OTHER)
+            chosen, _ = eight_posts.submit(only_labeled_by=OTHER)
             if chosen and value % 2:
                 eight_posts.finish(chosen)
         elif step == "sample":
@@ -252,7 +254,7 @@ def label_elsewhere(eight_posts: GrowingBacklog, number: int) -> None:
 )
 def test_a_name_that_cannot_be_meant_is_rejected(eight_posts: GrowingBacklog, other: str) -> None:
     with pytest.raises(InputError):
-        eight_posts.submit(only_labelled_by=other)
+        eight_posts.submit(only_labeled_by=other)
     assert len(eight_posts.runs()) == 1
 
 
@@ -267,7 +269,7 @@ def test_a_name_is_rejected_without_a_database(tmp_path: Path) -> None:
     eight_posts = GrowingBacklog(tmp_path)
     eight_posts.arrive(post(1, 1))
     with pytest.raises(InputError):
-        eight_posts.submit(only_labelled_by=OTHER)
+        eight_posts.submit(only_labeled_by=OTHER)
     assert eight_posts.runs() == []
 
 
@@ -279,10 +281,10 @@ def test_an_unreadable_row_is_rejected_only_if_it_is_chosen(eight_posts: Growing
     path = eight_posts.bench.folder / "posts.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(InputError, match=r"row 4: .* is 'yesterday'"):
-        eight_posts.submit(only_labelled_by=OTHER)
+        eight_posts.submit(only_labeled_by=OTHER)
     rows[3]["preprocessing_timestamp"] = "2024-05-31-17:00:00"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert uris_of(eight_posts.submit(only_labelled_by=OTHER)[0]) == uris(4, first=3)
+    assert uris_of(eight_posts.submit(only_labeled_by=OTHER)[0]) == uris(4, first=3)
 
 
 def test_a_dry_run_counts_the_posts_that_the_other_name_labeled(
@@ -291,3 +293,11 @@ def test_a_dry_run_counts_the_posts_that_the_other_name_labeled(
     config = ("--config", eight_posts.bench.path)
     dry = eight_posts.bench.document("submit", *config, "--only-labeled-by", OTHER, "--dry-run")
     assert (dry["posts"], dry["shards"], len(eight_posts.runs())) == (4, 2, 1)
+
+
+def test_a_selection_accepts_the_former_spelling() -> None:
+    former = Selection(limit=3, only_labelled_by=OTHER)
+    assert former == Selection(limit=3, only_labeled_by=OTHER)
+    assert replace(former, limit=4) == Selection(limit=4, only_labeled_by=OTHER)
+    with pytest.raises(InputError):
+        Selection(only_labeled_by=OTHER, only_labelled_by=OTHER)
