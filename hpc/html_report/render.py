@@ -31,8 +31,8 @@ from hpc.html_report.style import stylesheet
 GENERATOR = "hpc report"
 _WIDE = 400
 """Charts that are wider, in pixels, are also drawn for a narrow page."""
-_PHONE = 46
-"""Characters beside each other in a table on a phone."""
+_PHONE, _TABLET = 46, 105
+"""Characters beside each other in a table on a page of 390 and of 800 pixels."""
 _GAP = 2
 """Characters between two columns of a table."""
 
@@ -226,21 +226,25 @@ def _table(table: Table) -> Markup:
         tag("th", name, attributes={"scope": "col", **_number_class(table, column)})
         for column, name in enumerate(table.header)
     ]
-    is_wide = _is_wider_than_a_phone(table)
-    roles = {name: {"role": role} if is_wide else {} for name, role in _ROLES.items()}
+    width = _width_class(table)
+    roles = {name: {"role": role} if width else {} for name, role in _ROLES.items()}
     content = tag(
         "table",
         tag("caption", table.caption),
         tag("thead", tag("tr", *header, attributes=roles["tr"]), attributes=roles["tbody"]),
         tag("tbody", *_rows(table, roles), attributes=roles["tbody"]),
-        attributes={"class": "entries", **roles["table"]} if is_wide else {},
+        attributes={"class": width, **roles["table"]} if width else {},
     )
     return _scrolling(content, table.caption)
 
 
-def _is_wider_than_a_phone(table: Table) -> bool:
+def _width_class(table: Table) -> str:
+    """Return the class of a table whose rows are paragraphs on a narrow page; '' for others."""
     columns = zip(table.header, *table.rows, strict=True)
-    return sum(max(map(len, cells)) + _GAP for cells in columns) > _PHONE
+    width = sum(max(map(len, cells)) + _GAP for cells in columns)
+    if width <= _PHONE:
+        return ""
+    return "wide" if width <= _TABLET else "widest"
 
 
 def _rows(table: Table, roles: Mapping[str, Mapping[str, str]]) -> Iterable[Markup]:

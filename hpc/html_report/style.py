@@ -80,19 +80,24 @@ figure details{font-size:.85rem}
 .chart text{font-family:inherit}
 footer{color:var(--muted);font-size:.85rem;margin-top:3rem;padding-bottom:2rem}
 :focus-visible{outline:2px solid var(--link);outline-offset:2px}
-@media (max-width:36rem){.entries,.entries caption,.entries tbody,.entries tr{
-display:block;width:auto}
-.entries thead{position:absolute;clip-path:inset(50%)}
-.entries tr{border-bottom:1px solid var(--rule);padding:.35rem 0}
-.entries th,.entries td{display:inline-block;border:0;padding:0 .9rem 0 0;text-align:left;
-white-space:normal;overflow-wrap:anywhere;max-width:100%}
-.entries tbody th{display:block;font-weight:600}
-.entries [data-name]::before{content:attr(data-name) " ";color:var(--muted);font-weight:400}
-.facts{grid-template-columns:1fr}.facts dt{margin-top:.4rem}
+@media (max-width:36rem){.facts{grid-template-columns:1fr}.facts dt{margin-top:.4rem}
 h1{font-size:1.45rem}}
 @media print{body{font-size:10pt}nav{display:none}figure,table{break-inside:avoid}
 h2,h3{break-after:avoid}pre{max-height:none}}
 """
+
+# Rows of a table as paragraphs, each cell with its name.
+_PARAGRAPHS = """
+TABLE,TABLE caption,TABLE tbody,TABLE tr{display:block;width:auto}
+TABLE thead{position:absolute;clip-path:inset(50%)}
+TABLE tr{border-bottom:1px solid var(--rule);padding:.35rem 0}
+TABLE th,TABLE td{display:inline-block;border:0;padding:0 .9rem 0 0;text-align:left;
+white-space:normal;overflow-wrap:anywhere;max-width:100%}
+TABLE tbody th{display:block;font-weight:600}
+TABLE [data-name]::before{content:attr(data-name) " ";color:var(--muted);font-weight:400}
+"""
+# The greatest width of a page on which tables of a class are paragraphs.
+_NARROW = {"wide": "36rem", "widest": "60rem"}
 
 
 def stylesheet(charts: str) -> str:
@@ -104,8 +109,13 @@ def stylesheet(charts: str) -> str:
     return (
         f":root{{color-scheme:light dark;{_variables(LIGHT)}}}"
         f"@media screen and (prefers-color-scheme:dark){{:root{{{_variables(DARK)}}}}}"
-        f"{_RULES}{charts}"
+        f"{_RULES}{''.join(map(_paragraphs, _NARROW))}{charts}"
     )
+
+
+def _paragraphs(name: str) -> str:
+    rules = _PARAGRAPHS.replace("TABLE", f"table.{name}")
+    return f"@media screen and (max-width:{_NARROW[name]}){{{rules}}}"
 
 
 def _variables(colors: dict[str, str]) -> str:

@@ -141,7 +141,10 @@ def test_the_page_is_never_wider_than_the_window(
     assert chromium.evaluate("document.documentElement.scrollWidth") == width
 
 
-def test_the_table_of_runs_fits_a_window_of_1000_pixels(chromium: Chromium, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("width", "display"), [(800, "block"), (1000, "table")])
+def test_the_table_of_runs_fits_the_window(
+    chromium: Chromium, tmp_path: Path, width: int, display: str
+) -> None:
     facts = hostile_facts()
     runs = tuple(
         replace(run, run_id=f"20240501T090000{number}-valence-3f9a1c")
@@ -151,9 +154,11 @@ def test_the_table_of_runs_fits_a_window_of_1000_pixels(chromium: Chromium, tmp_
     page = Page(title="Labels", subjects=(Subject(title="valence", sections=sections),), footer="")
     path = tmp_path / "report.html"
     path.write_text(render(page, draw_page_chart), encoding="utf-8")
-    chromium.open(path, width=1000)
+    chromium.open(path, width=width)
     hidden = "(e => e.scrollWidth - e.clientWidth)(document.querySelector('.scroll'))"
     assert chromium.evaluate(hidden) == 0
+    shown = "getComputedStyle(document.querySelector('.scroll table')).display"
+    assert chromium.evaluate(shown) == display
 
 
 @pytest.mark.parametrize("width", [PHONE, 700, 800, 1400])
@@ -194,11 +199,11 @@ def test_a_phone_shows_tables_whole_with_the_names_of_their_cells(
         "(t => [[...t.querySelectorAll('thead th')].map(h => h.textContent), "
         "[...t.querySelector('tbody tr').children].map("
         "d => getComputedStyle(d, '::before').content.split('\"')[1].trim())])"
-        "(document.querySelector('.entries'))"
+        "(document.querySelector('table.widest'))"
     )
     header, shown = chromium.evaluate(names)
     assert shown == header
-    roles = "[...new Set([...document.querySelectorAll('.entries td')].map(e => e.role))]"
+    roles = "[...new Set([...document.querySelectorAll('table.wide td')].map(e => e.role))]"
     assert chromium.evaluate(roles) == ["cell"]
 
 
