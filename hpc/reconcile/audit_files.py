@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -239,8 +238,8 @@ def _file(run: Run, shard: Shard, path: str, rows_hash: str = "") -> ShardFile:
         run_id=run.run_id,
         index=shard.index,
         posts=shard.posts,
-        oldest=datetime.fromisoformat(shard.min_preprocessing_timestamp),
-        newest=datetime.fromisoformat(shard.max_preprocessing_timestamp),
+        oldest=shard.min_preprocessing_timestamp,
+        newest=shard.max_preprocessing_timestamp,
         rows_hash=rows_hash,
     )
 

@@ -340,7 +340,8 @@ def _load_posts(connection: duckdb.DuckDBPyConnection, files: Files, examine: Ex
 def _add_doubtful(connection: duckdb.DuckDBPyConnection, files: Iterable[ShardFile]) -> None:
     """Note from when to when the posts of files are that cannot be read."""
     for file in files:
-        connection.execute("INSERT INTO doubtful VALUES (?, ?)", [file.oldest, file.newest])
+        ends = [each and datetime.fromisoformat(each) for each in (file.oldest, file.newest)]
+        connection.execute("INSERT INTO doubtful VALUES (?, ?)", ends)
 
 
 def _counts(connection: duckdb.DuckDBPyConnection, query: str) -> dict[str, int]:

@@ -10,7 +10,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -46,10 +45,10 @@ class ShardFile(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str
     index: int
     posts: int
-    oldest: datetime | None = None
-    """The time of its oldest post (UTC); None if unknown."""
-    newest: datetime | None = None
-    """The time of its newest post (UTC)."""
+    oldest: str | None = None
+    """The time of its oldest post (ISO 8601, UTC), as the manifest has it; None if unknown."""
+    newest: str | None = None
+    """The time of its newest post."""
     rows_hash: str = ""
     """What `describe_rows` returned for its rows when it was gathered, if its bytes are the same;
     '' for other files, and if nobody recorded it."""
