@@ -66,6 +66,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        # Of what the tests start. What is killed leaves its temporary files behind.
+        patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("tmp")))
         yield
 
 

@@ -6,6 +6,7 @@ Whatever ends an adoption, the same command continues it.
 """
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,10 @@ from pipeline.errors import InputError, RunError
 from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.run_files.manifest import shard_path
 from pipeline.system import ownership
+
+# Of the folder for what is staged. It holds a copy of the answers, which a login node's /tmp may
+# have no room for.
+_SCRATCH = ".tmp-adopt-"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,7 +99,7 @@ def preview_adoption(run: Run, request: AdoptRequest, progress: Progress = NO_PR
 
     The arguments and errors are those of `adopt_run`.
     """
-    with _checked(run, request, progress) as (adopted, _):
+    with _checked(run, request, progress, None) as (adopted, _):
         return adopted
 
 
@@ -115,7 +120,9 @@ def adopt_run(
         OSError: the disk is full. What is published stays, and the same command continues.
     """
     run = locked.run
-    with _checked(run, request, progress) as (adopted, shards):
+    for left_behind in run.folder.glob(f"{_SCRATCH}*"):  # by one that was killed
+        shutil.rmtree(left_behind, ignore_errors=True)
+    with _checked(run, request, progress, run.folder) as (adopted, shards):
         if not (adopted.complete or adopted.matched.fresh):
             return adopted
         run_lock.check_lock(run, locked.lock)
@@ -136,9 +143,13 @@ def adopt_run(
 
 @contextmanager
 def _checked(
-    run: Run, request: AdoptRequest, progress: Progress
+    run: Run, request: AdoptRequest, progress: Progress, beside: Path | None
 ) -> Iterator[tuple[Adopted, ShardAnswers]]:
-    """Check the answers; yield what follows for the run, and the answers of its shards."""
+    """Check the answers; yield what follows for the run, and the answers of its shards.
+
+    They are staged in the folder `beside`, or in the system's where nothing may be written, unless
+    the run's configuration names one.
+    """
     options = options_of(run)
     check_run(run)
     _reject_missing_shards(run)
@@ -148,8 +159,8 @@ def _checked(
     published = _published(run)
     kept = find_kept(run, tuple(label.column for label in options.labels), published)
     with (
-        tempfile.TemporaryDirectory(prefix="hpc-adopt-") as folder,
-        select.staging(Path(folder)) as connection,
+        tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=beside) as folder,
+        select.staging(Path(folder), run.limits) as connection,
     ):
         with progress.step("checking the answers"):
             staged = stage_answers(connection, found.files, options.labels)

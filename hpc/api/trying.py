@@ -142,6 +142,7 @@ def _choose_posts(settings: TrySettings, candidates: tuple[Candidate, ...]) -> T
         count=settings.posts,
         seed=settings.seed,
         min_text_length=max(each.config.backlog.min_text_length for each in candidates),
+        limits=candidates[0].config.storage.limits,
     )
     if not settings.gold:
         return draw_posts(find_posts_source(candidates), rules)

@@ -99,7 +99,10 @@ def _end(options: argparse.Namespace, message: str, code: int) -> int:
 
 
 def _interruptible(act: Callable[[], Outcome]) -> Outcome:
-    """Raise KeyboardInterrupt on SIGTERM and Ctrl-C, also in the middle of a query.
+    """Raise KeyboardInterrupt on Ctrl-C, SIGTERM and SIGHUP, also in the middle of a query.
+
+    SIGHUP comes when a terminal is closed. Without an end of its own, a verb would leave temporary
+    files behind.
 
     DuckDB 2.0 turns what a signal handler raises into a RuntimeError of its own.
     """
@@ -109,7 +112,7 @@ def _interruptible(act: Callable[[], Outcome]) -> Outcome:
         interrupted.set()
         raise KeyboardInterrupt
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, interrupt)
     try:

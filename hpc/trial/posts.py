@@ -11,6 +11,7 @@ from pipeline.analysis.overlap import label_columns
 from pipeline.backlog import select
 from pipeline.backlog.scan import Scan
 from pipeline.backlog.sources import Source
+from pipeline.config.session_limits import LOGIN_NODE, SessionLimits
 from pipeline.database import duckdb_file, label_tables
 from pipeline.database.label_tables import labels_table
 from pipeline.errors import InputError
@@ -54,6 +55,8 @@ class DrawRules:
     seed: int
     min_text_length: int
     """Shorter texts are not sent, and so not taken."""
+    limits: SessionLimits = LOGIN_NODE
+    """How much of the machine the draw may take."""
 
     @property
     def order(self) -> str:
@@ -75,7 +78,7 @@ def draw_posts(source: Source, rules: DrawRules) -> TrialPosts:
     """
     with (
         tempfile.TemporaryDirectory(prefix="hpc-try-") as folder,
-        select.staging(Path(folder)) as connection,
+        select.staging(Path(folder), rules.limits) as connection,
         closing(Scan(connection, source)) as scan,
     ):
         rows = _take(
@@ -102,7 +105,7 @@ def draw_gold_posts(database: Path, name: str, rules: DrawRules) -> TrialPosts:
         raise InputError(f"there is no database {database}; name one with {TRIAL_DATABASE}")
     with (
         tempfile.TemporaryDirectory(prefix="hpc-try-") as folder,
-        select.staging(Path(folder)) as connection,
+        select.staging(Path(folder), rules.limits) as connection,
     ):
         duckdb_file.attach(connection, database, _LABELS)
         names = label_tables.names(connection, _LABELS)

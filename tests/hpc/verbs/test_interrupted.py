@@ -33,7 +33,11 @@ def until_free(run: Path) -> None:
     wait_until(lambda: not run_lock.is_locked(run_folder.load(run)), "nobody holds the run")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, signal.SIGTERM, signal.SIGHUP],
+    ids=["Ctrl-C", "SIGTERM", "closed terminal"],
+)
 def test_an_interrupted_submit_ends_its_tasks_and_the_same_command_resumes(
     bench: Bench, number: signal.Signals
 ) -> None:
