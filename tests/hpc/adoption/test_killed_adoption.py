@@ -28,7 +28,7 @@ def kill_at_each_step(bench: Bench, *words: str) -> int:
                 assert rows_of(bench) == expected
                 return step - 1
             assert verbs.run(list(words), log, log) == 0, log.read_text()
-            assert [*bench.folder.glob("runs/*/.tmp-*")] == []  # what the kill left behind
+            assert [*bench.folder.glob("runs/*/.tmp-adopt-*")] == []  # what the kill left behind
             expected = expected or rows_of(bench)
             assert rows_of(bench) == expected
             put_back(start, bench.folder)
