@@ -55,29 +55,29 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
 
 
 def _document(result: AdoptResult, *, is_dry_run: bool) -> dict[str, object]:
-    found, gathered = result.found, result.gathered
+    adopted, gathered = result.found, result.gathered
     return {
         "run_id": result.run.run_id,
         "run_dir": str(result.run.folder),
         "dry_run": is_dry_run,
         "adoption": result.adoption,
-        "engine": found.engine or None,
+        "engine": adopted.engine or None,
         "files": [
             {"path": str(file.path), "sha256": file.sha256, "rows": rows}
-            for file, rows in zip(found.found.files, found.staged.rows, strict=True)
+            for file, rows in zip(adopted.found.files, adopted.staged.rows, strict=True)
         ],
-        "ignored_files": list(found.found.ignored),
-        "ignored_columns": list(found.staged.ignored_columns),
-        "rows": sum(found.staged.rows),
+        "ignored_files": list(adopted.found.ignored),
+        "ignored_columns": list(adopted.staged.ignored_columns),
+        "rows": sum(adopted.staged.rows),
         "new_answers": result.answers,
-        "adopted_before": found.matched.adopted_before,
-        "repeated": found.matched.repeated,
-        "empty": found.matched.empty,
-        "not_asked": found.matched.not_asked,
+        "adopted_before": adopted.matched.adopted_before,
+        "repeated": adopted.matched.repeated,
+        "empty": adopted.matched.empty,
+        "not_asked": adopted.matched.not_asked,
         "shards_published": list(result.published),
         "posts_waiting": result.waiting,
-        "posts_given_up": found.given_up,
-        "reasons_replaced": found.matched.late,
+        "posts_given_up": adopted.given_up,
+        "reasons_replaced": adopted.matched.late,
         "rows_added": gathered.rows_added if gathered else None,
     }
 

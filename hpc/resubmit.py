@@ -116,7 +116,7 @@ def _find_run(options: argparse.Namespace) -> Run:
         return chosen_run(options)
     name = run_config.load_name(options.config)
     root = run_config.load_storage(options.config).run_root
-    runs = find_runs.named(root, name)
+    runs = find_runs.load_named(root, name)
     if not runs:
         raise InputError(f"{options.config}: there is no run under the name {name} in {root}")
     return find_run(runs[-1], at=Place(database=options.database))

@@ -23,7 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     """Print the schema of a configuration with all classifiers that are installed."""
-    kinds = registry.installed()
+    kinds = registry.list_installed()
     if options.template:
         document = descriptions.template_schema()
     else:

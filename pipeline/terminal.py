@@ -216,7 +216,7 @@ def read_tail(path: Path, start: int = 0) -> str | None:
     return data.decode(errors="replace")
 
 
-def shortened(line: str, longest: int) -> str:
+def shorten_line(line: str, longest: int) -> str:
     """Return a line of at most `longest` characters, with an ellipsis where it was longer."""
     return line if len(line) <= longest else f"{line[:longest]}…"
 

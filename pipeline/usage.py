@@ -91,11 +91,11 @@ def reply_tokens(body: Any) -> dict[str, int]:
     What is missing or is not a count is left out. vLLM and SGLang report cached tokens only if they
     were started with the option for it.
     """
-    usage = _mapping(_mapping(body).get("usage"))
+    usage = _as_mapping(_as_mapping(body).get("usage"))
     counts = {
         PROMPT: _count(usage.get("prompt_tokens")),
         COMPLETION: _count(usage.get("completion_tokens")),
-        CACHED: _count(_mapping(usage.get("prompt_tokens_details")).get("cached_tokens")),
+        CACHED: _count(_as_mapping(usage.get("prompt_tokens_details")).get("cached_tokens")),
     }
     tokens = {name: value for name, value in counts.items() if value is not None}
     if tokens.get(CACHED, 0) > tokens.get(PROMPT, 0):
@@ -146,7 +146,7 @@ def read_counts(values: Any) -> dict[str, int]:
     """Read sums from JSON that another process wrote; what is not a count is left out."""
     return {
         name: value
-        for name, value in _mapping(values).items()
+        for name, value in _as_mapping(values).items()
         if isinstance(value, int) and not isinstance(value, bool) and value >= 0
     }
 
@@ -157,5 +157,5 @@ def _count(value: Any) -> int | None:
     return None
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def _as_mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}

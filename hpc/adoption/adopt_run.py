@@ -99,7 +99,7 @@ def preview_adoption(run: Run, request: AdoptRequest, progress: Progress = NO_PR
 
     The arguments and errors are those of `adopt_run`.
     """
-    with _checked(run, request, progress, None) as (adopted, _):
+    with _check_answers(run, request, progress, None) as (adopted, _):
         return adopted
 
 
@@ -122,7 +122,7 @@ def adopt_run(
     run = locked.run
     for left_behind in run.folder.glob(f"{_SCRATCH}*"):  # by one that was killed
         shutil.rmtree(left_behind, ignore_errors=True)
-    with _checked(run, request, progress, run.folder) as (adopted, shards):
+    with _check_answers(run, request, progress, run.folder) as (adopted, shards):
         if not (adopted.complete or adopted.matched.fresh):
             return adopted
         run_lock.check_lock(run, locked.lock)
@@ -142,7 +142,7 @@ def adopt_run(
 
 
 @contextmanager
-def _checked(
+def _check_answers(
     run: Run, request: AdoptRequest, progress: Progress, beside: Path | None
 ) -> Iterator[tuple[Adopted, ShardAnswers]]:
     """Check the answers; yield what follows for the run, and the answers of its shards.
@@ -156,7 +156,7 @@ def _checked(
     with progress.step("reading the answers"):
         found = find_answer_files(request.folder)
     former = _last_naming_engine(run)
-    published = _published(run)
+    published = _find_published(run)
     kept = find_kept(run, tuple(label.column for label in options.labels), published)
     with (
         tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=beside) as folder,
@@ -207,7 +207,7 @@ def _reject_missing_shards(run: Run) -> None:
             )
 
 
-def _published(run: Run) -> frozenset[int]:
+def _find_published(run: Run) -> frozenset[int]:
     """Return the shards that have their outputs.
 
     Raises:

@@ -40,9 +40,9 @@ def describe_adopted(adopted: Adopted, shards: int, *, is_dry_run: bool) -> list
             "one that is too short, and are not labeled"
         )
     if adopted.staged.ignored_columns:
-        lines.append(f"ignored columns: {_listed(adopted.staged.ignored_columns)}")
+        lines.append(f"ignored columns: {_list_names(adopted.staged.ignored_columns)}")
     if adopted.found.ignored:
-        lines.append(f"ignored files: {_listed(adopted.found.ignored)}")
+        lines.append(f"ignored files: {_list_names(adopted.found.ignored)}")
     if adopted.engine_from is not None:
         lines.append(
             f"the engine is {one_line(adopted.engine, _LONGEST_NAME)}, as adoption "
@@ -64,7 +64,7 @@ def describe_adopted(adopted: Adopted, shards: int, *, is_dry_run: bool) -> list
     return lines
 
 
-def _listed(names: Sequence[str]) -> str:
+def _list_names(names: Sequence[str]) -> str:
     """Return names that the engine chose, in one line."""
     shown = ", ".join(one_line(name, _LONGEST_NAME) for name in names[:_MOST_NAMES])
     more = len(names) - _MOST_NAMES

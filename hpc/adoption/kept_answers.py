@@ -27,7 +27,7 @@ class KeptAnswers:
         Raises:
             UnreadableError: a file cannot be read now.
         """
-        return (self.load(index).answered() for index in self.shards)
+        return (self.load(index).all_answers() for index in self.shards)
 
     def load(self, index: int) -> Checkpoint:
         """Return the answers to a shard; `discard` deletes their files.

@@ -138,7 +138,7 @@ def read_text(field: Field, name: str) -> Reading:
 def read_label(field: Field, label: ExternalLabel) -> Reading:
     """Return how the value of a label is read and checked."""
     value, is_valid = _CHECKS[label.type](field, label)
-    problem = problem_sql(f"{label.name}: should be {_expected(label)}", _shown(field))
+    problem = problem_sql(f"{label.name}: should be {_describe_expected(label)}", _shown(field))
     return Reading(
         value=f"CASE WHEN {is_valid} THEN {value} END",
         problem=f"CASE WHEN NOT ({field.is_null}) AND NOT coalesce({is_valid}, false) "
@@ -194,7 +194,7 @@ def _within(number: str, label: ExternalLabel) -> str:
     return least + most
 
 
-def _expected(label: ExternalLabel) -> str:
+def _describe_expected(label: ExternalLabel) -> str:
     if label.type == CHOICE:
         return f"one of {', '.join(label.choices)}"
     least = "" if label.minimum is None else f" from {label.minimum:g}"

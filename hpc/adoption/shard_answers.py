@@ -62,10 +62,10 @@ class ShardAnswers:
             self._reopen(index, number)
         manifest = self._run.manifest
         path = shard_path(self._run.folder, index)
-        tables = [self._fresh(index), self._unlabeled(index, missing)]
+        tables = [self._fresh(index), self._unlabeled_rows(index, missing)]
         kept = self._kept.load(index) if index in self._kept_shards else None
         if kept:
-            tables.append(kept.answered())
+            tables.append(kept.all_answers())
         labels = ShardLabels(
             posts=read_table(path, sha256=manifest.shards[index].sha256),
             answers=pa.concat_tables(tables),
@@ -111,7 +111,7 @@ class ShardAnswers:
     def _fresh(self, index: int) -> pa.Table:
         return self._rows(f"SELECT * FROM {FRESH} WHERE shard = ?", index)
 
-    def _unlabeled(self, index: int, missing: str) -> pa.Table:
+    def _unlabeled_rows(self, index: int, missing: str) -> pa.Table:
         rows = f"SELECT uri, coalesce(why, ?) AS reason FROM {UNANSWERED} WHERE shard = ?"
         return self._rows(rows, missing, index)
 

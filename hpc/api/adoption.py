@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hpc.adoption.adopt_run import Adopted, AdoptRequest, adopt_run, preview_adoption
 from hpc.adoption.describe_adopted import describe_adopted
-from hpc.api.call.argument_types import checked
+from hpc.api.call.argument_types import check_argument_types
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.choose_run import RunChoice, find_run
 from hpc.api.call.place import HERE, PathText, Place
@@ -63,7 +63,7 @@ class AdoptResult:
     """What came into the database; None if nothing was gathered."""
 
 
-@checked
+@check_argument_types
 def adopt(
     folder: PathText,
     run: RunChoice = None,

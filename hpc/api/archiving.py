@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from hpc.api.call.argument_types import checked
+from hpc.api.call.argument_types import check_argument_types
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.choose_run import RunChoice, find_run
 from hpc.api.call.place import HERE, Place
@@ -68,7 +68,7 @@ class RestoreResult:
     """The runs."""
 
 
-@checked
+@check_argument_types
 def clean(
     *runs: RunChoice,
     archive: bool = False,
@@ -111,7 +111,7 @@ def clean(
         )
 
 
-@checked
+@check_argument_types
 def restore(*runs: RunChoice, at: Place = HERE, say: Say | None = None) -> RestoreResult:
     """Unpack the archives of runs, and remove these.
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from hpc.api.call.argument_types import checked
+from hpc.api.call.argument_types import check_argument_types
 from hpc.api.call.choose_run import RunChoice, find_run
 from hpc.api.call.place import HERE, Place
 from hpc.api.call.ranges import check_least
@@ -73,7 +73,7 @@ class LogsResult:
         return to_html(self.describe())
 
 
-@checked
+@check_argument_types
 def logs(
     run: RunChoice = None,
     indices: Sequence[int] | None = None,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hpc.api.call.argument_types import checked
+from hpc.api.call.argument_types import check_argument_types
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.overrides import Overrides, override_texts
 from hpc.api.call.place import PathText
@@ -74,7 +74,7 @@ class PostResult:
         return to_html([Line(line) for line in self.history])
 
 
-@checked
+@check_argument_types
 def audit(config: PathText, *, overrides: Overrides = (), say: Say | None = None) -> AuditResult:
     """Compare a backlog with the database and all outputs, and find where each post is.
 
@@ -104,7 +104,7 @@ def audit(config: PathText, *, overrides: Overrides = (), say: Say | None = None
         )
 
 
-@checked
+@check_argument_types
 def explain_post(
     config: PathText, uri: str, *, overrides: Overrides = (), say: Say | None = None
 ) -> PostResult:

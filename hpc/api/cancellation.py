@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from hpc.api.call.argument_types import checked
+from hpc.api.call.argument_types import check_argument_types
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.choose_run import RunChoice, find_run
 from hpc.api.call.place import HERE, Place
@@ -38,7 +38,7 @@ class CancelResult:
     """The run after that."""
 
 
-@checked
+@check_argument_types
 def cancel(run: RunChoice = None, *, at: Place = HERE, say: Say | None = None) -> CancelResult:
     """End a run's pending and running jobs. Answers are kept, and `resubmit` continues the run.
 

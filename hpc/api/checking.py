@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpc.api.call.argument_types import checked
+from hpc.api.call.argument_types import check_argument_types
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.overrides import Overrides, override_texts
 from hpc.api.call.place import PathText
@@ -68,7 +68,7 @@ class CheckResult:
         return to_html(self.describe())
 
 
-@checked
+@check_argument_types
 def check(
     config: PathText,
     *,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from hpc.api.call.argument_types import checked
+from hpc.api.call.argument_types import check_argument_types
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.choose_run import RunChoice, find_run
 from hpc.api.call.place import HERE, Place
@@ -48,7 +48,7 @@ class GatherResult:
     """The run as it was then; None after a rebuild."""
 
 
-@checked
+@check_argument_types
 def gather(
     run: RunChoice = None,
     *,

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hpc.api.call.argument_types import checked
+from hpc.api.call.argument_types import check_argument_types
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.place import HERE, Place
 from hpc.api.call.ranges import check_least
@@ -48,7 +48,7 @@ class RunList:
         return to_html(self.describe())
 
 
-@checked
+@check_argument_types
 def ls(*names: str, most: int | None = None, at: Place = HERE, say: Say | None = None) -> RunList:
     """Return what is known of the runs under a run root, including those that cannot be read.
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
-from hpc.api.call.argument_types import checked
+from hpc.api.call.argument_types import check_argument_types
 from hpc.display.blocks import Block, Line
 from hpc.display.html.render import progress_html, to_html
 from hpc.display.run.status_table import describe_status
@@ -127,7 +127,7 @@ class NotebookScreen:
         yield _NotebookView(self, self._new_area(), leaving)
 
 
-@checked
+@check_argument_types
 def notebook() -> NotebookScreen:
     """Return a `say` for a notebook, which also shows bars and how a run is.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from hpc.api.call.argument_types import checked
+from hpc.api.call.argument_types import check_argument_types
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.choose_run import RunChoice, find_run
 from hpc.api.call.overrides import Overrides, override_texts
@@ -89,7 +89,7 @@ class ResubmitResult:
     """The last look at the run."""
 
 
-@checked
+@check_argument_types
 def resubmit(
     run: RunChoice = None,
     *,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from hpc.api.call.argument_types import checked
+from hpc.api.call.argument_types import check_argument_types
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.choose_run import RunChoice, find_run
 from hpc.api.call.place import HERE, Place
@@ -169,7 +169,7 @@ def _shards(run_status: RunStatus) -> tuple[ShardStatus, ...]:
     )
 
 
-@checked
+@check_argument_types
 def status(
     run: RunChoice = None,
     *,
@@ -195,7 +195,7 @@ def status(
         return describe_look(run_status)
 
 
-@checked
+@check_argument_types
 def efficiency(run: RunChoice = None, *, at: Place = HERE) -> RunEfficiency:
     """Return what the tasks of a run requested and used, and what the next run should request.
 
@@ -216,7 +216,7 @@ def efficiency(run: RunChoice = None, *, at: Place = HERE) -> RunEfficiency:
         return run_efficiency(run_status, are_reserved=executor.reserves_resources)
 
 
-@checked
+@check_argument_types
 def runs(
     name: str | None = None,
     *,

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hpc.api.call.argument_types import checked
+from hpc.api.call.argument_types import check_argument_types
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.overrides import Overrides, override_texts
 from hpc.api.call.place import PathText
@@ -80,7 +80,7 @@ class SubmitResult:
     """What came of the canary, if there was to be one."""
 
 
-@checked
+@check_argument_types
 def submit(
     config: PathText,
     *,
@@ -125,7 +125,7 @@ def submit(
         return replace(described, canary=after)
 
 
-@checked
+@check_argument_types
 def plan(
     config: PathText,
     *,
@@ -159,7 +159,7 @@ def plan(
         return _describe(request.spec, result.draft, result.run, exit_code=result.exit_code)
 
 
-@checked
+@check_argument_types
 def preview(
     config: PathText,
     *,

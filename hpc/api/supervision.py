@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from hpc.api.call.argument_types import checked
+from hpc.api.call.argument_types import check_argument_types
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.choose_run import RunChoice, find_run
 from hpc.api.call.place import HERE, Place
@@ -28,7 +28,7 @@ StatusCallback = Callable[[StatusResult], object]
 """Called with the status of the run after each poll."""
 
 
-@checked
+@check_argument_types
 def wait(
     run: RunChoice = None,
     *,
@@ -71,7 +71,7 @@ def wait(
         return describe_look(end)
 
 
-@checked
+@check_argument_types
 def watch(
     run: RunChoice = None,
     *,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 
-from hpc.api.call.argument_types import checked
+from hpc.api.call.argument_types import check_argument_types
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.overrides import Overrides, override_texts
 from hpc.api.call.place import PathText
@@ -75,7 +75,7 @@ class TryResult:
         return to_html(self.describe())
 
 
-@checked
+@check_argument_types
 def try_posts(
     configs: PathText | Sequence[PathText],
     *,

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
-def shuffled(uris: Sequence[str], *key: object) -> list[str]:
+def shuffle(uris: Sequence[str], *key: object) -> list[str]:
     """Return uris in an order that depends on nothing but them and the key."""
     return sorted(uris, key=lambda uri: (_digest(uri, *key), uri))
 
@@ -29,12 +29,12 @@ def assign(uris: Sequence[str], coders: Sequence[str], overlap: int, seed: int) 
 
     The order of a file reveals neither which posts others code as well, nor a post's stratum.
     """
-    order = shuffled(uris, seed, "assignment")
+    order = shuffle(uris, seed, "assignment")
     common, rest = order[:overlap], order[overlap:]
     return Assignment(
         coders={
             coder: tuple(
-                shuffled([*common, *rest[number :: len(coders)]], seed, "order of the file", coder)
+                shuffle([*common, *rest[number :: len(coders)]], seed, "order of the file", coder)
             )
             for number, coder in enumerate(coders)
         },

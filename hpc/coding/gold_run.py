@@ -155,7 +155,7 @@ def _options(request: GoldRequest) -> HumanOptions:
 def _check_name(request: GoldRequest, config_hash: str) -> Run | None:
     """Return the newest run of the name; None if the name is free."""
     name = request.name
-    runs = find_runs.named(request.run_root, name)
+    runs = find_runs.load_named(request.run_root, name)
     newest = runs[-1] if runs else None
     if duckdb_file.exists(request.database):
         with duckdb_file.opened(request.database, read_only=True) as labels:

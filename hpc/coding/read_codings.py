@@ -8,7 +8,7 @@ from hpc.coding import coding_record
 from hpc.coding.codebook import CODER, Coding, InvalidValue
 from hpc.coding.coding_record import CodingRecord
 from hpc.coding.label_studio import read_export
-from hpc.coding.spreadsheet import ParsedRow, is_same_text, read_csv, unguarded
+from hpc.coding.spreadsheet import ParsedRow, is_same_text, read_csv, unguard_cell
 from pipeline.config.check import shown
 from pipeline.errors import InputError
 from pipeline.messages.options import CODER_NAMES, CONFIG, RUN_ROOT, SAMPLE
@@ -86,7 +86,7 @@ def check_codings(
         if rows and all(row.text is None for row in rows):
             without_text.append(path)
         for typed in rows:
-            row = replace(typed, uri=unguarded(typed.uri, texts))
+            row = replace(typed, uri=unguard_cell(typed.uri, texts))
             coder = one_line(named or row.coder or path.stem)
             if problem := _find_problem(row, coder, texts, record, seen):
                 problems.add(row, problem)
@@ -153,7 +153,7 @@ def find_sample(run_root: Path, paths: Sequence[Path]) -> str:
     shared: dict[str, int] = {}
     for sample in samples:
         posts = set(coding_record.read(run_root, sample).posts["uri"].to_pylist())
-        shared[sample] = sum(unguarded(uri, posts) in posts for uri in uris)
+        shared[sample] = sum(unguard_cell(uri, posts) in posts for uri in uris)
     complete = [sample for sample in samples if shared[sample] == len(uris)]
     if len(complete) == 1 and uris:
         return complete[0]

@@ -44,14 +44,14 @@ class ParsedRow:
     """What was typed for each label."""
 
 
-def guarded(text: str) -> str:
+def guard_cell(text: str) -> str:
     """Return a text as it stands in a cell, so that no spreadsheet changes or computes it."""
     if _FORMULA.match(text) or _NUMBER_LIKE.fullmatch(text.strip()):
         return _GUARD + text
     return text
 
 
-def unguarded(typed: str, known: Container[str]) -> str:
+def unguard_cell(typed: str, known: Container[str]) -> str:
     """Return what was typed, without the apostrophe if a known word follows it."""
     plain = typed.removeprefix(_GUARD)
     return plain if typed not in known and plain in known else typed
@@ -59,7 +59,7 @@ def unguarded(typed: str, known: Container[str]) -> str:
 
 def is_same_text(typed: str, text: str) -> bool:
     """Tell whether a cell holds a post's text; spreadsheets change ends of lines and blanks."""
-    return _comparable(typed) in {_comparable(text), _comparable(guarded(text))}
+    return _comparable(typed) in {_comparable(text), _comparable(guard_cell(text))}
 
 
 def _comparable(text: str) -> str:
@@ -83,7 +83,7 @@ def write_csv(
     is_foreign = [column in text_columns for column in columns]
     for row in rows:
         writer.writerow(
-            guarded(cell) if foreign and isinstance(cell, str) else cell
+            guard_cell(cell) if foreign and isinstance(cell, str) else cell
             for cell, foreign in zip(row, is_foreign, strict=True)
         )
     return stream.getvalue().encode("utf-8-sig")

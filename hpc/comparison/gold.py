@@ -73,7 +73,7 @@ def compare_with_gold(request: Request, screen: Screen) -> Compared:
         load_analysis("pipeline.analysis.gold.evaluate")
     report, unusable = measure_with_gold(request, screen)
     screen.show(*describe_gold(report))
-    models = [(each.name, judged(each.comparisons)) for each in report.models]
+    models = [(each.name, find_comparable(each.comparisons)) for each in report.models]
     plans = of_gold(report.gold, models, report.until)
     return Compared(
         report=report,
@@ -221,7 +221,7 @@ def gold_document(report: GoldReport) -> dict[str, Any]:
                 "posts_not_gathered": model.posts_not_gathered,
                 "posts_missing": model.posts_missing,
                 "warnings": [asdict(caution) for caution in model.cautions],
-                "comparisons": [asdict(one) for one in judged(model.comparisons)],
+                "comparisons": [asdict(one) for one in find_comparable(model.comparisons)],
                 "not_compared": [
                     asdict(one) for one in model.comparisons if isinstance(one, NotJudged)
                 ],
@@ -231,7 +231,7 @@ def gold_document(report: GoldReport) -> dict[str, Any]:
     }
 
 
-def judged(comparisons: Sequence[GoldComparison | NotJudged]) -> list[GoldComparison]:
+def find_comparable(comparisons: Sequence[GoldComparison | NotJudged]) -> list[GoldComparison]:
     """Return the comparisons of columns that can be compared."""
     return [one for one in comparisons if isinstance(one, GoldComparison)]
 
@@ -240,7 +240,7 @@ def _code(report: GoldReport, printer: Screen) -> int:
     """Return the exit code, and say what to do where a model has nothing to compare."""
     code = 0
     for model in report.models:
-        compared = judged(model.comparisons)
+        compared = find_comparable(model.comparisons)
         if any(one.posts for one in compared):
             continue
         code = FAILED

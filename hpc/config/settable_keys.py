@@ -6,7 +6,7 @@ from hpc.config.run_config import ConfigurationFile
 from pipeline.classifiers import registry
 from pipeline.classifiers.frozen_classifier import TYPE
 from pipeline.config.expected import choices_of
-from pipeline.config.keys import Key, keys_of, not_null, section_in, unwrapped
+from pipeline.config.keys import Key, keys_of, not_null, section_in, unwrap_type
 from pipeline.errors import InputError
 
 _CLASSIFIER = "classifier"
@@ -14,7 +14,7 @@ _CLASSIFIER = "classifier"
 
 def of_installed() -> Mapping[str, tuple[str, ...]]:
     """Return the keys with those of all classifiers that can be imported."""
-    return settable_keys(kind for kind in registry.installed() if _can_be_imported(kind))
+    return settable_keys(kind for kind in registry.list_installed() if _can_be_imported(kind))
 
 
 def _can_be_imported(kind: str) -> bool:
@@ -46,7 +46,7 @@ def _keys_below(section: type, prefix: str) -> Iterator[tuple[str, tuple[str, ..
         if key.facts.recorded:
             continue
         inner = section_in(key.annotation)
-        if inner and unwrapped(not_null(key.annotation)) is inner:
+        if inner and unwrap_type(not_null(key.annotation)) is inner:
             yield from _keys_below(inner, f"{prefix}{name}.")
         elif inner is None:
             yield f"{prefix}{name}", _values(key)
@@ -54,6 +54,6 @@ def _keys_below(section: type, prefix: str) -> Iterator[tuple[str, tuple[str, ..
 
 def _values(key: Key) -> tuple[str, ...]:
     annotation = not_null(key.annotation)
-    if unwrapped(annotation) is bool:
+    if unwrap_type(annotation) is bool:
         return "true", "false"
     return choices_of(annotation)

@@ -128,7 +128,9 @@ def _insert(
     for table in labels:
         store.ensure_columns(table.schema)
     newer = history.newer_runs(connection, run.run_id)
-    outdated = supersede.outdated(run.manifest.replaces, run.manifest.config_hash, newer=newer)
+    outdated = supersede.outdated_condition(
+        run.manifest.replaces, run.manifest.config_hash, newer=newer
+    )
     present = label_tables.overlap(
         connection, store, run.run_id, labels, outdated=outdated, rows_end=rows_end
     )
@@ -139,7 +141,7 @@ def _insert(
         store,
         labels,
         shards=[
-            shard_row(run, index, _gathered(check, now, hashes[index]))
+            shard_row(run, index, _gathered_shard(check, now, hashes[index]))
             for index, check in batch.checks.items()
         ],
         present=present,
@@ -152,7 +154,7 @@ def _insert(
     tally.shards += len(batch.checks)
 
 
-def _gathered(check: OutputCheck, now: datetime, rows_hash: str) -> GatheredShard:
+def _gathered_shard(check: OutputCheck, now: datetime, rows_hash: str) -> GatheredShard:
     return GatheredShard(check.publication or "", now, OutputProof(check.sha256, rows_hash))
 
 

@@ -114,10 +114,10 @@ class Printer:
 
     def awaiting(self, what: str) -> AbstractContextManager[object]:
         """Show what is waited for: after a second on a terminal, elsewhere as a line after ten."""
-        return self.step(what) if self._can_redraw else self._saying_late(what)
+        return self.step(what) if self._can_redraw else self._say_if_late(what)
 
     @contextmanager
-    def _saying_late(self, what: str) -> Iterator[None]:
+    def _say_if_late(self, what: str) -> Iterator[None]:
         def say() -> None:
             if what not in self._said_late:  # of ten questions, the first one is enough
                 self._said_late.add(what)

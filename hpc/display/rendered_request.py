@@ -25,23 +25,23 @@ def describe_request(request: RenderedRequest, posts: int) -> list[str]:
     """
     about = "the oldest post" if posts == 1 else f"the oldest {counted(posts, 'post')}"
     where = request.url if "://" in request.url else f"{request.url} of the task's own server"
-    shown = shortened_values(request.body)
+    shown = shorten_values(request.body)
     lines = [f"the first request, about {about}: POST {where}", *_lines(shown)]
     if shown != request.body:
         lines.append(f"long values are shortened here; {JSON} has the whole request")
     return [*lines, *filter(None, [request.note])]
 
 
-def shortened_values(value: Any) -> Any:
+def shorten_values(value: Any) -> Any:
     """Return a JSON value with long texts cut in the middle, and long lists at their end."""
     if isinstance(value, str) and len(value) > LONGEST_HEAD + LONGEST_TAIL:
         cut = len(value) - LONGEST_HEAD - LONGEST_TAIL
         middle = f" […{counted(cut, 'character')}…] "
         return value[:LONGEST_HEAD] + middle + value[-LONGEST_TAIL:]
     if isinstance(value, dict):
-        return {name: shortened_values(item) for name, item in value.items()}
+        return {name: shorten_values(item) for name, item in value.items()}
     if isinstance(value, list):
-        items = [shortened_values(item) for item in value[:MOST_ITEMS]]
+        items = [shorten_values(item) for item in value[:MOST_ITEMS]]
         left_out = len(value) - MOST_ITEMS
         return [*items, f"… {left_out:,} more"] if left_out > 0 else items
     return value

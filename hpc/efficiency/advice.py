@@ -146,7 +146,7 @@ def _memory(efficiency: Efficiency, resources: Resources) -> Iterator[Line | str
         )
     spread = efficiency.memory
     requested = spread.least_requested if spread else None
-    gb, is_change = _kept(_stepped(needed * MEMORY_MARGIN, _MEMORY_STEPS), requested)
+    gb, is_change = _kept(_round_up(needed * MEMORY_MARGIN, _MEMORY_STEPS), requested)
     who = "a task" if spread and spread.most >= needed else "an attempt that failed"
     reason = f"{who} used at most {_memory_words(needed)}"
     if peak_source(efficiency.attempts) == OWN_COUNT:
@@ -161,7 +161,7 @@ def _memory(efficiency: Efficiency, resources: Resources) -> Iterator[Line | str
         # The next run has the memory of the CPUs that it is advised to request.
         cpus = _cpus_to_request(efficiency) or resources.cpus
         is_change = is_change or cpus != resources.cpus
-        per_cpu = _stepped(gb / cpus, _MEMORY_STEPS) if is_change else resources.mem_per_cpu
+        per_cpu = _round_up(gb / cpus, _MEMORY_STEPS) if is_change else resources.mem_per_cpu
         key, value = "mem_per_cpu", per_cpu
     yield Line(key=key, value=f"{value:g}", reason=reason + asked, is_change=is_change)
 
@@ -187,7 +187,7 @@ def _time(efficiency: Efficiency, longest_min: int | None) -> Iterator[Line | st
     requested = spread.least_requested if spread else None
     # Nobody gains by a limit that is shorter than that.
     shortest = min(SHORTEST_MIN, requested or SHORTEST_MIN)
-    with_margin = max(shortest, _stepped(needed * TIME_MARGIN, _TIME_STEPS))
+    with_margin = max(shortest, _round_up(needed * TIME_MARGIN, _TIME_STEPS))
     if longest_min is not None and with_margin > longest_min:
         yield (
             f"A shard takes up to {format_slurm_time(needed)}. With a margin, that is "
@@ -239,7 +239,7 @@ def _kept(advised: float, requested: float | None) -> tuple[float, bool]:
     return advised, True
 
 
-def _stepped(amount: float, steps: tuple[tuple[float, float], ...]) -> float:
+def _round_up(amount: float, steps: tuple[tuple[float, float], ...]) -> float:
     """Return an amount rounded up to the step of its size."""
     step = next(step for most, step in steps if amount <= most)
     return math.ceil(amount / step) * step

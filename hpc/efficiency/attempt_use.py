@@ -64,7 +64,7 @@ def attempt_uses(
     """
     known: list[AttemptUse] = []
     unknown = 0
-    for shard, attempt in _ended(observation):
+    for shard, attempt in _ended_attempts(observation):
         record = attempt.record
         if record is None or record.elapsed_s is None or record.phase is not Phase.ENDED:
             unknown += 1
@@ -101,7 +101,7 @@ def requested_cpus(run: Run, attempt: int) -> int:
     return before if isinstance(before, int) else cpus
 
 
-def _ended(observation: Observation) -> Iterator[tuple[ShardFacts, Attempt]]:
+def _ended_attempts(observation: Observation) -> Iterator[tuple[ShardFacts, Attempt]]:
     """Yield the attempts that have run and are over."""
     for shard in observation.shards:
         for attempt in shard.attempts:

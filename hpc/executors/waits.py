@@ -25,7 +25,7 @@ def waits_shown_by(show: ShowWait) -> Iterator[None]:
         _SHOW.reset(token)
 
 
-def awaited(what: str) -> AbstractContextManager[object]:
+def show_wait(what: str) -> AbstractContextManager[object]:
     """Show within a block what it waits for, if somebody wants to see it."""
     show = _SHOW.get()
     return nullcontext() if show is None else show(what)

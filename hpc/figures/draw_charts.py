@@ -124,7 +124,7 @@ def _axes(title: str, *, height: float, width: float = WIDTH_IN) -> tuple[Figure
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
     longest = _LONGEST_TITLE * round(width / WIDTH_IN)
-    axes.set_title(_shortened(title, longest), loc="left")
+    axes.set_title(_shorten(title, longest), loc="left")
     axes.tick_params(length=3)
     return figure, axes
 
@@ -138,10 +138,10 @@ def _draw_bars(chart: Bars) -> Figure:
             places, series.values, left=left, height=0.7, color=ROLES[series.tone],
         )  # fmt: skip
         left = [before + value for before, value in zip(left, series.values, strict=True)]
-    axes.set_yticks(places, [_shortened(name) for name in chart.categories])
+    axes.set_yticks(places, [_shorten(name) for name in chart.categories])
     axes.invert_yaxis()
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel(_shortened(chart.axis, _LONGEST_LABEL))
+    axes.set_xlabel(_shorten(chart.axis, _LONGEST_LABEL))
     axes.set_xlim(0, max(left, default=0) * 1.05 or 1)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=_are_counts(chart.series)))
     axes.xaxis.set_major_formatter(_number)
@@ -262,7 +262,7 @@ def _draw_timeline(chart: Timeline, width: float) -> Figure:
             edgecolor="white",
             linewidth=0.6,
         )  # fmt: skip
-    axes.set_yticks(range(len(chart.rows)), [_shortened(row.name) for row in chart.rows])
+    axes.set_yticks(range(len(chart.rows)), [_shorten(row.name) for row in chart.rows])
     axes.set_ylim(len(chart.rows) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     _show_time(axes, start, end)
@@ -288,7 +288,7 @@ def _visible(span: Span, least: float, end: float) -> tuple[float, float]:
 def _add_legend(figure: Figure, series: Sequence[Series], line: str = "") -> None:
     """Add the legend below the axes, where it hides nothing."""
     handles: list[object] = [
-        Patch(color=ROLES[each.tone], label=_shortened(each.name)) for each in series
+        Patch(color=ROLES[each.tone], label=_shorten(each.name)) for each in series
     ]
     if line:
         handles.append(mpl.lines.Line2D([], [], color=ROLES[Tone.SECOND], linestyle="--",
@@ -331,7 +331,7 @@ def _number(value: float, _: float = 0) -> str:
     return f"{value:z,.10g}" if abs(value) < 10_000 else f"{value / 1000:,g}k"
 
 
-def _shortened(name: str, longest: int = _LONGEST_NAME) -> str:
+def _shorten(name: str, longest: int = _LONGEST_NAME) -> str:
     """Return a text as one line that fits, without characters that cannot be drawn."""
     plain = one_line(name)
     return plain if len(plain) <= longest else f"{plain[: longest - 1]}…"

@@ -212,7 +212,7 @@ def _meta(name: str, content: str) -> Markup:
     return tag("meta", attributes={"name": name, "content": content})
 
 
-def _scrolling(content: Markup, label: str) -> Markup:
+def _let_scroll(content: Markup, label: str) -> Markup:
     """Return what scrolls where the page is too narrow, also with the keyboard."""
     return tag(
         "div",
@@ -235,7 +235,7 @@ def _table(table: Table) -> Markup:
         tag("tbody", *_rows(table, roles), attributes=roles["tbody"]),
         attributes={"class": width, **roles["table"]} if width else {},
     )
-    return _scrolling(content, table.caption)
+    return _let_scroll(content, table.caption)
 
 
 def _width_class(table: Table) -> str:

@@ -72,7 +72,7 @@ def format_interval(interval: tuple[float, float] | None) -> str:
     return f"[{format_value(interval[0])}, {format_value(interval[1])}]" if interval else "–"
 
 
-def shortened(name: str) -> str:
+def shorten_name(name: str) -> str:
     """Return a name for a title, cut where it is too long."""
     plain = " ".join(name.split()) or "(empty)"
     return plain if len(plain) <= _LONGEST_NAME else f"{plain[: _LONGEST_NAME - 1]}…"

@@ -101,7 +101,7 @@ def _surroundings(given: Given, answers: Answers, site: Site) -> Surroundings:
         lines = frozenset(ignore.read_text(encoding="utf-8", errors="replace").splitlines())
     return Surroundings(
         options_type=registry.load(answers.classifier.kind).options_type,
-        configuration_schema=_as_json(descriptions.configuration_schema(registry.installed())),
+        configuration_schema=_as_json(descriptions.configuration_schema(registry.list_installed())),
         template_schema=_as_json(descriptions.template_schema()),
         is_in_repository=site.repository is not None,
         ignored=lines,

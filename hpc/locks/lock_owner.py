@@ -86,7 +86,7 @@ def still_owns(owner: LockOwner, lock: Path) -> bool:
 
     The kernel does not show the files of another user's process. Such a process is believed.
     """
-    process = _running(owner)
+    process = _find_process(owner)
     return process is not None and (_has_open(process, lock) or bool(owner.other_user))
 
 
@@ -106,7 +106,7 @@ def send_sigterm(owner: LockOwner, lock: Path) -> bool:
     Raises:
         PermissionError: it is another user's process.
     """
-    process = _running(owner)
+    process = _find_process(owner)
     if process is None or not still_owns(owner, lock):
         return False
     # psutil compares the start time once more: a later process with this pid gets no signal.
@@ -122,7 +122,7 @@ def _terminate(process: "psutil.Process", owner: LockOwner) -> None:
         raise PermissionError(f"{owner} is not yours to stop") from None
 
 
-def _running(owner: LockOwner) -> "psutil.Process | None":
+def _find_process(owner: LockOwner) -> "psutil.Process | None":
     try:
         process = psutil.Process(owner.pid)
         return process if _identify(process) == owner else None

@@ -46,7 +46,7 @@ def find_other_runs(newest: RunStatus) -> tuple[OtherRun, ...]:
         newest: the run that is not another one, as it was just seen. If its executor did not
             answer, nobody asks about the others.
     """
-    unfinished = _unfinished(newest.run)
+    unfinished = _find_unfinished(newest.run)
     states = _states(unfinished[:MOST_LOOKS]) if newest.observation.answered else {}
     return tuple(
         OtherRun(run_id=run.run_id, name=run.manifest.name, state=states.get(run.run_id))
@@ -55,7 +55,7 @@ def find_other_runs(newest: RunStatus) -> tuple[OtherRun, ...]:
     )
 
 
-def _unfinished(newest: Run) -> list[Run]:
+def _find_unfinished(newest: Run) -> list[Run]:
     root = newest.folder.parent
     known = read_known_runs(root)
     folders = [each for each in find_runs.every_folder(root) if each != newest.folder]

@@ -97,7 +97,7 @@ def _problem(spec: RunSpec, status: RunStatus) -> str:
 def _candidates(spec: RunSpec) -> list[Run]:
     """Return all runs of the name, if all have another configuration and it has no label."""
     config = spec.config
-    runs = find_runs.named(config.storage.run_root, config.name)
+    runs = find_runs.load_named(config.storage.run_root, config.name)
     if not runs or not all(spec.differing_keys(run) for run in runs):
         return []
     if duckdb_file.exists(config.storage.database):

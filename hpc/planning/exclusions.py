@@ -155,7 +155,7 @@ def uris_chosen_by_labels(spec: RunSpec, selection: Selection, folder: Path) -> 
 def _runs_that_count(spec: RunSpec, selection: Selection) -> list[Run]:
     runs = [
         run
-        for run in find_runs.named(spec.config.storage.run_root, spec.config.name)
+        for run in find_runs.load_named(spec.config.storage.run_root, spec.config.name)
         if run.run_id not in selection.without
     ]
     if selection.supersede:
@@ -200,7 +200,7 @@ def _read_database(
 def _labeled_uris(
     spec: RunSpec, selection: Selection, connection: duckdb.DuckDBPyConnection
 ) -> str | None:
-    outdated = supersede.outdated(
+    outdated = supersede.outdated_condition(
         selection.replaces, spec.label_spec.hash, reason=selection.retry_reason
     )
     return label_tables.labeled_uris(connection, spec.config.name, LABELS, outdated=outdated)

@@ -64,7 +64,7 @@ def resume_runs(
     busy: list[Run] = []
     unreadable: list[Run] = []
     is_to_resume = _is_partly_submitted if executor.runs_in_background else _is_unfinished
-    for run in find_runs.named(spec.config.storage.run_root, spec.config.name):
+    for run in find_runs.load_named(spec.config.storage.run_root, spec.config.name):
         try:
             if run.executor != executor.name or not is_to_resume(run):
                 continue
@@ -104,7 +104,7 @@ def find_unfinished(spec: RunSpec) -> list[Run]:
 
     A later run that supersedes another configuration takes the posts of runs with that one.
     """
-    named = find_runs.named(spec.config.storage.run_root, spec.config.name)
+    named = find_runs.load_named(spec.config.storage.run_root, spec.config.name)
     superseding = [
         number for number, run in enumerate(named) if run.manifest.replaces == OTHER_CONFIG
     ]

@@ -97,17 +97,17 @@ def _settings(
         "backlog": {"min_text_length": min_text_length},
     }
     # As JSON, like a manifest: with lists instead of tuples.
-    return dict(_flattened(with_real_paths(json.loads(json.dumps(sections)))))
+    return dict(_flatten(with_real_paths(json.loads(json.dumps(sections)))))
 
 
-def _flattened(values: JsonObject, path: str = "") -> Iterator[tuple[str, object]]:
+def _flatten(values: JsonObject, path: str = "") -> Iterator[tuple[str, object]]:
     for key, value in values.items():
         if not isinstance(value, dict):
             yield path + key, value
         elif key == "resources":  # a configuration has these beside the other keys
-            yield from _flattened(value, path)
+            yield from _flatten(value, path)
         else:
-            yield from _flattened(value, f"{path}{key}.")
+            yield from _flatten(value, f"{path}{key}.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -26,7 +26,7 @@ from pipeline.backlog.scan import Scan
 from pipeline.backlog.sources import Source
 from pipeline.database import backlog_audit, duckdb_file, history
 from pipeline.database.backlog_audit import Audit, Files
-from pipeline.database.read_attached import reading
+from pipeline.database.read_attached import attach_for_reading
 from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.sql import share_done
 from pipeline.threads.in_background import in_background
@@ -121,7 +121,7 @@ def _read_records(
 ) -> DatabaseRecords:
     """Return what the database has of the runs."""
     name, runs = backlog.config.name, backlog.runs
-    with reading(connection, backlog.config.storage.database, backlog_audit.LABELED):
+    with attach_for_reading(connection, backlog.config.storage.database, backlog_audit.LABELED):
         gathered = {run.run_id: history.gathered_shards(connection, run.run_id) for run in runs}
         return DatabaseRecords(
             gathered=gathered,

@@ -85,7 +85,7 @@ def mark_early_ends(
         else:
             ends = {task.shard: _node(task, logs, newest) for task in early}
         marked |= {(shard, number): end for shard, end in ends.items()}
-    return tuple(_marked(shard, marked) for shard in shards)
+    return tuple(_mark(shard, marked) for shard in shards)
 
 
 def has_early_ends(shards: Sequence[ShardFacts], *, now: datetime, grace: timedelta) -> bool:
@@ -248,7 +248,7 @@ def _describe(attempt: Attempt) -> str:
     return f"{task_name(attempt)} ({', '.join(details)})"
 
 
-def _marked(shard: ShardFacts, marked: Mapping[tuple[int, int], EarlyEnd]) -> ShardFacts:
+def _mark(shard: ShardFacts, marked: Mapping[tuple[int, int], EarlyEnd]) -> ShardFacts:
     if not any((shard.index, attempt.number) in marked for attempt in shard.attempts):
         return shard
     attempts = tuple(

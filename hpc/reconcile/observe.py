@@ -64,7 +64,7 @@ def observe(
     released = [submission for submission in submissions if submission.released_at]
     outputs = OutputFolder(run, without=verified)
     checks = outputs.verify()
-    done = _verified(checks)
+    done = _verified_shards(checks)
     settled = done if open_only else frozenset()
     task_files = TaskFiles(run, without=settled)
     asked = [
@@ -93,7 +93,7 @@ def observe(
     )
     shards = _all_facts(traces)
     if task_files.left_out and (
-        not settled <= _verified(checks) or has_early_ends(shards, now=now, grace=grace)
+        not settled <= _verified_shards(checks) or has_early_ends(shards, now=now, grace=grace)
     ):
         task_files.read_left_out()
         shards = _all_facts(traces)
@@ -150,7 +150,7 @@ class _Traces(msgspec.Struct, frozen=True, kw_only=True):
     include_done: bool
 
 
-def _verified(checks: Sequence[OutputCheck]) -> frozenset[int]:
+def _verified_shards(checks: Sequence[OutputCheck]) -> frozenset[int]:
     return frozenset(shard for shard, check in enumerate(checks) if check.verified)
 
 

@@ -70,7 +70,7 @@ class OutputFolder:
         checks = [OutputCheck()] * len(self._run.manifest.shards)
         for index in self._without:
             checks[index] = _VERIFIED
-        listed = _listed(self._run.folder / "outputs", self._names)
+        listed = _list_present(self._run.folder / "outputs", self._names)
         known = {name: self._known[name] for name in listed if name in self._verified}
         for name, (_, check) in known.items():
             checks[self._names[name]] = check
@@ -121,7 +121,7 @@ def verify_outputs(run: Run, *, without: Collection[int] = ()) -> tuple[OutputCh
     return checks
 
 
-def _listed(folder: Path, names: Mapping[str, int]) -> list[str]:
+def _list_present(folder: Path, names: Mapping[str, int]) -> list[str]:
     """Return those of these names that a folder has; all of them if it cannot be listed now."""
     if is_archived(folder.parent):
         return [name for name in files.names_in(folder) if name in names]

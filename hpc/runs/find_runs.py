@@ -42,7 +42,7 @@ def find(run_root: Path, wanted: str | None) -> Run:
     if "/" in wanted:  # as a shell completes it, but not to its end
         run_root, wanted = folder.parent, folder.name
     unusable = {each.folder.name: each for each in find_unusable(run_root)}
-    return _resolved(run_root, wanted, unusable)
+    return _resolve(run_root, wanted, unusable)
 
 
 def _is_run(folder: Path) -> bool:
@@ -52,7 +52,7 @@ def _is_run(folder: Path) -> bool:
         return False
 
 
-def _resolved(run_root: Path, wanted: str, unusable: Mapping[str, UnusableRun]) -> Run:
+def _resolve(run_root: Path, wanted: str, unusable: Mapping[str, UnusableRun]) -> Run:
     folders = [folder.name for folder in every_folder(run_root)]
     meant = resolve(sorted({*folders, *unusable}, key=_age_among(folders)), wanted)
     if meant.is_ambiguous:
@@ -150,7 +150,7 @@ def every_folder(run_root: Path) -> list[Path]:
     return sorted(age, key=lambda folder: age[folder])
 
 
-def named(run_root: Path, name: str) -> list[Run]:
+def load_named(run_root: Path, name: str) -> list[Run]:
     """Return the runs of a name, oldest first.
 
     Raises:

@@ -38,7 +38,7 @@ def log_of(run: Run, shard: int, attempt: Attempt, own: Path | None) -> TaskLog 
         own: the file that the executor lets the task write to.
     """
     packed = attempt.packed.log if attempt.packed else None
-    return _packed(run, shard, packed) or (TaskLog(own) if own else None)
+    return _packed_log(run, shard, packed) or (TaskLog(own) if own else None)
 
 
 def server_log_of(run: Run, shard: int, attempt: Attempt) -> TaskLog | None:
@@ -46,7 +46,7 @@ def server_log_of(run: Run, shard: int, attempt: Attempt) -> TaskLog | None:
     if attempt.packed is None:
         path = server_log_path(run.folder, attempt.number, shard)
         return TaskLog(path) if path.exists() else None
-    return _packed(run, shard, attempt.packed.server_log)
+    return _packed_log(run, shard, attempt.packed.server_log)
 
 
 def traceback_of(run: Run, shard: int, attempt: Attempt) -> str:
@@ -54,11 +54,11 @@ def traceback_of(run: Run, shard: int, attempt: Attempt) -> str:
     if attempt.packed is None:
         words = last_words.read(run.folder, attempt.number, shard)
         return words.traceback if words else ""
-    log = _packed(run, shard, attempt.packed.traceback)
+    log = _packed_log(run, shard, attempt.packed.traceback)
     return (_read(log.path, log.excerpt) or "") if log and log.excerpt else ""
 
 
-def _packed(run: Run, shard: int, excerpt: LogExcerpt | None) -> TaskLog | None:
+def _packed_log(run: Run, shard: int, excerpt: LogExcerpt | None) -> TaskLog | None:
     return TaskLog(packed_log_path(run.folder, shard), excerpt) if excerpt else None
 
 

@@ -13,7 +13,7 @@ from hpc.display.run.usage import cost_of
 from hpc.display.system_error import describe_error
 from hpc.run.model.run import Say
 from hpc.trial.candidates import Candidate
-from hpc.trial.watch_trouble import showing_trouble
+from hpc.trial.watch_trouble import show_trouble
 from pipeline.classifiers import frozen_classifier
 from pipeline.classifiers.base import Classifier, TaskShare
 from pipeline.classifiers.options import Options
@@ -115,7 +115,7 @@ def label_posts(candidate: Candidate, posts: Sequence[Post], say: Say) -> Attemp
         with _classifier(candidate) as classifier:
             secret = classifier.secret
             try:
-                with showing_trouble(classifier, candidate.title, say):
+                with show_trouble(classifier, candidate.title, say):
                     _ask(classifier, posts, attempt)
             except KeyboardInterrupt:
                 # What a service that does not answer says is why people lose patience.

@@ -16,7 +16,7 @@ _LONGEST = 500
 
 
 @contextmanager
-def showing_trouble(classifier: Classifier[Options], title: str, say: Say) -> Iterator[None]:
+def show_trouble(classifier: Classifier[Options], title: str, say: Say) -> Iterator[None]:
     """Show within a block what is wrong with a classifier's service, whenever that changes.
 
     Another thread looks, because a classifier that waits gives no sign. What differs only by

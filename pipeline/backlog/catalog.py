@@ -84,7 +84,7 @@ def choose_table(source: Source, path: Path, tables: Sequence[CatalogTable]) -> 
         if not with_posts:
             raise LacksPostsError(f"backlog.source: {path} has no table")
         raise InputError(f"backlog.table: set this to a table of {path}; it has {names}")
-    matches = _matching(wanted, path.stem, tables)
+    matches = _find_matching(wanted, path.stem, tables)
     if len(matches) == 1:
         return matches[0]
     if matches:
@@ -94,7 +94,9 @@ def choose_table(source: Source, path: Path, tables: Sequence[CatalogTable]) -> 
     raise LacksPostsError(f"backlog.table: {path} has no table {wanted!r}{near}; it has {names}")
 
 
-def _matching(wanted: str, database: str, tables: Sequence[CatalogTable]) -> list[CatalogTable]:
+def _find_matching(
+    wanted: str, database: str, tables: Sequence[CatalogTable]
+) -> list[CatalogTable]:
     """Return the tables that a name means: those spelled so, or else those in another case."""
     spelled = [table for table in tables if wanted in table.spellings(database)]
     folded = fold_case(wanted)

@@ -34,7 +34,7 @@ def read_beginning(stream: IO[bytes], compression: Compression, size: int) -> by
         DamagedCompressionError: it cannot be decompressed.
         OSError: it cannot be read.
     """
-    with _decompressed(stream, compression) as plain:
+    with _decompress(stream, compression) as plain:
         return plain.read(size)
 
 
@@ -50,7 +50,7 @@ def open_decompressed(path: Path, compression: Compression) -> Iterator[IO[bytes
         if compression is Compression.NONE:
             yield stream
         else:
-            with _decompressed(stream, compression) as plain:
+            with _decompress(stream, compression) as plain:
                 yield plain
 
 
@@ -73,7 +73,7 @@ def unpack(file: SourceFile, folder: Path) -> SourceFile:
     try:
         with (
             os.fdopen(limits.open_regular(file.path), "rb") as stream,
-            _decompressed(stream, file.format.compression) as plain,
+            _decompress(stream, file.format.compression) as plain,
             target.open("xb") as copy,
         ):
             shutil.copyfileobj(plain, copy, _CHUNK_BYTES)
@@ -85,19 +85,19 @@ def unpack(file: SourceFile, folder: Path) -> SourceFile:
 
 
 @contextmanager
-def _decompressed(stream: IO[bytes], compression: Compression) -> Iterator[IO[bytes]]:
+def _decompress(stream: IO[bytes], compression: Compression) -> Iterator[IO[bytes]]:
     try:
         with closing(_open(stream, compression)) as plain:
             yield plain
     except (EOFError, zlib.error, lzma.LZMAError, pa.ArrowException) as error:
-        raise _damaged(compression, error) from None
+        raise _damaged_error(compression, error) from None
     except OSError as error:
         if error.errno is not None:
             raise
-        raise _damaged(compression, error) from None
+        raise _damaged_error(compression, error) from None
 
 
-def _damaged(compression: Compression, error: Exception) -> DamagedCompressionError:
+def _damaged_error(compression: Compression, error: Exception) -> DamagedCompressionError:
     return DamagedCompressionError(
         f"it is {compression} data that cannot be decompressed ({error})"
     )

@@ -8,7 +8,7 @@ import msgspec
 
 from pipeline.classifiers.frozen_classifier import SECTION, TYPE, FrozenClassifier
 from pipeline.classifiers.options import Options
-from pipeline.classifiers.registry import installed, is_installed, load
+from pipeline.classifiers.registry import is_installed, list_installed, load
 from pipeline.config.check import Problems, check, shown
 from pipeline.config.input_files import InputFiles
 from pipeline.model import JsonObject
@@ -76,11 +76,11 @@ def check_classifier(
     kind = values.get(TYPE)
     if kind is None:
         problems.add(
-            source, f"{SECTION}.{TYPE}", f"is missing: it is one of {', '.join(installed())}"
+            source, f"{SECTION}.{TYPE}", f"is missing: it is one of {', '.join(list_installed())}"
         )
         return None
     if not isinstance(kind, str) or not is_installed(kind):
-        known = installed()
+        known = list_installed()
         words = f"should be one of {', '.join(known)}, not {shown(kind)}"
         problems.add(source, f"{SECTION}.{TYPE}", words + did_you_mean(str(kind), known))
         return None

@@ -41,7 +41,7 @@ def load(kind: str) -> type[Classifier[Options]]:
     place = _SHIPPED.get(kind) or _RECORDED.get(kind) or places_of_others().get(kind)
     if place is None:
         raise InputError(
-            f"classifier.type: there is no {kind!r}; installed: {', '.join(installed())}"
+            f"classifier.type: there is no {kind!r}; installed: {', '.join(list_installed())}"
         )
     module, _, name = place.partition(":")
     try:
@@ -51,7 +51,7 @@ def load(kind: str) -> type[Classifier[Options]]:
         raise InputError(f"classifier.type: {kind!r} cannot be imported: {error}") from None
 
 
-def installed() -> list[str]:
+def list_installed() -> list[str]:
     """Return the names of all classifiers, ours and those of other packages, sorted."""
     return sorted({*_SHIPPED, *places_of_others()})
 
@@ -68,4 +68,4 @@ def skip_unused_pandas(kinds: Iterable[str]) -> None:
 
 def is_installed(kind: str) -> bool:
     """Tell whether a configuration can choose this classifier."""
-    return kind in _SHIPPED or kind in installed()
+    return kind in _SHIPPED or kind in list_installed()

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import ValidationError
 
-from pipeline.config.expected import choices_of, expected
+from pipeline.config.expected import choices_of, describe_expected
 from pipeline.config.keys import (
     Key,
     Wrong,
@@ -16,7 +16,7 @@ from pipeline.config.keys import (
     keys_of,
     members,
     not_null,
-    unwrapped,
+    unwrap_type,
 )
 from pipeline.errors import InputError
 from pipeline.messages.options import OVERRIDES
@@ -183,8 +183,8 @@ class _Walk(msgspec.Struct, frozen=True, kw_only=True):
             inner = not_null(key.annotation)
             if name in values and not self._is_left_out(values[name], key):
                 cleaned[name] = self._value(key.annotation, values[name], _join(path, name), key)
-            elif key.required and self.of_a_person and is_section(unwrapped(inner)):
-                cleaned[name] = self._section(unwrapped(inner), None, _join(path, name))
+            elif key.required and self.of_a_person and is_section(unwrap_type(inner)):
+                cleaned[name] = self._section(unwrap_type(inner), None, _join(path, name))
             elif key.required and name not in misspelt:
                 self._add(_join(path, name), "is missing")
         if len(self.problems.found) == before:
@@ -195,7 +195,7 @@ class _Walk(msgspec.Struct, frozen=True, kw_only=True):
         if value is None and type(None) in members(annotation):
             return None
         annotation = not_null(annotation)
-        inner = unwrapped(annotation)
+        inner = unwrap_type(annotation)
         if is_section(inner):
             return self._section(inner, value, path)
         before = len(self.problems.found)
@@ -220,7 +220,7 @@ class _Walk(msgspec.Struct, frozen=True, kw_only=True):
 
     def _name(self, annotation: Any, name: object) -> object:
         """Return a name of a mapping; JSON writes numbers as text there."""
-        is_number = unwrapped(annotation) is int and isinstance(name, str) and name.isdecimal()
+        is_number = unwrap_type(annotation) is int and isinstance(name, str) and name.isdecimal()
         return int(str(name)) if is_number and not self.of_a_person else name
 
     def _check_leaf(self, annotation: Any, value: object, path: str, key: Key) -> None:
@@ -232,10 +232,10 @@ class _Walk(msgspec.Struct, frozen=True, kw_only=True):
             is_wrong = isinstance(value, float) and not math.isfinite(value)
         if not is_wrong:
             return
-        if isinstance(value, str) and not value.strip() and unwrapped(annotation) is str:
+        if isinstance(value, str) and not value.strip() and unwrap_type(annotation) is str:
             self._add(path, "is empty: give it a value, or leave the key out")
         else:
-            self._add(path, _unexpected(annotation, value, key))
+            self._add(path, _describe_unexpected(annotation, value, key))
 
     def _check_rules(self, cls: type, cleaned: dict[str, object], path: str) -> None:
         try:
@@ -260,8 +260,8 @@ def shown(value: object) -> str:
     return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
 
 
-def _unexpected(annotation: Any, value: object, key: Key) -> str:
-    words = f"should be {expected(annotation)}"
+def _describe_unexpected(annotation: Any, value: object, key: Key) -> str:
+    words = f"should be {describe_expected(annotation)}"
     if key.facts.secret:
         return words
     synonyms = dict(key.facts.synonyms)

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Meta
 
-from pipeline.config.keys import choices, expectation, members, metadata, not_null, unwrapped
+from pipeline.config.keys import choices, expectation, members, metadata, not_null, unwrap_type
 
 _WORDS: Mapping[Any, str] = {
     str: "text",
@@ -21,17 +21,17 @@ _WORDS: Mapping[Any, str] = {
 }
 
 
-def expected(annotation: Any) -> str:
+def describe_expected(annotation: Any) -> str:
     """Return, for example, "a whole number, 1 or more"; without null, which leaves a key out."""
     if words := expectation(annotation):
         return words
     alternatives = [member for member in members(annotation) if member is not type(None)]
     if alternatives:
-        return " or ".join(expected(member) for member in alternatives)
+        return " or ".join(describe_expected(member) for member in alternatives)
     values = choices_of(annotation)
     if values:
         return f"one of {', '.join(values)}"
-    inner = unwrapped(annotation)
+    inner = unwrap_type(annotation)
     origin = typing.get_origin(inner)
     if origin in (tuple, list):
         items = _how_many(metadata(annotation)) + _plural(typing.get_args(inner)[0])
@@ -45,7 +45,7 @@ def expected(annotation: Any) -> str:
 
 def choices_of(annotation: Any) -> tuple[str, ...]:
     """Return the values of an enum or of `one_of` as text, nothing for any other type."""
-    inner = unwrapped(annotation)
+    inner = unwrap_type(annotation)
     if isinstance(inner, type) and issubclass(inner, Enum):
         return tuple(str(member.value) for member in inner)
     return choices(annotation)
@@ -75,4 +75,4 @@ def _plural(item: Any) -> str:
     if values := choices_of(item):
         return f"of {', '.join(values)}"
     words = {str: "texts", int: "whole numbers", float: "numbers"}
-    return words.get(unwrapped(item), "mappings of keys")
+    return words.get(unwrap_type(item), "mappings of keys")

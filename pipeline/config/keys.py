@@ -101,12 +101,12 @@ class _MoreFacts(TypedDict, total=False):
 
 def key(description: str, **facts: Unpack[_MoreFacts]) -> Meta:
     """Declare a key that changes no label, by one sentence and the fields of `Facts`."""
-    return _declared(description, Facts(changes_labels=False, **facts))
+    return _declare(description, Facts(changes_labels=False, **facts))
 
 
 def label_key(description: str, **facts: Unpack[_MoreFacts]) -> Meta:
     """Declare a key that changes labels, by one sentence and the fields of `Facts`."""
-    return _declared(description, Facts(changes_labels=True, **facts))
+    return _declare(description, Facts(changes_labels=True, **facts))
 
 
 def expects(words: str) -> Meta:
@@ -124,7 +124,7 @@ def one_of(names: Iterable[str]) -> Meta:
     )
 
 
-def _declared(description: str, facts: Facts) -> Meta:
+def _declare(description: str, facts: Facts) -> Meta:
     shown = [description]
     if facts.unit:
         shown.append(f"Unit: {facts.unit}.")
@@ -212,7 +212,7 @@ def choices(annotation: Any) -> tuple[str, ...]:
     return found
 
 
-def unwrapped(annotation: Any) -> Any:
+def unwrap_type(annotation: Any) -> Any:
     """Return the type without what is annotated."""
     while typing.get_origin(annotation) is Annotated:
         annotation = typing.get_args(annotation)[0]
@@ -221,7 +221,7 @@ def unwrapped(annotation: Any) -> Any:
 
 def members(annotation: Any) -> tuple[Any, ...]:
     """Return the members of a union as they are annotated, nothing for any other type."""
-    inner = unwrapped(annotation)
+    inner = unwrap_type(annotation)
     is_union = typing.get_origin(inner) in (typing.Union, types.UnionType)
     return typing.get_args(inner) if is_union else ()
 
@@ -234,9 +234,9 @@ def not_null(annotation: Any) -> Any:
 
 def section_in(annotation: Any) -> type | None:
     """Return the section that a key holds, alone or in a list; None for any other key."""
-    inner = unwrapped(not_null(annotation))
+    inner = unwrap_type(not_null(annotation))
     if typing.get_origin(inner) in (tuple, list):
-        inner = unwrapped(not_null(typing.get_args(inner)[0]))
+        inner = unwrap_type(not_null(typing.get_args(inner)[0]))
     return inner if is_section(inner) else None
 
 

@@ -86,7 +86,7 @@ class Redaction:
     def __init__(self, key: str) -> None:
         """Prepare to find a key of printable ASCII characters."""
         self._key = key
-        self._plain = {key.lower(), _decoded(key, ESCAPE_SEQUENCES).lower()}
+        self._plain = {key.lower(), _decode(key, ESCAPE_SEQUENCES).lower()}
         self._base64 = {_base64(key, before).lower() for before in range(3)}
         self._hexadecimal = key.encode().hex()
         first = self._hexadecimal[:2]
@@ -133,9 +133,9 @@ class Redaction:
 def _readings(text: str) -> Iterator[str]:
     """Yield a text as different readers understand it: as it is, and decoded."""
     for sequence in _sequences(text):
-        closed = _closed(text, sequence)
+        closed = _close_up(text, sequence)
         yield closed
-        decoded = _decoded(closed, sequence)
+        decoded = _decode(closed, sequence)
         if decoded != closed:
             yield decoded
 
@@ -161,7 +161,7 @@ def _sequences(text: str) -> Iterable[re.Pattern[str]]:
     return _SEQUENCES if any(form in text for form in _ESCAPE_FORMS) else _SEQUENCES[:1]
 
 
-def _closed(text: str, sequence: re.Pattern[str]) -> str:
+def _close_up(text: str, sequence: re.Pattern[str]) -> str:
     """Return a text without what may stand between two characters of a key."""
     if text.isascii() and not any(begin in text for begin in _BEFORE_OTHERS):
         closed = "".join(text.split())  # many times faster
@@ -171,18 +171,18 @@ def _closed(text: str, sequence: re.Pattern[str]) -> str:
 
 
 def _mapped_closed(reading: _Reading, sequence: re.Pattern[str]) -> _Reading:
-    """Return a reading of what `_closed` returns."""
+    """Return a reading of what `_close_up` returns."""
     return reading.replaced(sequence, lambda match: "").replaced(_BETWEEN, lambda match: "")
 
 
-def _decoded(text: str, sequence: re.Pattern[str]) -> str:
+def _decode(text: str, sequence: re.Pattern[str]) -> str:
     for _ in range(_ROUNDS):
         before = text
         for pattern, character in zip(_ESCAPES, _CHARACTERS, strict=True):
             text = pattern.sub(character, text)
         if text == before:
             break
-        text = _closed(text, sequence)
+        text = _close_up(text, sequence)
     return text
 
 

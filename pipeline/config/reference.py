@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from msgspec import NODEFAULT
 
-from pipeline.config.expected import expected
+from pipeline.config.expected import describe_expected
 from pipeline.config.keys import Key, Section, keys_of, not_null, section_in
 
 _HEAD = "| key | value | default | changes labels | meaning |\n|---|---|---|---|---|"
@@ -43,7 +43,7 @@ def describe_keys(keys: list[Key]) -> Iterator[str]:
 
 def _cells(key: Key) -> tuple[str, ...]:
     facts = key.facts
-    value = expected(not_null(key.annotation))
+    value = describe_expected(not_null(key.annotation))
     if facts.unit:
         value += f" ({facts.unit})"
     meaning = key.description
@@ -80,7 +80,7 @@ def _literal(value: object) -> str:
 
 
 def _is_list(key: Key) -> bool:
-    return expected(not_null(key.annotation)).startswith("a list")
+    return describe_expected(not_null(key.annotation)).startswith("a list")
 
 
 def _join(path: str, name: str) -> str:

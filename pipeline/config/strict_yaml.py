@@ -13,7 +13,7 @@ from yaml.reader import ReaderError
 
 from pipeline import limits
 from pipeline.limits import YAML_LEVELS
-from pipeline.terminal import shortened
+from pipeline.terminal import shorten_line
 
 _MERGE = "tag:yaml.org,2002:merge"
 _LONGEST_NUMBER = 1000
@@ -112,7 +112,7 @@ def _describe(error: yaml.YAMLError | ValueError) -> str:
         return (
             f"position {error.position + 1}: the character U+{error.character:04X} is not allowed"
         )
-    return shortened(str(error), _LONGEST_MESSAGE)
+    return shorten_line(str(error), _LONGEST_MESSAGE)
 
 
 def _describe_place(error: MarkedYAMLError, mark: Mark) -> str:
@@ -120,7 +120,7 @@ def _describe_place(error: MarkedYAMLError, mark: Mark) -> str:
     context = f", {error.context}" if error.context else ""
     if error.context and error.context_mark and error.context_mark.line != mark.line:
         context += f" in line {error.context_mark.line + 1}"
-    why = shortened(f"{error.problem or 'it ends too early'}{context}", _LONGEST_MESSAGE)
+    why = shorten_line(f"{error.problem or 'it ends too early'}{context}", _LONGEST_MESSAGE)
     snippet = mark.get_snippet(indent=2)
     return f"line {mark.line + 1}, column {mark.column + 1}: {why}" + (
         f"\n{snippet}" if snippet else ""
@@ -144,7 +144,7 @@ def _check(node: Node, sizes: dict[int, int]) -> int:
     sizes[id(node)] = 0
     size = 1
     if isinstance(node, ScalarNode):
-        node.value = _joined(node)
+        node.value = _join_halves(node)
         size += len(node.value)
         _check_number(node)
     elif isinstance(node, SequenceNode):
@@ -168,7 +168,7 @@ def _check_keys(node: MappingNode) -> None:
             continue
         if (key.tag, key.value) in keys:
             raise ConstructorError(
-                problem=f"the key {shortened(key.value, _LONGEST_KEY)!r} occurs twice",
+                problem=f"the key {shorten_line(key.value, _LONGEST_KEY)!r} occurs twice",
                 problem_mark=key.start_mark,
             )
         keys.add((key.tag, key.value))
@@ -182,7 +182,7 @@ def _check_number(node: ScalarNode) -> None:
         )
 
 
-def _joined(node: ScalarNode) -> str:
+def _join_halves(node: ScalarNode) -> str:
     r"""Return a node's text with the halves of emoji joined.
 
     JSON, which is YAML too, writes an emoji as two halves (\ud83e\udd8b). PyYAML leaves them so,

@@ -18,7 +18,7 @@ import msgspec
 import pyarrow as pa
 
 from pipeline.archive import copy_archived
-from pipeline.database.duckdb_file import registered
+from pipeline.database.duckdb_file import register_tables
 from pipeline.database.output_proofs import describe_rows, row_hash
 from pipeline.database.places import small_files
 from pipeline.database.places.post_keys import post_key
@@ -336,7 +336,7 @@ def _insert_small(
     for batch in _batches(small, len(small), ROWS_PER_QUERY):
         paths = [file.file for file in batch]
         uris, left = small_files.read_uris(paths)
-        with registered(connection, uris=uris):
+        with register_tables(connection, uris=uris):
             connection.execute(f"INSERT INTO {table} SELECT {post_key()} FROM uris")
         done.update(set(paths).difference(left))
     return [file for file in files if file.file not in done]

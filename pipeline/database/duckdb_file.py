@@ -22,7 +22,7 @@ import msgspec
 import pyarrow as pa
 
 from pipeline.config.session_limits import LOGIN_NODE, SessionLimits
-from pipeline.database.open_here import is_open_elsewhere_here, is_open_here, opened_by_us
+from pipeline.database.open_here import is_open_elsewhere_here, is_open_here, note_opened
 from pipeline.database.tables import CREATE_TABLES, HISTORY_TABLES
 from pipeline.errors import BusyError, RunError, UnreadableError
 from pipeline.sql import (
@@ -153,7 +153,7 @@ def opened(
     ):
         try:
             _prepare(connection, path, read_only=read_only, limits=limits, spill=spill)
-            with opened_by_us(path):
+            with note_opened(path):
                 yield connection
         except duckdb.Error as error:
             raise_system_error(path, error)
@@ -362,7 +362,7 @@ def has_table(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
 
 
 @contextmanager
-def registered(connection: duckdb.DuckDBPyConnection, **tables: pa.Table) -> Iterator[None]:
+def register_tables(connection: duckdb.DuckDBPyConnection, **tables: pa.Table) -> Iterator[None]:
     """Let queries within the block read these tables under their names."""
     for name, table in tables.items():
         connection.register(name, table)
@@ -389,5 +389,5 @@ def insert_rows(
             f"INSERT INTO {table} ({names}) VALUES ({marks})", list(rows[0].values())
         )
         return
-    with registered(connection, rows=pa.Table.from_pylist(list(rows))):
+    with register_tables(connection, rows=pa.Table.from_pylist(list(rows))):
         connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM rows")

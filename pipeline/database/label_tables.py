@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from pipeline.database import supersede
-from pipeline.database.duckdb_file import insert_rows, registered
+from pipeline.database.duckdb_file import insert_rows, register_tables
 from pipeline.database.stores import layouts
 from pipeline.database.stores.columns import columns_of, find_conflict, types_by_name
 from pipeline.database.stores.label_store import LabelStore
@@ -218,7 +218,7 @@ def overlap(
         return pa.table({"uri": pa.array([], pa.string())})
     current = f" AND NOT ({outdated})" if outdated else ""
     uris = pa.concat_tables([table.select(["uri", "shard_index"]) for table in tables])
-    with registered(connection, new_uris=uris):
+    with register_tables(connection, new_uris=uris):
         return connection.sql(
             f"SELECT DISTINCT new_uris.uri FROM new_uris JOIN {store.rows_before(rows_end)} AS old "
             "ON old.uri = new_uris.uri "
@@ -256,7 +256,7 @@ def replace_shards(
         removed = _delete_shards(connection, store, run_id, shards)
         inserted = 0
         for labels in outputs:
-            with registered(connection, output=labels, present=present):
+            with register_tables(connection, output=labels, present=present):
                 if replacement.outdated:
                     removed += supersede.move(connection, store, replacement.outdated, run_id)
                 if present.num_rows and replacement.newer:

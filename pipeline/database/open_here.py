@@ -18,7 +18,7 @@ _Identity = tuple[int, int]
 
 
 class _Opened:
-    """The files that are open by `opened_by_us` now, in all threads: a fact about the process."""
+    """The files that are open by `note_opened` now, in all threads: a fact about the process."""
 
     lock = threading.Lock()
     counts: ClassVar[Counter[_Identity]] = Counter()
@@ -46,7 +46,7 @@ def is_open_elsewhere_here(path: Path) -> bool:
 
 
 @contextmanager
-def opened_by_us(path: Path) -> Iterator[None]:
+def note_opened(path: Path) -> Iterator[None]:
     """Note for as long as the block lasts that the program has a file open itself."""
     identity = _identity(path)
     with _Opened.lock:

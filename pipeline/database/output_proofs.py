@@ -15,7 +15,7 @@ import msgspec
 import pyarrow as pa
 
 from pipeline import archive
-from pipeline.database.duckdb_file import registered
+from pipeline.database.duckdb_file import register_tables
 from pipeline.errors import DamagedError
 from pipeline.sql import literal, quoted
 from pipeline.threads.share_work import share_work
@@ -83,7 +83,7 @@ def hash_shards(
     """
     described: dict[int, str] = {}
     for table in outputs:
-        with registered(connection, output=table):
+        with register_tables(connection, output=table):
             columns = connection.execute("DESCRIBE SELECT * FROM output").fetchall()
             rows = connection.execute(
                 "SELECT shard_index, count(*), "

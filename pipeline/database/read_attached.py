@@ -17,7 +17,9 @@ _OWN = "memory"
 
 
 @contextmanager
-def reading(connection: duckdb.DuckDBPyConnection, path: Path, alias: str) -> Iterator[None]:
+def attach_for_reading(
+    connection: duckdb.DuckDBPyConnection, path: Path, alias: str
+) -> Iterator[None]:
     """Attach the database read-only for a block, in which it is the one that queries read.
 
     Args:

@@ -3,7 +3,7 @@
 import duckdb
 import pyarrow as pa
 
-from pipeline.database.duckdb_file import has_table, registered, transaction
+from pipeline.database.duckdb_file import has_table, register_tables, transaction
 
 _COLUMNS = "uri, stratum, inclusion_probability, posts"
 
@@ -50,7 +50,7 @@ def put(
         description: what its file says about it, as JSON.
         rows: the rows of its file, as `sample_file.read` returns them.
     """
-    with registered(connection, drawn=rows), transaction(connection):
+    with register_tables(connection, drawn=rows), transaction(connection):
         for table in ("samples", "sample_files"):
             connection.execute(f"DELETE FROM {table} WHERE sample = ?", [sample])
         connection.execute(f"INSERT INTO samples SELECT ?, {_COLUMNS} FROM drawn", [sample])

@@ -24,7 +24,7 @@ class Replacement(msgspec.Struct, frozen=True, kw_only=True):
     """The runs that were created later."""
 
 
-def outdated(
+def outdated_condition(
     replaces: str, config_hash: str, *, reason: str | None = None, newer: Sequence[str] = ()
 ) -> str | None:
     """Return SQL, a condition on the labels' table, for the rows that a run replaces.
@@ -77,7 +77,7 @@ def move(
     Args:
         connection: the database.
         store: where the labels are.
-        condition: which rows are outdated, as `outdated` returns it.
+        condition: which rows are outdated, as `outdated_condition` returns it.
         run_id: the run of the outputs in view `output`; rows of their own shards stay.
 
     Returns:

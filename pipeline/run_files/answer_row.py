@@ -85,7 +85,7 @@ class AnswerRows:
             value = values.get(name)
             if not _fits(value, kind):
                 raise _broken(f"answered {name} = {value!r} for {answer.uri}")
-            row.append(_stored(value, kind))
+            row.append(_to_stored(value, kind))
         return row
 
     def _check_names(self, answer: Answer, values: Mapping[str, LabelValue]) -> None:
@@ -118,7 +118,7 @@ def _fits(value: LabelValue, kind: ColumnKind) -> bool:
     return not math.isnan(value) if isinstance(value, float) else abs(value) < types.limit
 
 
-def _stored(value: LabelValue, kind: ColumnKind) -> LabelValue:
+def _to_stored(value: LabelValue, kind: ColumnKind) -> LabelValue:
     """Convert whole numbers of a number column: Arrow rejects those past 2**53 for a float64."""
     return value if value is None or kind is not ColumnKind.NUMBER else float(value)
 

@@ -126,8 +126,8 @@ class LastWordsWriter:
         Tries a few times. What cannot be written even then is on stderr only.
         """
         self._spare.release()
-        message = self._redacted(str(error) or type(error).__name__)
-        origin = self._redacted(_origin(error))
+        message = self._redact(str(error) or type(error).__name__)
+        origin = self._redact(_origin(error))
         shown = f"{message}\n{origin}".rstrip() if _says_it_all(error) else origin
         with contextlib.suppress(OSError):  # a log without room must not keep the words away
             print(shown, file=sys.stderr, flush=True)
@@ -152,7 +152,7 @@ class LastWordsWriter:
             with contextlib.suppress(OSError):
                 print(problem, file=sys.stderr, flush=True)
 
-    def _redacted(self, text: str) -> str:
+    def _redact(self, text: str) -> str:
         """Return the text without the key and without half surrogate pairs.
 
         A path that is not UTF-8 contains such halves. Writing one would raise an error, which

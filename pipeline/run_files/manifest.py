@@ -180,7 +180,7 @@ def _at_its_place(manifest: Manifest, run_dir: Path) -> Manifest:
         return manifest
     former, now = project
     if former != now:
-        values = portable_paths.moved_with(values, former, now)
+        values = portable_paths.move_paths(values, former, now)
     folder = former / run_dir.resolve().relative_to(now)
     return replace(manifest, **values, folder=str(folder))
 

@@ -81,7 +81,7 @@ def verify(
         index: the shard's index.
         pauses: seconds to wait before each new try to read the file.
     """
-    return _examined(lambda: _verify(run_dir, manifest, index, pauses))
+    return _examine(lambda: _verify(run_dir, manifest, index, pauses))
 
 
 def is_published(run_dir: Path, manifest: Manifest, index: int) -> bool:
@@ -106,7 +106,7 @@ def _verify(run_dir: Path, manifest: Manifest, index: int, pauses: Sequence[floa
         check = _judge(path, footer.rows, texts, manifest, index)
         return replace(check, unlabelable=reason_counts.read_counts(texts, footer.metadata))
 
-    return _decoded(path, decode, lambda: read_parquet.read_end(path, pauses=pauses))
+    return _decode_file(path, decode, lambda: read_parquet.read_end(path, pauses=pauses))
 
 
 def read(
@@ -134,11 +134,13 @@ def read(
             check, unlabelable=unlabelable, unchecked=rows_check.unchecked, sha256=digest
         )
 
-    check = _examined(lambda: _decoded(path, decode, lambda: files.read_whole(path, pauses=pauses)))
+    check = _examine(
+        lambda: _decode_file(path, decode, lambda: files.read_whole(path, pauses=pauses))
+    )
     return check, tables[-1] if check.verified else None
 
 
-def _examined(examine: Callable[[], OutputCheck]) -> OutputCheck:
+def _examine(examine: Callable[[], OutputCheck]) -> OutputCheck:
     """Return what an examination shows, whatever it raises."""
     try:
         return examine()
@@ -148,7 +150,7 @@ def _examined(examine: Callable[[], OutputCheck]) -> OutputCheck:
         return OutputCheck(problem=error.problem)
 
 
-def _decoded(
+def _decode_file(
     path: Path, decode: Callable[[bytearray], OutputCheck], read_content: Callable[[], bytearray]
 ) -> OutputCheck:
     """Return what a file's content shows; an empty `OutputCheck` if there is no file."""

@@ -49,7 +49,7 @@ def real(text: str) -> str:
 
 def with_real_paths(document: Mapping[str, object]) -> dict[str, object]:
     """Return a JSON document with `real` applied to every text."""
-    return _mapped(document, real)
+    return _map_texts(document, real)
 
 
 def relative(
@@ -69,7 +69,7 @@ def relative(
             return RUN + os.path.relpath(path, here)
         return text
 
-    return _mapped(document, shorten)
+    return _map_texts(document, shorten)
 
 
 def absolute(document: Mapping[str, object], run_dir: Path) -> dict[str, object]:
@@ -79,17 +79,17 @@ def absolute(document: Mapping[str, object], run_dir: Path) -> dict[str, object]
     def complete(text: str) -> str:
         return os.path.normpath(here / text.removeprefix(RUN)) if text.startswith(RUN) else text
 
-    return _mapped(document, complete)
+    return _map_texts(document, complete)
 
 
-def moved_with(document: Mapping[str, object], former: Path, now: Path) -> dict[str, object]:
+def move_paths(document: Mapping[str, object], former: Path, now: Path) -> dict[str, object]:
     """Return a JSON document with each path in one folder moved into another one."""
 
     def move(text: str) -> str:
         path = Path(real(text))
         return str(now / path.relative_to(former)) if path.is_relative_to(former) else text
 
-    return _mapped(document, move)
+    return _map_texts(document, move)
 
 
 def former_project(run_dir: Path, database: str) -> tuple[Path, Path] | None:
@@ -115,18 +115,18 @@ def former_project(run_dir: Path, database: str) -> tuple[Path, Path] | None:
     return (project, now) if project and now else None
 
 
-def _mapped(document: Mapping[str, object], change: Callable[[str], str]) -> dict[str, object]:
+def _map_texts(document: Mapping[str, object], change: Callable[[str], str]) -> dict[str, object]:
     """Return a JSON document with every text changed; keys stay as they are."""
-    return {name: _changed(value, change) for name, value in document.items()}
+    return {name: _change(value, change) for name, value in document.items()}
 
 
-def _changed(value: object, change: Callable[[str], str]) -> object:
+def _change(value: object, change: Callable[[str], str]) -> object:
     if isinstance(value, str):
         return change(value)
     if isinstance(value, Mapping):
-        return _mapped(value, change)
+        return _map_texts(value, change)
     if isinstance(value, Sequence):
-        return [_changed(item, change) for item in value]
+        return [_change(item, change) for item in value]
     return value
 
 

@@ -166,7 +166,7 @@ def read(path: Path) -> SampleFile:
         DamagedError: it holds no sample of this name, or its rows do not fit its description.
     """
     sample = read_description(path)
-    with _advised(path):
+    with _advise(path):
         rows = read_parquet.read_table(path).replace_schema_metadata()
         if problem := _find_problem(sample, rows):
             raise DamagedError(path, problem)
@@ -175,7 +175,7 @@ def read(path: Path) -> SampleFile:
 
 def read_description(path: Path) -> Sample:
     """Return what a sample's file says about it, without its rows. Raises as `read` does."""
-    with _advised(path):
+    with _advise(path):
         footer = read_parquet.read_footer(path)
         content = (footer.schema.metadata or {}).get(_METADATA)
         if content is None:
@@ -193,7 +193,7 @@ def read_description(path: Path) -> Sample:
 
 
 @contextmanager
-def _advised(path: Path) -> Iterator[None]:
+def _advise(path: Path) -> Iterator[None]:
     """Say with each error about damage what to do: nothing can draw the same sample for sure."""
     try:
         yield

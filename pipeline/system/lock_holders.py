@@ -49,7 +49,7 @@ def find_lock_holders(path: Path) -> tuple[LockHolder, ...]:
     """
     try:
         stat = path.stat()
-        pids = [*_asked(path), *_listed(stat)]
+        pids = [*_ask_kernel(path), *_list_processes(stat)]
     except OSError:
         return ()
     return tuple(_describe(pid) for pid in dict.fromkeys(pids) if pid != os.getpid())
@@ -64,7 +64,7 @@ def describe_holders(holders: Sequence[LockHolder]) -> str:
     return ", ".join(named) + (f" and {more} more" if more else "")
 
 
-def _asked(path: Path) -> list[int]:
+def _ask_kernel(path: Path) -> list[int]:
     """Return the process whose lock is in the way of a writer, if there is one.
 
     The number of a process on another machine is negative.
@@ -78,7 +78,7 @@ def _asked(path: Path) -> list[int]:
     return [pid] if kind != fcntl.F_UNLCK and pid else []
 
 
-def _listed(stat: os.stat_result) -> list[int]:
+def _list_processes(stat: os.stat_result) -> list[int]:
     """Return all processes of this machine that the kernel lists for a file: there may be many."""
     device = f"{os.major(stat.st_dev):02x}:{os.minor(stat.st_dev):02x}:{stat.st_ino}"
     try:

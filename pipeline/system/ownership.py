@@ -153,7 +153,7 @@ def describe_denial(path: Path) -> str:
 
     That is the file itself if it exists and is closed, or else the nearest folder that exists.
     """
-    blamed, status = _closed(path)
+    blamed, status = _find_closed(path)
     if status is None:
         return f"{path} cannot be used"
     owner = user_name(status.st_uid)
@@ -171,7 +171,7 @@ def describe_denial(path: Path) -> str:
     )
 
 
-def _closed(path: Path) -> tuple[Path, os.stat_result | None]:
+def _find_closed(path: Path) -> tuple[Path, os.stat_result | None]:
     """Return what is closed, and its status; None if nothing can be looked at."""
     nearest: tuple[Path, os.stat_result | None] = (path, None)
     for place in (path, *path.parents):

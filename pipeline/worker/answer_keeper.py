@@ -35,8 +35,8 @@ _RECOVERED = "answers can be written again"
 class AnswerKeeper:
     """Keeps the answers of a shard: what a classifier's thread gives it, and writes it.
 
-    The classifier's thread calls `handed_out` and `answered`; all else is called by the task's own
-    thread.
+    The classifier's thread calls `record_handed_out` and `record_answered`; all else is called by
+    the task's own thread.
     """
 
     def __init__(
@@ -83,9 +83,7 @@ class AnswerKeeper:
         failure = self._failure or self._unrecorded
         if failure is None:
             return ""
-        return (
-            f"cannot write its answers, and sends no requests until it can: {_described(failure)}"
-        )
+        return f"cannot write its answers, and sends no requests until it can: {_describe(failure)}"
 
     @property
     def awaited(self) -> frozenset[str]:
@@ -104,12 +102,12 @@ class AnswerKeeper:
         """Accept answers about these posts from now on, and no others."""
         self._awaited = {post.uri for post in posts}
 
-    def handed_out(self, uris: Sequence[str]) -> None:
+    def record_handed_out(self, uris: Sequence[str]) -> None:
         """Record that posts are in flight, once everything before them is written."""
         self._wait_while_failing()
-        self._retry_record(partial(self._journal.handed_out, *uris))
+        self._retry_record(partial(self._journal.record_handed_out, *uris))
 
-    def answered(self, answers: Sequence[Answer]) -> None:
+    def record_answered(self, answers: Sequence[Answer]) -> None:
         """Keep answers, and return once they are written as far as they can be.
 
         Raises:
@@ -131,7 +129,7 @@ class AnswerKeeper:
         self._answers += len(answers)
         for answer in answers:
             self._copied += self._checkpoint.posts_of(answer.uri) - 1
-            self._journal.answered(answer.uri)
+            self._journal.record_answered(answer.uri)
         self._count_saved_copies()
         if failure is not None:
             self._fail(failure)
@@ -189,7 +187,7 @@ class AnswerKeeper:
         if not self.retry_until_written(self._checkpoint.flush, meanwhile) and (
             lost := self._checkpoint.unsaved
         ):
-            trouble = _described(self._failure) if self._failure else ""
+            trouble = _describe(self._failure) if self._failure else ""
             self._say(f"{counted(lost, 'answer')} could not be written and are lost: {trouble}")
 
     def close(self) -> None:
@@ -282,9 +280,9 @@ def begin_with_room(
             raise
         except OSError as error:
             if not is_shortage(error):
-                raise TaskError(Cause.CRASHED, f"cannot begin: {_described(error)}") from error
+                raise TaskError(Cause.CRASHED, f"cannot begin: {_describe(error)}") from error
             if not trouble:
-                trouble = f"cannot begin, and asks nothing until it can: {_described(error)}"
+                trouble = f"cannot begin, and asks nothing until it can: {_describe(error)}"
                 say(trouble)
         else:
             if trouble:
@@ -295,7 +293,7 @@ def begin_with_room(
         pause = min(2 * pause, LONGEST_PAUSE)
 
 
-def _described(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     where = getattr(error, "filename", None)
     what = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return f"{what} ({where})" if where else what

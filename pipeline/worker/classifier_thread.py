@@ -21,10 +21,10 @@ POSTS_TOGETHER, GROUP_SECONDS = 16, 0.01
 class PostObserver(Protocol):
     """Watches the posts that a classifier takes and answers, from the classifier's thread."""
 
-    def handed_out(self, uris: Sequence[str]) -> None:
+    def record_handed_out(self, uris: Sequence[str]) -> None:
         """Record that the classifier takes these posts."""
 
-    def answered(self, answers: Sequence[Answer]) -> None:
+    def record_answered(self, answers: Sequence[Answer]) -> None:
         """Keep answers, before the classifier goes on.
 
         An error ends the classifier, and with it all answers that are under way.
@@ -109,7 +109,7 @@ class _ClassifierThread:
             for group in _in_groups(answers, seconds):
                 # An answer does not wake the other thread. If it did, the two threads would hand
                 # the interpreter to each other at every answer.
-                self._observer.answered(group)
+                self._observer.record_answered(group)
                 if self._abandoned:
                     return
         except BaseException as error:  # noqa: BLE001 - raised again in the task's own thread
@@ -161,7 +161,7 @@ class _PostsUntilStopped(Sequence[Post]):
     def __getitem__(self, index: int | slice) -> Post | Sequence[Post]:
         selected = self._posts[index]
         posts = [selected] if isinstance(selected, Post) else selected
-        self._observer.handed_out([post.uri for post in posts])
+        self._observer.record_handed_out([post.uri for post in posts])
         return selected
 
     def __iter__(self) -> Iterator[Post]:
@@ -169,7 +169,7 @@ class _PostsUntilStopped(Sequence[Post]):
             if self._stopping.is_set():
                 return
             posts = self._posts[start : start + self._together]
-            self._observer.handed_out([post.uri for post in posts])
+            self._observer.record_handed_out([post.uri for post in posts])
             if self._stopping.is_set():  # it may have waited for the disk until then
                 return
             yield from posts

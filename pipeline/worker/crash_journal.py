@@ -153,7 +153,7 @@ class CrashJournal:
         """Allow this row to be marked ahead of time: it is asked about together with others."""
         self._states[row] = WAITING
 
-    def handed_out(self, *uris: str) -> None:
+    def record_handed_out(self, *uris: str) -> None:
         """Record that the classifier takes these posts, by one write, before it gets them.
 
         While `solo` is set, a file of its own records the solo attempt.
@@ -171,7 +171,7 @@ class CrashJournal:
         for row in rows:
             self._hand_out(row)
 
-    def answered(self, uri: str) -> None:
+    def record_answered(self, uri: str) -> None:
         """Record that this post is answered.
 
         Never raises: that would lose all answers that are under way, and they are paid for. What

@@ -15,8 +15,8 @@ _SHORTEST_S = 0.001
 class PaceClock:
     """Tells another observer of everything, and counts and times what passes by.
 
-    The classifier's thread calls `handed_out` and `answered`; all else is called by the task's own
-    thread.
+    The classifier's thread calls `record_handed_out` and `record_answered`; all else is called by
+    the task's own thread.
     """
 
     def __init__(self, observer: PostObserver) -> None:
@@ -30,16 +30,16 @@ class PaceClock:
         self._startup_s = self._began = self._last = 0.0
         self._memory_mb: float | None = None
 
-    def handed_out(self, uris: Sequence[str]) -> None:
+    def record_handed_out(self, uris: Sequence[str]) -> None:
         """Note when the classifier took its first post."""
         if not self._began:
             self._startup_s = seconds_since_start()
             self._began = self._last = time.monotonic()
-        self._observer.handed_out(uris)
+        self._observer.record_handed_out(uris)
 
-    def answered(self, answers: Sequence[Answer]) -> None:
+    def record_answered(self, answers: Sequence[Answer]) -> None:
         """Note when the last answer came."""
-        self._observer.answered(answers)
+        self._observer.record_answered(answers)
         self._asked += len(answers)
         self._last = time.monotonic()
 

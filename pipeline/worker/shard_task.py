@@ -129,7 +129,7 @@ class Task:
             return self._ask_and_publish(posts, journal)
 
     def _ask_and_publish(self, posts: pa.Table, journal: CrashJournal) -> TaskOutcome:
-        together, suspects = self._unanswered(posts, journal)
+        together, suspects = self._find_unanswered(posts, journal)
         keeper = self._keeper = AnswerKeeper(
             self._checkpoint,
             journal,
@@ -161,14 +161,16 @@ class Task:
         heart.waits_for_disk = bool(keeper.trouble)
         heart.tick(time.monotonic(), self.kept)
 
-    def _unanswered(self, posts: pa.Table, journal: CrashJournal) -> tuple[list[Post], list[Post]]:
+    def _find_unanswered(
+        self, posts: pa.Table, journal: CrashJournal
+    ) -> tuple[list[Post], list[Post]]:
         """Return the posts to ask about together, and the suspects to ask about one at a time.
 
         Posts that need no asking are answered here: those without a text that can be sent, texts
         that are too short, and posts at which a task died during a solo attempt. Copies are left
         out: they get their answer when the output is published.
         """
-        answered = set(self._checkpoint.answered()["uri"].to_pylist())
+        answered = set(self._checkpoint.all_answers()["uri"].to_pylist())
         self._kept_before = sum(map(self._checkpoint.posts_of, answered))
         # What was paid for counts, whoever asked for it.
         self._copied_from = {
@@ -320,7 +322,7 @@ class Task:
     def _publish(self, posts: pa.Table) -> None:
         labels = ShardLabels(
             posts=posts,
-            answers=self._checkpoint.answered(),
+            answers=self._checkpoint.all_answers(),
             columns=self._classifier.columns,
             model=self._classifier.model,
             attempt=self._order.attempt,

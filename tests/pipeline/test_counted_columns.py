@@ -63,7 +63,7 @@ def test_a_post_that_two_lives_answered_at_once_is_counted_once_as_it_is_publish
         one.flush()
     third = life(tmp_path, attempt=3)
     third.load()
-    assert third.answered().num_rows == 3
+    assert third.all_answers().num_rows == 3
     assert third.counts() == {"tokens": 12}
 
 
@@ -84,7 +84,7 @@ def test_a_fact_that_an_older_version_did_not_know_is_unknown(tmp_path: Path) ->
     new = life(tmp_path, attempt=2, columns=(COLUMNS[0], Column("left_out", "text", fact=True)))
     new.load()
     new.add(Answer("b", {"mood": "fine"}, facts={"left_out": "SPAM"}))
-    assert new.answered().select(["uri", "mood", "left_out"]).to_pylist() == [
+    assert new.all_answers().select(["uri", "mood", "left_out"]).to_pylist() == [
         {"uri": "a", "mood": "fine", "left_out": None},
         {"uri": "b", "mood": "fine", "left_out": "SPAM"},
     ]
@@ -100,7 +100,7 @@ def test_answers_of_an_older_version_without_counts_are_not_paid_for_again(
     new = life(tmp_path, attempt=2, keep_raw=keep_raw)
     new.load()
     new.add(answer("b", tokens=7))
-    rows = new.answered().select(["uri", "mood", "tokens", "calls"]).to_pylist()
+    rows = new.all_answers().select(["uri", "mood", "tokens", "calls"]).to_pylist()
     assert rows == [
         {"uri": "a", "mood": "fine", "tokens": None, "calls": None},
         {"uri": "b", "mood": "fine", "tokens": 7, "calls": None},
@@ -120,7 +120,7 @@ def test_a_part_without_a_label_column_is_left_out(
     old.flush()
     new = life(tmp_path, attempt=2)
     new.load()
-    assert new.answered().num_rows == 0
+    assert new.all_answers().num_rows == 0
     assert "ignored, it has other label columns" in capsys.readouterr().err
 
 
@@ -133,7 +133,7 @@ def published(
         one.add(answer(post.uri, **facts))
     labels = ShardLabels(
         posts=run_builders.read_shard(run_dir, 0),
-        answers=one.answered(),
+        answers=one.all_answers(),
         columns=columns,
         model="m",
         attempt=1,
@@ -162,7 +162,7 @@ def test_a_copy_has_the_answer_and_not_its_cost(tmp_path: Path) -> None:
     assert one.sums().unlabelable == {"refusal": 2}
     labels = ShardLabels(
         posts=pa.table({**_columns(run_builders.read_shard(run_dir, 0)), "text": ["a", "b", "b"]}),
-        answers=one.answered(),
+        answers=one.all_answers(),
         columns=COLUMNS,
         model="m",
         attempt=1,

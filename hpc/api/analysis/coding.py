@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 
-from hpc.api.call.argument_types import checked
+from hpc.api.call.argument_types import check_argument_types
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.place import HERE, PathText, Place
 from hpc.api.call.surroundings import library_call
@@ -87,7 +87,7 @@ class GoldResult:
     """What `hpc gold` exits with: 0 done, 1 the codings are not all in the database."""
 
 
-@checked
+@check_argument_types
 def gold(
     files: PathText | Sequence[PathText],
     name: str,

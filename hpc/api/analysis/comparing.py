@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hpc.api.call.argument_types import checked
+from hpc.api.call.argument_types import check_argument_types
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.place import HERE, PathText, Place
 from hpc.api.call.ranges import check_least
@@ -85,7 +85,7 @@ def _describe(report: NamesReport | GoldReport) -> list[Block]:
     return describe_gold(report) if isinstance(report, GoldReport) else describe_names(report)
 
 
-@checked
+@check_argument_types
 def compare(
     *names: str,
     gold: str | None = None,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from hpc.api.call.argument_types import checked
+from hpc.api.call.argument_types import check_argument_types
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.place import HERE, PathText, Place
 from hpc.api.call.ranges import check_least, check_seed
@@ -119,7 +119,7 @@ class _Drawn:
     problems: tuple[str, ...]
 
 
-@checked
+@check_argument_types
 def sample(
     name: str | None,
     to: PathText,
@@ -178,7 +178,7 @@ def sample(
         contents = write_files.render(files, task)
         write_files.check_new(contents)
         coding_record.write(place.run_root, _record(drawn, coders, overlap))
-        path = sample_file.write(place.run_root, _dated(drawn), drawn.sample.rows)
+        path = sample_file.write(place.run_root, _add_run_states(drawn), drawn.sample.rows)
         write_files.write(contents)
     return _describe(drawn, assignment, overlap, path, tuple(contents))
 
@@ -212,7 +212,7 @@ def _draw(
         )
 
 
-def _dated(drawn: _Drawn) -> Sample:
+def _add_run_states(drawn: _Drawn) -> Sample:
     """Return the sample with how far the runs of its name were when it was drawn."""
     return msgspec.structs.replace(drawn.sample.sample, posts_missing=drawn.posts_missing)
 

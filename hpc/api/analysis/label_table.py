@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from hpc.api.call.argument_types import checked
+from hpc.api.call.argument_types import check_argument_types
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.place import HERE, PathText, Place
 from hpc.api.call.surroundings import library_call
@@ -96,7 +96,7 @@ class ExportResult:
     """What `hpc export` exits with: 0 done, 1 outputs were left out."""
 
 
-@checked
+@check_argument_types
 def labels(
     name: str | None = None,
     columns: str | Sequence[str] = (),
@@ -130,7 +130,7 @@ def labels(
         return pq.read_table(path, memory_map=False)
 
 
-@checked
+@check_argument_types
 def labels_batches(
     name: str | None = None,
     columns: str | Sequence[str] = (),
@@ -164,7 +164,7 @@ def _parquet_file(name: str | None, query: LabelQuery, at: Place, screen: Screen
         yield path
 
 
-@checked
+@check_argument_types
 def export(
     name: str | None,
     to: PathText,

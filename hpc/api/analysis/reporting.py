@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pipeline
-from hpc.api.call.argument_types import checked
+from hpc.api.call.argument_types import check_argument_types
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.place import HERE, PathText, Place
 from hpc.api.call.surroundings import library_call
@@ -13,7 +13,7 @@ from hpc.comparison.load_analysis import load_analysis
 from hpc.display.screen import Screen
 from hpc.html_report.describe_page import SubjectData, describe_page
 from hpc.html_report.observe.read_gold import read_gold
-from hpc.html_report.observe.read_speed import filled
+from hpc.html_report.observe.read_speed import fill_gaps
 from hpc.html_report.observe.read_subject import read_subject
 from hpc.html_report.page_file import check_page, write_page
 from hpc.html_report.render import render
@@ -39,7 +39,7 @@ class ReportResult:
     """What `hpc report` exits with: 0 done, 1 a part could not be read."""
 
 
-@checked
+@check_argument_types
 def report(
     *subjects: str,
     to: PathText | None = None,
@@ -98,7 +98,7 @@ def _read(
     return SubjectData(
         title=chosen.title,
         facts=facts,
-        steps={speed.run_id: filled(speed) for speed in facts.speeds},
+        steps={speed.run_id: fill_gaps(speed) for speed in facts.speeds},
         golds=golds,
         gold_notes=notes,
     )

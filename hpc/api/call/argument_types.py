@@ -23,7 +23,9 @@ class WrongTypeError(InputError, TypeError):
     """An argument, or a field of a settings value, has a wrong type."""
 
 
-def checked(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
+def check_argument_types(
+    function: Callable[_Parameters, _Result],
+) -> Callable[_Parameters, _Result]:
     """Return a function that checks the types of its arguments, as they are annotated.
 
     The fields of settings are checked too. A function so decorated raises WrongTypeError.

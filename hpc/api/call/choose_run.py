@@ -6,7 +6,7 @@ from typing import Protocol
 
 import msgspec
 
-from hpc.api.call.argument_types import checked
+from hpc.api.call.argument_types import check_argument_types
 from hpc.api.call.place import HERE, Place
 from hpc.run.model.run import Run
 from hpc.run.run_folder import reload
@@ -27,7 +27,7 @@ RunChoice = Run | HasRun | str | PathLike[str] | None
 """A run, a result about one, a run's id, name or folder; None: the newest run."""
 
 
-@checked
+@check_argument_types
 def find_run(run: RunChoice = None, *, at: Place = HERE) -> Run:
     """Return a run as its folder says it now.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hpc.api.analysis.label_table import LabelFinder, names_of
-from hpc.api.call.argument_types import checked
+from hpc.api.call.argument_types import check_argument_types
 from hpc.api.call.caller_screen import screen_of
 from hpc.api.call.place import HERE, PathText, Place
 from hpc.api.call.surroundings import library_call
@@ -63,7 +63,7 @@ class EstimatorTableResult:
     """What `hpc export --for` exits with: 0 done, 1 outputs were left out."""
 
 
-@checked
+@check_argument_types
 def export_for_estimator(
     name: str | None,
     to: PathText,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hpc.display.blocks import Block, Line, Table
-from hpc.display.comparison.estimates import calibration_table, estimate_cells, wrapped
+from hpc.display.comparison.estimates import calibration_table, estimate_cells, wrap_sentence
 from hpc.runs.missing_posts import describe_open
 from pipeline.analysis.results import (
     CONFIDENCE,
@@ -78,8 +78,8 @@ def describe_names(report: NamesReport) -> list[Block]:
         )
     for side in report.sides:
         for note in describe_open(side.name, side.posts_not_gathered, side.posts_missing):
-            blocks += wrapped(f"  note: {note}")
-    blocks += wrapped(
+            blocks += wrap_sentence(f"  note: {note}")
+    blocks += wrap_sentence(
         f"  in brackets: {CONFIDENCE:.0%} percentile intervals of "
         f"{counted(report.resamples, 'bootstrap resample')} of the posts, seed {report.seed}"
     )
@@ -101,7 +101,7 @@ def describe_comparison(comparison: Comparison) -> list[Block]:
     blocks: list[Block] = [
         Line(
             f"A {comparison.a} ({kind_a}), B {comparison.b} ({kind_b}): "
-            f"{counted(comparison.posts, 'post')}{_missing(comparison)}"
+            f"{counted(comparison.posts, 'post')}{_describe_missing(comparison)}"
         ),
         Table(
             rows=tuple(
@@ -114,7 +114,7 @@ def describe_comparison(comparison: Comparison) -> list[Block]:
     if comparison.confusion:
         blocks += [Line(""), _confusion(comparison.confusion)]
     if comparison.matching:
-        blocks += [Line(""), *_matching(comparison.matching)]
+        blocks += [Line(""), *_describe_matching(comparison.matching)]
     for curve in comparison.calibration:
         title = f"  share of posts with {curve.label}, by {curve.score.upper()}'s score:"
         blocks += [Line(""), Line(title), calibration_table(curve)]
@@ -126,7 +126,7 @@ def describe_rejection(pair: NotCompared) -> list[Block]:
     return [Line(f"A {pair.a}, B {pair.b}: not compared, because {pair.reason}")]
 
 
-def _matching(matching: MatchedThreshold) -> list[Block]:
+def _describe_matching(matching: MatchedThreshold) -> list[Block]:
     """Return the threshold of B that matches A's prevalence."""
     if matching.threshold is None:
         return [
@@ -143,7 +143,7 @@ def _matching(matching: MatchedThreshold) -> list[Block]:
     ]
 
 
-def _missing(comparison: Comparison) -> str:
+def _describe_missing(comparison: Comparison) -> str:
     if not (comparison.without_a or comparison.without_b):
         return ""
     return f" ({comparison.without_a:,} without a value in A, {comparison.without_b:,} in B)"

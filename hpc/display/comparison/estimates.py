@@ -40,7 +40,7 @@ def calibration_table(curve: Curve) -> Table:
     )
 
 
-def wrapped(text: str) -> list[Line]:
+def wrap_sentence(text: str) -> list[Line]:
     """Return a sentence as lines that fit 80 columns, with the indent of the first."""
     indent = re.match(" *", text)
     lead = " " * len(indent[0]) if indent else ""

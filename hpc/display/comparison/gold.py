@@ -13,7 +13,7 @@ from hpc.display.comparison.estimates import (
     estimate_cells,
     interval_text,
     table_width,
-    wrapped,
+    wrap_sentence,
 )
 from pipeline.analysis.gold.results import (
     Caution,
@@ -95,7 +95,7 @@ def describe_gold(report: GoldReport) -> list[Block]:
                     f"{'is' if report.outside == 1 else 'are'} not in this sample"
                 )
             )
-    blocks += wrapped(
+    blocks += wrap_sentence(
         f"  in brackets: {CONFIDENCE:.0%} percentile intervals of "
         f"{counted(report.resamples, 'bootstrap resample')} within strata, seed {report.seed}"
     )
@@ -138,14 +138,16 @@ def _side_by_side(left: ModelReport, right: ModelReport) -> list[Block]:
 def _describe(gold: str, model: ModelReport, one: GoldComparison | NotJudged) -> list[Block]:
     title = f"{model.name} {one.model}, {gold} {one.gold}: "
     if isinstance(one, NotJudged):
-        return [*wrapped(f"{title}not compared, because {one.reason}")]
+        return [*wrap_sentence(f"{title}not compared, because {one.reason}")]
     left_out = [
         f"{one.not_coded:,} not coded" if one.not_coded else "",
         f"{one.without_model:,} coded without a prediction" if one.without_model else "",
     ]
     rest = ", ".join(filter(None, left_out))
     blocks: list[Block] = [
-        *wrapped(f"{title}{counted(one.posts, 'coded post')}" + (f" ({rest})" if rest else ""))
+        *wrap_sentence(
+            f"{title}{counted(one.posts, 'coded post')}" + (f" ({rest})" if rest else "")
+        )
     ]
     if one.threshold is not None:
         blocks.append(Line(f"  positive: {one.threshold:g} or more"))
@@ -170,7 +172,7 @@ def _describe(gold: str, model: ModelReport, one: GoldComparison | NotJudged) ->
     if one.strata:
         blocks += [Line(""), *_strata(one.strata)]
     if _lacks_interval(one):
-        blocks += [Line(""), *wrapped(f"  no interval: {NO_INTERVAL}")]
+        blocks += [Line(""), *wrap_sentence(f"  no interval: {NO_INTERVAL}")]
     if one.warnings:
         blocks += [Line(""), *_notes(one.warnings)]
     return blocks
@@ -229,7 +231,7 @@ def _prevalence(one: Prevalence, model: str) -> list[Block]:
         ("corrected", *estimate_cells(one.corrected)),
     ]
     blocks: list[Block] = [
-        *wrapped(f"  {what} in {counted(one.population, 'post')} that {model} labeled:")
+        *wrap_sentence(f"  {what} in {counted(one.population, 'post')} that {model} labeled:")
     ]
     formula = one.by_formula
     if formula:
@@ -238,7 +240,7 @@ def _prevalence(one: Prevalence, model: str) -> list[Block]:
     blocks.append(Table(rows=tuple(rows), right_aligned=frozenset({1}), indent=4))
     if formula and formula.needed and one.label != "mean":
         sizes = ", ".join(f"{posts:,} for ±{margin}" for margin, posts in formula.needed.items())
-        blocks += wrapped(f"    posts to code in all: about {sizes}")
+        blocks += wrap_sentence(f"    posts to code in all: about {sizes}")
     return blocks
 
 
@@ -280,4 +282,4 @@ def _short(estimate: Estimate | None) -> str:
 
 
 def _notes(cautions: Sequence[Caution]) -> list[Block]:
-    return [line for caution in cautions for line in wrapped(f"  note: {caution.text}")]
+    return [line for caution in cautions for line in wrap_sentence(f"  note: {caution.text}")]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hpc.display.blocks import Block, Line, Table
-from hpc.display.comparison.estimates import wrapped
+from hpc.display.comparison.estimates import wrap_sentence
 from pipeline.analysis.results import NotCompared
 from pipeline.database.mapped_labels import ORIGINAL
 from pipeline.run_files.score_map import ScoreMap
@@ -36,11 +36,11 @@ def describe_saved_map(
     blocks += [
         line
         for each in not_mapped
-        for line in wrapped(f"  {each.a} and {each.b} are not mapped: {each.reason}")
+        for line in wrap_sentence(f"  {each.a} and {each.b} are not mapped: {each.reason}")
     ]
     blocks += [
         Line("  Scores of B outside this range get the value at its end."),
-        *wrapped(
+        *wrap_sentence(
             f"  The view labels_{saved.name} has the mapped labels. If a mapped column replaces "
             f"one of {saved.b}, the name of the original ends in {ORIGINAL}."
         ),

@@ -30,12 +30,12 @@ def _lines(script: str) -> Iterator[str]:
             is_guarded = True
             continue
         is_guarded = False
-        yield from _continued(line)
+        yield from _continue_lines(line)
         if line.startswith(_WAITS):
             yield f"  {_WAITS_NOTE}"
 
 
-def _continued(line: str) -> Iterator[str]:
+def _continue_lines(line: str) -> Iterator[str]:
     if len(line) <= WIDTH or line.startswith("#"):
         yield f"  {line}".rstrip()
         return

@@ -37,12 +37,12 @@ def _block(block: Block) -> Markup:
         case Bar():
             return progress_html("", block.done / max(block.total, 1))
         case StackedBar():
-            return _stacked(block)
+            return _stack_parts(block)
         case Table():
             return _table(block)
 
 
-def _stacked(bar: StackedBar) -> Markup:
+def _stack_parts(bar: StackedBar) -> Markup:
     """Return a bar in which each part has its share of the width, and a legend."""
     total = max(sum(part.amount for part in bar.parts), 1)
     parts = [

@@ -47,7 +47,7 @@ def count_errors(status: RunStatus) -> ErrorCounts:
             continue
         if (beat := own_heartbeat(shard)) and beat.faults:
             requests.update(beat.faults)
-        ended = _ended(shard, judgement)
+        ended = _find_ended(shard, judgement)
         tasks.update(cause_of(attempt) for attempt in ended)
         never_started += sum(attempt.never_started for attempt in ended)
     return ErrorCounts(
@@ -58,7 +58,7 @@ def count_errors(status: RunStatus) -> ErrorCounts:
     )
 
 
-def _ended(shard: ShardFacts, judgement: Judgement) -> list[Attempt]:
+def _find_ended(shard: ShardFacts, judgement: Judgement) -> list[Attempt]:
     """Return the attempts that are known to have ended.
 
     How the last one ended is open while late files may still show it.

@@ -67,7 +67,12 @@ def quota_use(status: RunStatus) -> QuotaUse | None:
         status.run,
         [number for number, beat in speaking if beat.requests_last_minute is not None],
     )
-    own = len(requests) + _killed_lately(status) + _starting(status) + _done_lately(status)
+    own = (
+        len(requests)
+        + _count_killed_lately(status)
+        + _count_starting(status)
+        + _done_lately(status)
+    )
     return QuotaUse(
         requests_per_minute=sum(requests),
         quota_per_minute=None if None in tasks_by_quota else max(filter(None, tasks_by_quota)),
@@ -103,7 +108,7 @@ def _quota(run: Run) -> int | None:
     return cost_options(run.manifest.classifier).requests_per_minute
 
 
-def _starting(status: RunStatus) -> int:
+def _count_starting(status: RunStatus) -> int:
     """Return how many running tasks have no heartbeat yet, and may share the quota already."""
     return sum(
         judgement.state is State.RUNNING and own_heartbeat(shard) is None
@@ -121,7 +126,7 @@ def _done_lately(status: RunStatus) -> int:
     )
 
 
-def _killed_lately(status: RunStatus) -> int:
+def _count_killed_lately(status: RunStatus) -> int:
     """Return how many tasks of the run the others may still count, although they were killed.
 
     Each attempt counts, also where the shard's next one is under way or done.

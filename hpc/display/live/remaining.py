@@ -35,7 +35,7 @@ def posts_per_second(status: RunStatus) -> float:
     reported = sum(beat.rate_per_minute for beat in beats) / 60
     rate = reported
     done, queued = by_state.get(State.DONE, ()), len(by_state.get(State.QUEUED, ()))
-    if others := new + (min(queued, _vacated(done, now, new)) if queued else 0):
+    if others := new + (min(queued, _count_free_places(done, now, new)) if queued else 0):
         pace = _published_pace(done)
         if pace is None:
             pace = reported / len(beats) if beats else 0.0
@@ -94,7 +94,7 @@ def _published_pace(done: Sequence[ShardFacts]) -> float | None:
     return sum(posts for _, _, posts in ended) / seconds if seconds > 0 else None
 
 
-def _vacated(done: Sequence[ShardFacts], now: datetime, new: int) -> int:
+def _count_free_places(done: Sequence[ShardFacts], now: datetime, new: int) -> int:
     """Return how many tasks have just ended whose places no other task has taken yet.
 
     Args:

@@ -185,7 +185,7 @@ class AttemptReport:
         log = self._log(index, attempt)
         if attempt.words:
             yield f"  {attempt.words.cause}: {one_line(attempt.words.message)}"
-            yield from _quoted(last_lines(traceback_of(run, index, attempt), self.most_lines))
+            yield from _quote_lines(last_lines(traceback_of(run, index, attempt), self.most_lines))
             yield f"  log: {log.path if log else None}"
         else:
             if attempt.unread_words:
@@ -211,7 +211,7 @@ class AttemptReport:
             yield f"  its log is empty: {log.path if log else ''}"
         else:
             yield f"  the end of {log.path if log else ''}:"
-            yield from _quoted(tail)
+            yield from _quote_lines(tail)
 
 
 def _heading(place: int, attempt: Attempt, now: datetime) -> str:
@@ -276,5 +276,5 @@ def _node(attempt: Attempt) -> str | None:
     return attempt.words.node if attempt.words else None
 
 
-def _quoted(lines: Sequence[str]) -> Iterator[str]:
+def _quote_lines(lines: Sequence[str]) -> Iterator[str]:
     yield from (f"  | {line}".rstrip() for line in lines)

@@ -63,11 +63,11 @@ def _paragraph(
         Text.assemble((name.plain, "dim"), " ", cell)
         for name, cell in zip(header[:-1], row[:-1], strict=True)
     ]
-    for line in _filled(values, width - len(indent)):
+    for line in _fill_lines(values, width - len(indent)):
         yield _cut(Text.assemble(indent, line), width)
 
 
-def _filled(parts: Iterable[Text], width: int) -> Iterator[Text]:
+def _fill_lines(parts: Iterable[Text], width: int) -> Iterator[Text]:
     """Yield lines with as many parts as fit on each; a name and its value stay together."""
     line = Text()
     for part in parts:

@@ -18,7 +18,7 @@ from hpc.executors.base import (
 from hpc.executors.local import stop, tasks
 from hpc.executors.local.task_record import read_records, record_path
 from hpc.executors.node_jobs import NodeJobs, SubmissionTest
-from hpc.executors.waits import awaited
+from hpc.executors.waits import show_wait
 from hpc.locks import run_lock
 from hpc.run.cluster.resources import Cluster, ExecutorName, Resources
 from hpc.run.model.arrays import Limits, Submission, SubmitLimit
@@ -47,7 +47,7 @@ class LocalExecutor:
         self, run: Run, submissions: Sequence[Submission], *, lock_is_ours: bool
     ) -> TaskQuery:
         """Read the tasks' records. Whoever holds the lock may have tasks alive, or pending."""
-        with awaited("looking at the tasks on this machine"):
+        with show_wait("looking at the tasks on this machine"):
             in_use = not lock_is_ours and run_lock.is_locked(run)
             return TaskQuery(records=read_records(run, submissions, in_use=in_use))
 

@@ -201,7 +201,7 @@ class _Search:
         self._patience_s = patience_s
         self._prefixes = submissions.job_prefixes(run)
         # A run that was moved has jobs from before, whose names begin otherwise.
-        self._names_on_record = {submission.job_name for submission in self._recorded()}
+        self._names_on_record = {submission.job_name for submission in self._own_submissions()}
         self._jobs_by_name: dict[str, int] = {}
         self._shown: set[int] = set()
         self._refused: set[int] = set()
@@ -311,10 +311,10 @@ class _Search:
             self._refused.add(job)
 
     def _recorded_jobs(self) -> set[int]:
-        jobs = (submission.array_job_id for submission in self._recorded())
+        jobs = (submission.array_job_id for submission in self._own_submissions())
         return {job for job in jobs if job is not None}
 
-    def _recorded(self) -> list[Submission]:
+    def _own_submissions(self) -> list[Submission]:
         """Return the run's own submissions: a copy has records of its original's too."""
         recorded = submissions.read_submissions(self._run)
         return [each for each in recorded if submissions.belongs_to(self._run, each)]

@@ -16,7 +16,7 @@ from hpc.executors.slurm.answers.controller_settings import (
 from hpc.executors.slurm.answers.submission_answers import (
     may_have_been_sent,
     raise_if_held,
-    unanswered,
+    unanswered_error,
 )
 from hpc.executors.slurm.commands import SlurmError, run_command, run_sbatch
 from hpc.executors.slurm.limits import submit_limits
@@ -352,7 +352,7 @@ class Slurm:
             jobs = frozenset()
         if jobs:
             return max(jobs)
-        raise unanswered(job_name, failure)
+        raise unanswered_error(job_name, failure)
 
     def _is_over(self, job: int) -> bool:
         """Tell whether accounting has an end for every task of a recent job."""

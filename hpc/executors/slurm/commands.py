@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from hpc.executors.base import ExecutorError
 from hpc.executors.slurm.environment import query_environment, sbatch_environment
 from hpc.executors.slurm.limits import submit_limits
-from hpc.executors.waits import awaited
+from hpc.executors.waits import show_wait
 from pipeline.errors import InputError
 
 # How often to read what sbatch has printed so far. Between two tries it sleeps 1 s and more.
@@ -76,7 +76,7 @@ def run_command(command: Sequence[str], patience_s: float) -> str:
         SlurmError: it is not here, failed, or did not answer in time.
     """
     try:
-        with awaited(_WAITING):
+        with show_wait(_WAITING):
             done = subprocess.run(
                 command,
                 env=query_environment(os.environ),
@@ -89,7 +89,7 @@ def run_command(command: Sequence[str], patience_s: float) -> str:
     except FileNotFoundError:
         raise _not_here(command) from None
     except subprocess.TimeoutExpired as expired:
-        stdout, stderr = _decoded(expired.stdout), _decoded(expired.stderr)
+        stdout, stderr = _decode(expired.stdout), _decode(expired.stderr)
         code = f"no answer in {patience_s:g} s"
         raise SlurmError(command, code, stdout, stderr, timed_out=True) from None
     if done.returncode:
@@ -103,7 +103,7 @@ def run_sbatch(command: Sequence[str], patience_s: float) -> str:
     Where the controller takes no more jobs, sbatch says so and tries again for two minutes. The
     tasks that have to end first take longer. The arguments and errors are those of `run_command`.
     """
-    with awaited(_WAITING):
+    with show_wait(_WAITING):
         return _finish_sbatch(command, patience_s)
 
 
@@ -115,7 +115,7 @@ def _finish_sbatch(command: Sequence[str], patience_s: float) -> str:
             stdout, stderr = process.communicate(timeout=_LOOK_S)
             break
         except subprocess.TimeoutExpired as expired:
-            stdout, stderr = _decoded(expired.stdout), _decoded(expired.stderr)
+            stdout, stderr = _decode(expired.stdout), _decode(expired.stderr)
             is_late = time.monotonic() > deadline
             if is_late or submit_limits.is_retrying(stderr):
                 process.kill()
@@ -154,6 +154,6 @@ def _not_here(command: Sequence[str]) -> SlurmError:
     return SlurmError(command, words, "", "")
 
 
-def _decoded(output: str | bytes | None) -> str:
+def _decode(output: str | bytes | None) -> str:
     """Return what a command had printed before its time ran out; Python leaves it undecoded."""
     return output.decode(errors="replace") if isinstance(output, bytes) else output or ""

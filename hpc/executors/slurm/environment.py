@@ -99,14 +99,14 @@ def apply_shell_defaults(
         notes.append(f"cluster {name} ({variable})")
     filled = replace(
         cluster,
-        resources=_filled(cluster.resources, defaults),
-        caretaker=_filled(cluster.caretaker, defaults),
+        resources=_fill_in(cluster.resources, defaults),
+        caretaker=_fill_in(cluster.caretaker, defaults),
         cluster_name=name,
     )
     return filled, (f"from your shell: {', '.join(notes)}",) if notes else ()
 
 
-def _filled(resources: Resources, defaults: ShellDefaults) -> Resources:
+def _fill_in(resources: Resources, defaults: ShellDefaults) -> Resources:
     missing = {
         key: value for key, value in defaults.resources.items() if getattr(resources, key) is None
     }

@@ -19,7 +19,7 @@ _UNSENT = f"({', '.join(map(literal, UNSENT))})"
 
 def read_speeds(connection: duckdb.DuckDBPyConnection, runs: Sequence[str]) -> tuple[RunSpeed, ...]:
     """Return the speed of each of these runs that got answers."""
-    asked = _asked(connection)
+    asked = _asked_condition(connection)
     spans = connection.execute(
         f"SELECT run_id, count(*), min(label_timestamp), max(label_timestamp) FROM {VIEW} "
         f"WHERE {asked} AND list_contains(?, run_id) GROUP BY 1",
@@ -53,7 +53,7 @@ def choose_step(seconds: float) -> int:
     return next(fitting, int(seconds / MOST_STEPS) + 1)
 
 
-def filled(speed: RunSpeed) -> tuple[SpeedStep, ...]:
+def fill_gaps(speed: RunSpeed) -> tuple[SpeedStep, ...]:
     """Return the steps of a run, with those in which nothing was answered."""
     answers = {step.start: step.answers for step in speed.steps}
     first, last = speed.steps[0].start, speed.steps[-1].start
@@ -62,7 +62,7 @@ def filled(speed: RunSpeed) -> tuple[SpeedStep, ...]:
     return tuple(SpeedStep(start=start, answers=answers.get(start, 0)) for start in starts)
 
 
-def _asked(connection: duckdb.DuckDBPyConnection) -> str:
+def _asked_condition(connection: duckdb.DuckDBPyConnection) -> str:
     """Return the condition on rows that somebody was asked about."""
     columns = {row[0] for row in connection.execute(f"DESCRIBE {VIEW}").fetchall()}
     copied = " AND copied_from IS NULL" if "copied_from" in columns else ""

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from hpc.display.comparison.gold import GoldReport, measure_name
 from hpc.figures.plan import CalibrationFigure, MonthsFigure, of_gold
 from hpc.html_report.elements import Element, Figure, Paragraph, Section, Table, figures
-from hpc.html_report.wording import format_interval, format_value, shortened
+from hpc.html_report.wording import format_interval, format_value, shorten_name
 from pipeline.analysis.gold.results import GoldComparison, NotJudged
 from pipeline.analysis.results import CONFIDENCE, Estimate
 from pipeline.text import counted
@@ -66,7 +66,7 @@ def _comparison(gold: str, one: GoldComparison) -> Iterator[Element]:
     positive = f", from {one.threshold:g} on positive" if one.threshold is not None else ""
     yield Table(
         caption=(
-            f"{shortened(one.model)} compared with {gold} {shortened(one.gold)}: "
+            f"{shorten_name(one.model)} compared with {gold} {shorten_name(one.gold)}: "
             f"{counted(one.posts, 'coded post')}{positive}"
         ),
         header=("measure", "value", "interval"),
@@ -79,10 +79,10 @@ def _comparison(gold: str, one: GoldComparison) -> Iterator[Element]:
     if one.confusion:
         yield Table(
             caption="Coded posts, and the share of all posts that they represent",
-            header=("gold", *(f"predicted {shortened(name)}" for name in one.confusion.model)),
+            header=("gold", *(f"predicted {shorten_name(name)}" for name in one.confusion.model)),
             rows=tuple(
                 (
-                    shortened(name),
+                    shorten_name(name),
                     *(
                         f"{count:,} ({share:.1%})"
                         for count, share in zip(counts, shares, strict=True)
@@ -100,7 +100,7 @@ def _comparison(gold: str, one: GoldComparison) -> Iterator[Element]:
             header=("label", "posts", "as predicted", "coded posts alone", "corrected", "interval"),
             rows=tuple(
                 (
-                    shortened(each.label),
+                    shorten_name(each.label),
                     f"{each.population:,}",
                     format_value(each.naive),
                     _value(each.gold_only),

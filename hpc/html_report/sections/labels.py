@@ -19,7 +19,7 @@ from hpc.html_report.wording import (
     format_period,
     format_value,
     in_period,
-    shortened,
+    shorten_name,
 )
 from hpc.runs.missing_posts import ORDER
 from pipeline.text import counted, listed
@@ -45,7 +45,7 @@ def describe_labels(facts: SubjectFacts) -> Section:
         elements.append(Paragraph("There are no label columns with values yet."))
     elements += _in_rows(charts)
     if len(shown) > MOST_CHARTED:
-        names = [shortened(each.name) for each in shown[MOST_CHARTED:]]
+        names = [shorten_name(each.name) for each in shown[MOST_CHARTED:]]
         elements.append(
             Paragraph(f"To keep the page small, these columns have no charts: {listed(names)}.")
         )
@@ -97,7 +97,7 @@ def _overview(columns: Sequence[LabelColumn]) -> Table:
         caption="All label columns",
         header=("column", "posts with a value", "without a value", "values"),
         rows=tuple(
-            (shortened(each.name), f"{each.posts:,}", f"{each.missing:,}", _values(each))
+            (shorten_name(each.name), f"{each.posts:,}", f"{each.missing:,}", _values(each))
             for each in columns
         ),
         numbers=frozenset({1, 2}),
@@ -111,7 +111,7 @@ def _values(column: LabelColumn) -> str:
             return f"mean {format_value(column.mean)}, from {low} to {high}"
         case CategoryColumn():
             return ", ".join(
-                f"{shortened(each.value)} {each.share:.1%}" for each in column.categories[:4]
+                f"{shorten_name(each.value)} {each.share:.1%}" for each in column.categories[:4]
             ) + (", …" if len(column.categories) > 4 else "")
         case HiddenColumn():
             return f"not shown: {column.reason}"
@@ -122,12 +122,14 @@ def _charts(column: LabelColumn, facts: SubjectFacts) -> Iterator[Figure]:
     match column:
         case NumberColumn():
             yield _histogram(column, facts.sample, so_far)
-            yield from _course(f"{shortened(column.name)}: mean", [column.course], facts, "mean")
+            yield from _course(f"{shorten_name(column.name)}: mean", [column.course], facts, "mean")
         case CategoryColumn():
             yield _categories(column, so_far)
-            title = f"{shortened(column.name)}: shares"
+            title = f"{shorten_name(column.name)}: shares"
             if len(column.courses) == 1:
-                title = f"{shortened(column.name)}: share of {shortened(column.courses[0].name)}"
+                title = (
+                    f"{shorten_name(column.name)}: share of {shorten_name(column.courses[0].name)}"
+                )
             yield from _course(title, column.courses, facts, "share")
         case HiddenColumn():
             return
@@ -144,19 +146,19 @@ def _histogram(column: NumberColumn, sample: SampleFacts | None, so_far: str) ->
     edges = column.edges
     return Figure(
         chart=Histogram(
-            title=shortened(column.name),
+            title=shorten_name(column.name),
             edges=edges,
             series=Series(name=height, values=column.counts),
             axis="value",
             height=height,
         ),
         description=(
-            f"{counted(column.posts, 'post')} with a value{so_far}{_missing(column)}: mean "
+            f"{counted(column.posts, 'post')} with a value{so_far}{_note_missing(column)}: mean "
             f"{format_value(column.mean)}{spread}; quartiles {first}, {median} and {third}; from "
             f"{low} to {high}."
         ),
         table=Table(
-            caption=f"Distribution of {shortened(column.name)}",
+            caption=f"Distribution of {shorten_name(column.name)}",
             header=("from", "to", height),
             rows=tuple(
                 (format_value(start), format_value(end), f"{count:,.0f}")
@@ -167,15 +169,15 @@ def _histogram(column: NumberColumn, sample: SampleFacts | None, so_far: str) ->
     )
 
 
-def _missing(column: LabelColumn) -> str:
+def _note_missing(column: LabelColumn) -> str:
     return f", {column.missing:,} without" if column.missing else ""
 
 
 def _categories(column: CategoryColumn, so_far: str) -> Figure:
     return Figure(
         chart=Bars(
-            title=shortened(column.name),
-            categories=tuple(shortened(each.value) for each in column.categories),
+            title=shorten_name(column.name),
+            categories=tuple(shorten_name(each.value) for each in column.categories),
             series=(
                 Series(
                     name="share",
@@ -184,12 +186,12 @@ def _categories(column: CategoryColumn, so_far: str) -> Figure:
             ),
             axis="% of posts with a value",
         ),
-        description=f"{counted(column.posts, 'post')} with a value{so_far}{_missing(column)}.",
+        description=f"{counted(column.posts, 'post')} with a value{so_far}{_note_missing(column)}.",
         table=Table(
-            caption=f"Values of {shortened(column.name)}",
+            caption=f"Values of {shorten_name(column.name)}",
             header=("value", "posts", "share"),
             rows=tuple(
-                (shortened(each.value), f"{each.posts:,}", f"{each.share:.1%}")
+                (shorten_name(each.value), f"{each.posts:,}", f"{each.share:.1%}")
                 for each in column.categories
             ),
             numbers=frozenset({1, 2}),
@@ -209,7 +211,7 @@ def _course(
             title=f"{title} by {period}",
             curves=tuple(
                 Curve(
-                    name=shortened(course.name),
+                    name=shorten_name(course.name),
                     tone=_TONES[number % len(_TONES)],
                     points=tuple(
                         Point(
@@ -234,7 +236,7 @@ def _course(
             ),
             rows=tuple(
                 (
-                    *((shortened(course.name),) if several else ()),
+                    *((shorten_name(course.name),) if several else ()),
                     format_period(point.start, period),
                     f"{point.posts:,}",
                     *((f"{missing.get(point.start, 0):,}",) if missing else ()),
@@ -258,7 +260,7 @@ def _describe_course(courses: Sequence[Course], facts: SubjectFacts, height: str
         sentences.append(f"{lacking:,} of them {verb} results, and {height}s may change: hollow.")
     if closed:
         first, last = closed[0], closed[-1]
-        name = f" of {shortened(courses[0].name)}" if courses[0].name else ""
+        name = f" of {shorten_name(courses[0].name)}" if courses[0].name else ""
         sentences.append(
             f"The {height}{name} was {format_value(first.value)} {in_period(first.start, period)} "
             f"and {format_value(last.value)} {in_period(last.start, period)}."

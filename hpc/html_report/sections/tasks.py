@@ -79,7 +79,7 @@ def _timelines(run: RunFacts, attempts: Sequence[AttemptFacts], now: datetime) -
         return ()
     if len({each.shard for each, _ in spans}) <= MOST_ROWS:
         return (_timeline(run, spans),)
-    return tuple(_counted(run, spans))
+    return tuple(_count_running(run, spans))
 
 
 def _span(attempt: AttemptFacts, now: datetime) -> tuple[datetime, datetime] | None:
@@ -135,7 +135,7 @@ def _timeline(run: RunFacts, spans: _Spans) -> Figure:
     )
 
 
-def _counted(run: RunFacts, spans: _Spans) -> Iterable[Figure]:
+def _count_running(run: RunFacts, spans: _Spans) -> Iterable[Figure]:
     """Yield how many tasks ran over time, for each number of attempt."""
     start = min(span[0] for _, span in spans)
     end = max(span[1] for _, span in spans)

@@ -7,7 +7,7 @@ from enum import Enum
 from msgspec import NODEFAULT
 
 from hpc.initialize.files.yaml_values import yaml_value
-from pipeline.config.keys import Key, is_section, keys_of, not_null, section_in, unwrapped
+from pipeline.config.keys import Key, is_section, keys_of, not_null, section_in, unwrap_type
 
 WIDTH = 98
 _INDENT = "  "
@@ -44,7 +44,7 @@ def comment(text: str, width: int = WIDTH) -> list[str]:
     return [f"# {line}" for line in textwrap.wrap(text, width, break_on_hyphens=False)]
 
 
-def indented(lines: list[str]) -> list[str]:
+def indent(lines: list[str]) -> list[str]:
     """Return lines one level deeper."""
     return [_INDENT + line for line in lines]
 
@@ -54,7 +54,7 @@ def _given_key(key: Key, value: object) -> Iterator[str]:
     inner = _single_section(key)
     if inner and isinstance(value, Mapping):
         yield f"{key.name}:"
-        yield from indented(commented_keys(inner, value))
+        yield from indent(commented_keys(inner, value))
     elif isinstance(value, tuple | list) and _is_long(value):
         yield f"{key.name}:"
         yield from (f"{_INDENT}- {yaml_value(item)}" for item in value)
@@ -72,7 +72,7 @@ def _key_at_default(key: Key) -> Iterator[str]:
     if inner and key.default is not None and key.default is not NODEFAULT:
         yield from comment(_describe(key, with_default=False))
         yield f"{key.name}:"
-        yield from indented(commented_keys(inner, {}))
+        yield from indent(commented_keys(inner, {}))
         return
     yield from comment(_describe(key, with_default=True))
     literal = _literal(key)
@@ -81,7 +81,7 @@ def _key_at_default(key: Key) -> Iterator[str]:
 
 def _single_section(key: Key) -> type | None:
     """Return the section that a key holds by itself, not in a list."""
-    inner = unwrapped(not_null(key.annotation))
+    inner = unwrap_type(not_null(key.annotation))
     return inner if is_section(inner) else None
 
 

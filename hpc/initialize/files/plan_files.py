@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from hpc.config.run_config import ConfigurationFile
-from hpc.initialize.files.commented_keys import comment, commented_keys, indented
+from hpc.initialize.files.commented_keys import comment, commented_keys, indent
 from hpc.initialize.files.names import (
     CONFIGURATION_SCHEMA,
     GITIGNORE,
@@ -84,7 +84,7 @@ def plan_files(answers: Answers, surroundings: Surroundings) -> tuple[PlannedFil
     files += [
         PlannedFile(name=name, text=text, writing=Writing.KEEP) for name, text in schemas.items()
     ]
-    lines = [line for line in _ignored(answers) if line not in surroundings.ignored]
+    lines = [line for line in _ignored_lines(answers) if line not in surroundings.ignored]
     if surroundings.is_in_repository and lines:
         writing = Writing.APPEND if surroundings.has_ignore_file else Writing.NEW
         text = "\n".join(["# Of hpc: data, labels and keys", *lines]) + "\n"
@@ -119,7 +119,7 @@ def _configuration(answers: Answers, options_type: type[Options]) -> str:
             lines.append(f"name: {answers.name}")
         else:
             inner = sections[name] if name in sections else _section_of(name, {})
-            lines += [f"{name}:", *indented(list(inner))]
+            lines += [f"{name}:", *indent(list(inner))]
     return "\n".join(lines) + "\n"
 
 
@@ -164,7 +164,7 @@ def _template(executor: ExecutorName, resources: Mapping[str, object]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _ignored(answers: Answers) -> Iterator[str]:
+def _ignored_lines(answers: Answers) -> Iterator[str]:
     """Yield the lines of .gitignore: what holds posts, labels or a key."""
     storage = StorageSection()
     yield f"/{storage.run_root}/"

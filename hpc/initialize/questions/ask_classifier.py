@@ -62,7 +62,7 @@ class ClassifierAnswers:
 def ask_kind(answerer: Answerer, given: Given) -> str | None:
     """Return which classifier labels the posts; None if that is missing."""
     # What another engine gives is declared by hand.
-    installed = [kind for kind in registry.installed() if kind != EXTERNAL]
+    installed = [kind for kind in registry.list_installed() if kind != EXTERNAL]
     kinds = [kind for kind in _NOTES if kind in installed]
     kinds += [kind for kind in installed if kind not in kinds]
 

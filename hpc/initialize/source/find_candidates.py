@@ -68,10 +68,10 @@ def _candidate(folder: Path, files: Sequence[SourceFile]) -> Candidate:
     ending = endings.pop() if len(endings) == 1 else ""
     is_flat = all(len(file.path.relative_to(folder).parts) == 2 for file in files)
     middle = "" if is_flat else "**/"
-    return Candidate(source=f"{_escaped(first.parts[0])}/{middle}*{ending}", files=tuple(files))
+    return Candidate(source=f"{_escape(first.parts[0])}/{middle}*{ending}", files=tuple(files))
 
 
-def _escaped(name: str) -> str:
+def _escape(name: str) -> str:
     """Return a folder's name as a glob matches it."""
     return "".join(f"[{character}]" if character in "*?[" else character for character in name)
 
@@ -92,7 +92,7 @@ class _Walk:
             if number == _MOST_FILES:
                 self.is_complete = False
                 return
-            if file := _recognized(path):
+            if file := _recognize(path):
                 number += 1
                 yield file
 
@@ -130,7 +130,7 @@ class _Walk:
         return dict(sorted(found.items()))
 
 
-def _recognized(path: Path) -> SourceFile | None:
+def _recognize(path: Path) -> SourceFile | None:
     if path.name in _NOT_POSTS or path.suffix in (".yaml", ".yml", ".py", ".md", ".ipynb"):
         return None
     try:

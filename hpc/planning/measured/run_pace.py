@@ -36,7 +36,7 @@ def find_pace(spec: RunSpec, *, without: frozenset[str] = frozenset()) -> RunPac
         without: ids of runs that do not count.
     """
     measured: list[tuple[Run, dict[int, Pace]]] = []
-    named = find_runs.named(spec.config.storage.run_root, spec.config.name)
+    named = find_runs.load_named(spec.config.storage.run_root, spec.config.name)
     for run in [*reversed(named)][:MOST_RUNS_LOOKED_AT]:
         if run.run_id in without or not is_same_work(spec, run):
             continue
@@ -53,7 +53,7 @@ def find_canary(spec: RunSpec) -> Run | None:
     A later run has already taken the posts this canary tested for. Its tasks may have been faster
     or slower than those of this configuration would be: `is_same_work` tells.
     """
-    named = find_runs.named(spec.config.storage.run_root, spec.config.name)
+    named = find_runs.load_named(spec.config.storage.run_root, spec.config.name)
     newest = named[-1] if named else None
     if newest is None or not newest.manifest.canary:
         return None

@@ -91,7 +91,7 @@ def choose_shard_size(request: SizeRequest) -> ShardSize:
         wanted = request.default_rows
     else:
         wanted = _rows_in(_minutes_to_ask(request), rate, share)
-    rows, bound = _bounded(request, wanted, rate)
+    rows, bound = _bound(request, wanted, rate)
     if rows < lowest:
         rows, bound = lowest, SizeBound.SHARDS
     reason = _describe(request, rate, basis, bound)
@@ -124,7 +124,7 @@ def _rows_in(minutes: float, rate: float, share: float) -> int:
     return max(1, math.floor(min(rows, MOST_ROWS)))
 
 
-def _bounded(request: SizeRequest, wanted: int, rate: float | None) -> tuple[int, SizeBound]:
+def _bound(request: SizeRequest, wanted: int, rate: float | None) -> tuple[int, SizeBound]:
     """Return the size within its bounds, and the last bound that changed it.
 
     A limit of submitted jobs may enlarge shards only as far as the time limit allows: a run goes

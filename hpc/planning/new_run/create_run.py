@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from hpc.database.run_database import check_writable
 from hpc.planning.handed_over.task_list import write_hand_over
-from hpc.planning.new_run.draft_run import staged
+from hpc.planning.new_run.draft_run import stage_draft
 from hpc.planning.new_run.provenance import git_commit
 from hpc.planning.new_run.run_draft import RunDraft
 from hpc.planning.new_run.stage_sample import (
@@ -130,7 +130,7 @@ def create_run(
     try:
         staging = folder / "staging"
         staging.mkdir()
-        with staged(spec, selection, folders, staging, meanwhile.progress, now) as (
+        with stage_draft(spec, selection, folders, staging, meanwhile.progress, now) as (
             draft,
             connection,
         ):

@@ -50,7 +50,7 @@ def draft_run(
     """
     with (
         tempfile.TemporaryDirectory(prefix="hpc-plan-") as name,
-        staged(spec, selection, folders, Path(name), progress) as (draft, connection),
+        stage_draft(spec, selection, folders, Path(name), progress) as (draft, connection),
     ):
         min_length = spec.config.backlog.min_text_length
         together = min(spec.cost_options.posts_together, draft.sizes.largest)
@@ -60,7 +60,7 @@ def draft_run(
 
 
 @contextmanager
-def staged(
+def stage_draft(
     spec: RunSpec,
     selection: Selection,
     folders: tuple[Path, ...],

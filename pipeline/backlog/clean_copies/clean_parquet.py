@@ -31,7 +31,7 @@ def _clean(array: pa.Array) -> pa.Array:
         array.validate(full=True)
     except pa.ArrowInvalid:
         raw = array.cast(_with_bytes(array.type))
-        return pa.array([_decoded(value, array.type) for value in raw.to_pylist()], array.type)
+        return pa.array([_decode(value, array.type) for value in raw.to_pylist()], array.type)
     return array
 
 
@@ -52,14 +52,14 @@ def _with_bytes(data_type: pa.DataType) -> pa.DataType:
     return data_type
 
 
-def _decoded(value: Any, data_type: pa.DataType) -> Any:
+def _decode(value: Any, data_type: pa.DataType) -> Any:
     if isinstance(value, bytes) and not _is_bytes(data_type):
         return decode_marked(value)
     if isinstance(value, dict):
         types = {field.name: field.type for field in data_type.fields}
-        return {name: _decoded(inner, types[name]) for name, inner in value.items()}
+        return {name: _decode(inner, types[name]) for name, inner in value.items()}
     if isinstance(value, list) and not pa.types.is_map(data_type):
-        return [_decoded(inner, data_type.value_type) for inner in value]
+        return [_decode(inner, data_type.value_type) for inner in value]
     return value
 
 

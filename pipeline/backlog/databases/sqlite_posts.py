@@ -129,7 +129,7 @@ class SqlitePosts:
     def _values(self, conditions: Sequence[str]) -> Iterator[tuple[Values, Values, Values]]:
         """Yield uris, texts and timestamps, batch by batch."""
         for batch in self._connection.batches(self._query(conditions)):
-            columns = [self._decoded(batch, i) for i in range(len(self._selected))]
+            columns = [self._decode_values(batch, i) for i in range(len(self._selected))]
             by_path = dict(zip(self._selected, columns, strict=True))
             for column in self._records:
                 paths = [path for path in self._table.paths if path.keys and path.column == column]
@@ -138,7 +138,7 @@ class SqlitePosts:
             uris, texts, timestamps = (by_path[path] for path in self._table.paths)
             yield uris, texts, timestamps
 
-    def _decoded(self, batch: pa.RecordBatch, i: int) -> Values:
+    def _decode_values(self, batch: pa.RecordBatch, i: int) -> Values:
         as_bytes = None if self._encoding == "utf-8" else batch[f"bytes_{i}"]
         return decode(batch[f"value_{i}"], batch[f"state_{i}"], self._encoding, as_bytes)
 

@@ -91,7 +91,7 @@ def explain(path: Path, message: str) -> InputError | RunError | None:
             f'database (sqlite3 {path} ".backup copy.db") and set backlog.source to the copy'
         )
     if message.startswith(_READ_ONLY) or cannot_open(message):
-        return InputError(f"backlog.source: {path}: {_unopened(path)}")
+        return InputError(f"backlog.source: {path}: {_describe_unopened(path)}")
     if message.startswith((_DAMAGED, _NO_DATABASE, _FORMAT, _BAD_SCHEMA)):
         return InputError(f"backlog.source: {path} {_unreadable(path, message)}")
     if message.startswith(_READ_ERROR):
@@ -108,7 +108,7 @@ def explain(path: Path, message: str) -> InputError | RunError | None:
     return None
 
 
-def _unopened(path: Path) -> str:
+def _describe_unopened(path: Path) -> str:
     files = sidecars_of(path)
     if files.with_content == files.journal:
         return (

@@ -112,7 +112,7 @@ def _header(file: ReadableFile) -> _Header:
     with open_text(file.path, file.compression) as stream:
         try:
             rows = csv.reader(
-                _noting_ends(stream, ends), delimiter=file.file.format.delimiter, strict=True
+                _note_ends(stream, ends), delimiter=file.file.format.delimiter, strict=True
             )
             for blank_lines, row in enumerate(rows):
                 if row:
@@ -126,7 +126,7 @@ def _header(file: ReadableFile) -> _Header:
     raise InputError(f"backlog.source: {file.original} has no header with the names of columns")
 
 
-def _noting_ends(stream: Iterable[str], ends: list[str]) -> Iterator[str]:
+def _note_ends(stream: Iterable[str], ends: list[str]) -> Iterator[str]:
     """Yield the lines of a file, and append what ends each of them to a list."""
     for line in stream:
         ends.append(line[len(line.rstrip("\r\n")) :])

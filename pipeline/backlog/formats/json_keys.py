@@ -154,7 +154,7 @@ def find_keys(connection: duckdb.DuckDBPyConnection, files: Sequence[JsonFile], 
         if not file.has(connection, keys) and file.has_rows(connection):
             if not file.top_level(connection):
                 raise UnreadableFileError(file.file)  # it holds something else than objects
-            raise _missing(connection, file, name)
+            raise _missing_key(connection, file, name)
     return keys
 
 
@@ -188,7 +188,7 @@ def _readings_of(name: str) -> list[Keys]:
     return list(dict.fromkeys([(name,), *splits]))
 
 
-def _missing(connection: duckdb.DuckDBPyConnection, file: JsonFile, name: str) -> InputError:
+def _missing_key(connection: duckdb.DuckDBPyConnection, file: JsonFile, name: str) -> InputError:
     top_level = file.top_level(connection)
     first = split_path(name)[0]
     fields = fields_in_heads([file], (first,))

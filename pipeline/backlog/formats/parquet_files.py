@@ -96,7 +96,7 @@ def _declared_columns(
         rows = connection.execute(f"{query}({file_list(file.path for file in files)})").fetchall()
     except duckdb.Error as error:
         raise InputError(
-            f"backlog.source: {_damaged(connection, files)} cannot be read as Parquet: it is "
+            f"backlog.source: {_find_damaged(connection, files)} cannot be read as Parquet: it is "
             f"damaged or cut ({first_line(error)}): replace it with a good copy"
         ) from None
     by_file = groupby(rows, key=itemgetter(0))
@@ -116,7 +116,7 @@ def _top_level(elements: list[tuple[str, int, str | None]]) -> dict[str, str]:
     return types
 
 
-def _damaged(connection: duckdb.DuckDBPyConnection, files: Sequence[ReadableFile]) -> str:
+def _find_damaged(connection: duckdb.DuckDBPyConnection, files: Sequence[ReadableFile]) -> str:
     for file in files:
         try:
             connection.execute(f"SELECT 1 FROM parquet_schema({file_list([file.path])}) LIMIT 1")

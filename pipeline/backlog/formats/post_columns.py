@@ -173,7 +173,7 @@ def _find(types: Types, name: str, key: str, place: str) -> _Found:
             present = _field_names((path.column, *fields), tuple(inner_types))
             raise LacksPostsError(
                 f"backlog.columns: {place} has no {name!r}{did_you_mean(name, present)}; it has "
-                f"{_listed(present)}"
+                f"{_list_names(present)}"
             )
         fields, keys, reached = (*fields, inner.column), inner.keys, inner_types[inner.column]
     if keys and reached.id != "varchar":
@@ -211,7 +211,7 @@ def nested_value(
     present = _field_names(parts, tuple(inner_names))
     best = key if key in inner_names else inner_names[0]
     return InputError(
-        f"backlog.columns.{key}: {place}: {name} is nested; it has {_listed(present)}: "
+        f"backlog.columns.{key}: {place}: {name} is nested; it has {_list_names(present)}: "
         f"set backlog.columns.{key} to one of these, such as {join_parts((*parts, best))}"
     )
 
@@ -220,7 +220,7 @@ def _field_names(parts: tuple[str, ...], inner_names: tuple[str, ...]) -> tuple[
     return tuple(join_parts((*parts, name)) for name in inner_names)
 
 
-def _listed(names: Sequence[str]) -> str:
+def _list_names(names: Sequence[str]) -> str:
     more = ", …" if len(names) > _MOST_FIELDS_SHOWN else ""
     return ", ".join(names[:_MOST_FIELDS_SHOWN]) + more
 

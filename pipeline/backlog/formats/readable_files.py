@@ -79,7 +79,7 @@ class ReadableFiles:
     def _clean(self, file: ReadableFile) -> ReadableFile:
         copies = self._copies()
         target = copies / f"{sum(1 for _ in copies.iterdir()):05}-clean"
-        with _named_damage(file.original):
+        with _name_damage(file.original):
             if file.file.kind is SourceKind.PARQUET:
                 copy_parquet(file.path, target)
             else:
@@ -108,12 +108,12 @@ class ReadableFiles:
 
 
 def _is_utf_16(file: SourceFile) -> bool:
-    with _named_damage(file.path):
+    with _name_damage(file.path):
         return is_utf_16(file.path, file.format.compression)
 
 
 @contextmanager
-def _named_damage(path: Path) -> Iterator[None]:
+def _name_damage(path: Path) -> Iterator[None]:
     try:
         yield
     except DamagedCompressionError as error:

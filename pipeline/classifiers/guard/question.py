@@ -101,7 +101,7 @@ class GuardQuestion:
             true = 1 - shares[False] if False in shares else shares.get(True)
             return {f"prob_{self.label}": true}
         by_value = {
-            value if isinstance(value, str) else f"{value:g}": _rounded(shares.get(value))
+            value if isinstance(value, str) else f"{value:g}": _round(shares.get(value))
             for value in self._spellings
         }
         return {
@@ -139,5 +139,5 @@ class GuardQuestion:
         return {**others, "logprobs": fields["top_logprobs"]}
 
 
-def _rounded(share: float | None) -> float | None:
+def _round(share: float | None) -> float | None:
     return share if share is None else round(share, 6)

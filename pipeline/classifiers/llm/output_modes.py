@@ -170,7 +170,7 @@ def _probe_modes(request: ProbeRequest, send: SendProbe) -> tuple[str, dict[str,
     for mode in MODES[:-1]:
         reply = send(constraint(mode, schema))
         is_definite &= _is_definite(reply)
-        findings[mode] = _finding(reply, request.declared)
+        findings[mode] = _describe_finding(reply, request.declared)
         if findings[mode] == HONORED:
             return mode, findings, is_definite
     return UNCONSTRAINED, findings, is_definite
@@ -262,7 +262,7 @@ def _proof(declared: tuple[labels.Label, ...]) -> str:
     return hashlib.sha256(identity.encode()).hexdigest()[:12]
 
 
-def _finding(reply: Reply, declared: tuple[labels.Label, ...]) -> str:
+def _describe_finding(reply: Reply, declared: tuple[labels.Label, ...]) -> str:
     if reply.status != 200:
         return reply.summary
     try:

@@ -99,7 +99,7 @@ def read_probabilities(
         probabilities[name] = shares.get(values[label.name])
         if shares:
             by_choice = {
-                "null" if choice is None else choice: _rounded(shares.get(choice))
+                "null" if choice is None else choice: _round(shares.get(choice))
                 for choice in label.choices
             }
             probabilities[f"{label.name}_probs"] = json.dumps(by_choice, ensure_ascii=False)
@@ -211,5 +211,5 @@ def _spellings(label: Label) -> dict[LabelValue, tuple[bytes, ...]]:
     }
 
 
-def _rounded(share: float | None) -> float | None:
+def _round(share: float | None) -> float | None:
     return share if share is None else round(share, 6)

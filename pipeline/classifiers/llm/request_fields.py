@@ -104,14 +104,14 @@ def find_rejected_field(body: Any, fields: Mapping[str, object]) -> str:
         body: the body of the error reply.
         fields: the value of `classifier.request`.
     """
-    for words in _named_by(body):
+    for words in _names_in(body):
         for name in fields:
             if words == name or words.startswith(f"{name}."):
                 return words
     return ""
 
 
-def _named_by(body: Any) -> Iterator[str]:
+def _names_in(body: Any) -> Iterator[str]:
     """Yield what an error may name as a field, the most reliable first."""
     error = body.get("error", body) if isinstance(body, dict) else None
     if isinstance(error, str):

@@ -212,7 +212,7 @@ class Moderation(Classifier[ModerationOptions]):
             else:
                 kept_with = answers[0].uri if answers else ""
                 billed = _Billed(reply=reply, requests=requests, kept_with=kept_with)
-                answers.append(self._labeled(post, billed, values))
+                answers.append(self._labeled_answer(post, billed, values))
         return unsent + answers
 
     def _send_together(
@@ -242,13 +242,13 @@ class Moderation(Classifier[ModerationOptions]):
         reply = self._endpoint.post([post.text], stop)
         billed = _Billed(reply=reply, requests=requests + 1)
         if reply.status != 200:
-            return self._unlabeled(post, billed, self._endpoint.failure_reason(reply, stop))
+            return self._unlabeled_answer(post, billed, self._endpoint.failure_reason(reply, stop))
         try:
             (result,) = results_of(reply, 1)
-            return self._labeled(post, billed, result.values(self._options.category_names))
+            return self._labeled_answer(post, billed, result.values(self._options.category_names))
         except InvalidReply as problem:
             fault = functools.partial(self._endpoint.no_post_labeled, problem, reply)
-            return self._unlabeled(post, billed, f"invalid_answer: {problem}", fault)
+            return self._unlabeled_answer(post, billed, f"invalid_answer: {problem}", fault)
 
     def _values(self, result: Result) -> dict[str, LabelValue] | None:
         try:
@@ -256,14 +256,16 @@ class Moderation(Classifier[ModerationOptions]):
         except InvalidReply:
             return None
 
-    def _labeled(self, post: Post, billed: "_Billed", values: Mapping[str, LabelValue]) -> Answer:
+    def _labeled_answer(
+        self, post: Post, billed: "_Billed", values: Mapping[str, LabelValue]
+    ) -> Answer:
         """Return the answer about a post with scores."""
         labels = {**values, MODEL: served_model(billed.reply.body)}
         return self._streak.count(
             Answer(post.uri, labels, None, {REQUESTS: billed.requests}, self._raw(billed))
         )
 
-    def _unlabeled(
+    def _unlabeled_answer(
         self,
         post: Post,
         billed: "_Billed",

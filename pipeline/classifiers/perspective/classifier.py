@@ -198,7 +198,7 @@ class Perspective(Classifier[PerspectiveOptions]):
         """Return the post's answer, or raise TaskError if the service is at fault."""
         verdict = judge(reply)
         if verdict is Verdict.ANSWERED:
-            return self._scored(post, attributes, reply, stop)
+            return self._read_scores(post, attributes, reply, stop)
         rejection = perspective_reply.parse_rejection(reply.body)
         if verdict is Verdict.EVERY_POSTS or rejection.about_key:
             raise self._refusal(reply, rejection)
@@ -212,7 +212,7 @@ class Perspective(Classifier[PerspectiveOptions]):
             raise self._refusal(reply, rejection)
         return self._row(post, attributes, reply, reason=reason)
 
-    def _scored(
+    def _read_scores(
         self, post: Post, attributes: list[str], reply: Reply, stop: threading.Event
     ) -> Answer:
         """Return the post's answer after an HTTP 200."""

@@ -27,7 +27,7 @@ def fetch(name: str, commit: str) -> Path:
             answer (unavailable, which is retried later).
     """
     try:
-        return _cached(name, commit) or _download(name, commit, local_files_only=False)
+        return _find_cached(name, commit) or _download(name, commit, local_files_only=False)
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise TaskError(
             Cause.REFUSED,
@@ -45,7 +45,7 @@ def fetch(name: str, commit: str) -> Path:
         ) from None
 
 
-def _cached(name: str, commit: str) -> Path | None:
+def _find_cached(name: str, commit: str) -> Path | None:
     try:
         folder = _download(name, commit, local_files_only=True)
         describe(folder, multi_label=True)

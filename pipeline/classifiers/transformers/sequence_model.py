@@ -195,12 +195,12 @@ class SequenceModel:
     def _inputs(self, batch: Sequence[Tokens]) -> dict[str, torch.Tensor]:
         tokenizer = self._tokenizer
         inputs = {
-            "input_ids": self._padded([post.ids for post in batch], tokenizer.pad_token_id),
-            "attention_mask": self._padded([[1] * len(post.ids) for post in batch], 0),
+            "input_ids": self._pad([post.ids for post in batch], tokenizer.pad_token_id),
+            "attention_mask": self._pad([[1] * len(post.ids) for post in batch], 0),
         }
         if self._takes_types:
             padding = tokenizer.pad_token_type_id
-            inputs["token_type_ids"] = self._padded([post.type_ids for post in batch], padding)
+            inputs["token_type_ids"] = self._pad([post.type_ids for post in batch], padding)
         if self.device == "cpu":
             return inputs
         return {
@@ -208,7 +208,7 @@ class SequenceModel:
             for name, tensor in inputs.items()
         }
 
-    def _padded(self, rows: list[list[int]], padding: int) -> torch.Tensor:
+    def _pad(self, rows: list[list[int]], padding: int) -> torch.Tensor:
         longest = max(map(len, rows))
         if self.padding_side == "left":
             return torch.tensor([[padding] * (longest - len(row)) + row for row in rows])

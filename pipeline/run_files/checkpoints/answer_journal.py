@@ -197,7 +197,7 @@ def _line(content: bytes) -> bytes:
     return b"%08x %b\n" % (zlib.crc32(content), content)
 
 
-def _checked(line: bytes) -> bytes | None:
+def _verify_checksum(line: bytes) -> bytes | None:
     """Return a line's content; None if its checksum differs."""
     content = line[9:]
     return content if line[:9] == b"%08x " % zlib.crc32(content) else None
@@ -219,7 +219,7 @@ def _encode_row(values: Row) -> bytes:
 
 def _decode_row(line: bytes, width: int, numbers: Sequence[int]) -> list[object] | None:
     """Return the values of a line; None if the line is damaged."""
-    content = _checked(line)
+    content = _verify_checksum(line)
     if content is None:
         return None
     row: list[object] = msgspec.json.decode(content)
@@ -237,7 +237,7 @@ _TIMESTAMP = part_schema(()).get_field_index("label_timestamp")
 
 def _parse_header(line: bytes) -> tuple[pa.Schema, list[int]]:
     """Return the schema of the answers, and where the columns of numbers are."""
-    content = _checked(line)
+    content = _verify_checksum(line)
     if content is None:
         raise ValueError("its checksum differs")
     header = msgspec.json.decode(content, type=_Header)

@@ -91,13 +91,13 @@ class AnswerReader:
     def _read_part(self, path: Path) -> pa.Table | None:
         table = read_table(path)
         self._files.append(path)
-        return self._checked(path, table)
+        return self._check_columns(path, table)
 
     def _read_journal(self, path: Path) -> pa.Table | None:
         """Read a journal; the lines that are damaged both times are left out, and named."""
         reader = JournalReader(path)
         for _ in range(2):
-            checked = [self._checked(path, table) for table in reader.tables()]
+            checked = [self._check_columns(path, table) for table in reader.tables()]
             tables = [table.select(self._answers.names) for table in checked if table is not None]
             if not reader.damaged_lines:
                 self._files.append(path)
@@ -109,7 +109,7 @@ class AnswerReader:
             print(f"{path}: {lines} ignored as damaged, such as {damaged}", file=sys.stderr)
         return pa.concat_tables(tables) if tables else None
 
-    def _checked(self, path: Path, table: pa.Table) -> pa.Table | None:
+    def _check_columns(self, path: Path, table: pa.Table) -> pa.Table | None:
         """Return the table in this checkpoint's columns; None, with a message, if it has others."""
         table = self._with_or_without_responses(self._with_missing_facts(table))
         if problem := self._problem(table):

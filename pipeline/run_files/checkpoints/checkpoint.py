@@ -108,19 +108,19 @@ class Checkpoint:
         kept = self._reader.read(self._folder)
         self._saved.update(kept.tables)
         self._known_files += kept.files
-        self._reasons = reason_counts.count_reasons(self.answered(), self._copies)
+        self._reasons = reason_counts.count_reasons(self.all_answers(), self._copies)
         return kept.has_disappeared
 
     def posts_of(self, uri: str) -> int:
         """Return how many posts get the answer of this post, itself included."""
         return 1 + self._copies.get(uri, 0)
 
-    def answered(self) -> pa.Table:
+    def all_answers(self) -> pa.Table:
         """Return all answers so far without responses, in `part_schema`.
 
         One row per uri: the first answer counts.
         """
-        return self._answered(self._answers)
+        return self._read_columns(self._answers)
 
     def responses(self) -> Iterator[pa.Table]:
         """Yield the responses of the same rows, in RAW_SCHEMA, part by part.
@@ -148,7 +148,7 @@ class Checkpoint:
         if not self._counted:
             return {}
         columns = [self._schema.field(name) for name in ("uri", *self._counted)]
-        return sum_columns(self._answered(pa.schema(columns)), self._counted)
+        return sum_columns(self._read_columns(pa.schema(columns)), self._counted)
 
     def sums(self) -> AnswerSums:
         """Return what all answers so far cost, and for how many posts they are reasons."""
@@ -250,7 +250,7 @@ class Checkpoint:
             keep_raw=self._keep_raw,
         )
 
-    def _answered(self, columns: pa.Schema) -> pa.Table:
+    def _read_columns(self, columns: pa.Schema) -> pa.Table:
         with self._lock:
             saved, pending = list(self._saved.values()), list(self._pending)
         parts = [part.select(columns.names) for part in saved]

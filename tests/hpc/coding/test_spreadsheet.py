@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpc.coding.spreadsheet import guarded, is_same_text, read_csv, write_csv
+from hpc.coding.spreadsheet import guard_cell, is_same_text, read_csv, write_csv
 from pipeline.errors import InputError
 
 TEXTS = [
@@ -57,7 +57,7 @@ def test_a_file_is_read_as_spreadsheets_save_it(tmp_path: Path, separator: str) 
 
 @given(st.text())
 def test_no_text_begins_as_a_formula_or_stands_alone_as_a_number(text: str) -> None:
-    cell = guarded(text)
+    cell = guard_cell(text)
     assert cell[:1] not in ("=", "+", "-", "@", "\t", "\r", "\n") or not cell
     assert not cell.strip().isdecimal()
     assert is_same_text(cell, text)

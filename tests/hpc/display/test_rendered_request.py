@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpc.display.rendered_request import WIDTH, describe_request, shortened_values
+from hpc.display.rendered_request import WIDTH, describe_request, shorten_values
 from pipeline.classifiers.base import RenderedRequest
 from pipeline.terminal import clean
 
@@ -29,7 +29,7 @@ def test_what_is_not_shortened_is_shown_as_valid_json_that_means_the_same(
 ) -> None:
     _, *lines = shown(body)
     text = "\n".join(lines)
-    if shortened_values(body) == body:
+    if shorten_values(body) == body:
         assert json.loads(text) == body
     assert clean(text) == text
 
@@ -62,7 +62,7 @@ def test_a_line_is_as_wide_as_a_screen_unless_one_text_is_wider() -> None:
     ],
 )
 def test_long_texts_and_lists_are_shortened_and_keep_their_ends(value: Any, short: Any) -> None:
-    assert shortened_values(value) == short
+    assert shorten_values(value) == short
 
 
 def test_the_lines_say_where_it_goes_how_much_it_is_about_and_what_is_not_shown() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hpc.figures.draw_page_chart import draw_page_chart
 from hpc.html_report.describe_page import SubjectData, describe_page
 from hpc.html_report.elements import Page, Subject
-from hpc.html_report.observe.read_speed import filled
+from hpc.html_report.observe.read_speed import fill_gaps
 from hpc.html_report.render import render
 from hpc.html_report.sections.provenance import describe_provenance
 from tests.browser.chromium import Chromium
@@ -61,7 +61,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         SubjectData(
             title=HOSTILE,
             facts=facts,
-            steps={speed.run_id: filled(speed) for speed in facts.speeds},
+            steps={speed.run_id: fill_gaps(speed) for speed in facts.speeds},
             golds=(hostile_gold(),),
             gold_notes=(HOSTILE,),
         )

@@ -142,4 +142,4 @@ def test_a_run_root_that_cannot_be_read_is_not_taken_for_an_empty_one(
     root = tmp_path / "runs"
     root.symlink_to(tmp_path / target)
     with pytest.raises(UnreadableError, match=str(root)):
-        find_runs.named(root, "test")
+        find_runs.load_named(root, "test")

@@ -8,7 +8,7 @@ import pytest
 
 from hpc import api
 from hpc.trial import watch_trouble
-from hpc.trial.watch_trouble import showing_trouble
+from hpc.trial.watch_trouble import show_trouble
 from pipeline.classifiers import frozen_classifier
 from pipeline.classifiers.base import TaskShare
 from pipeline.model import Answer, Post
@@ -46,7 +46,7 @@ def looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_trouble_is_shown_once_while_it_lasts_and_without_the_key(tmp_path: Path) -> None:
     complaints = ["", f"refused for 2 s by {KEY}", f"refused for 3 s by {KEY}", "HTTP 503", ""]
     classifier, said = Complaining(tmp_path / "log", complaints), list[str]()
-    with showing_trouble(classifier, "tox", said.append):
+    with show_trouble(classifier, "tox", said.append):
         assert classifier.has_said_all.wait(PATIENCE_S)
     assert [line.partition(" by ")[0] for line in said] == ["tox: refused for 2 s", "tox: HTTP 503"]
     assert not any(KEY in line for line in said)

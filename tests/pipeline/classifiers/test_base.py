@@ -80,16 +80,16 @@ def test_our_own_classifiers_are_known_whatever_the_metadata_of_packages_say() -
 
 def test_a_package_that_is_installed_or_removed_meanwhile_is_noticed(installed: Path) -> None:
     """As in a notebook, which goes on after `pip install`."""
-    assert "shouting" in registry.installed()
+    assert "shouting" in registry.list_installed()
     another = installed / "calm_labels-1.0.dist-info"
     another.mkdir()
     (another / "entry_points.txt").write_text(
         "[pipeline.classifiers]\ncalm = loud_labels:Shouting\n"
     )
-    assert {"calm", "shouting"} <= set(registry.installed())
+    assert {"calm", "shouting"} <= set(registry.list_installed())
     shutil.rmtree(installed / "loud_labels-1.0.dist-info")
     assert registry.load("calm").__name__ == "Shouting"
-    assert "shouting" not in registry.installed()
+    assert "shouting" not in registry.list_installed()
 
 
 @pytest.mark.usefixtures("installed")

@@ -53,7 +53,7 @@ def make_database(path: Path, texts: list[str]) -> None:
     with duckdb_file.opened(path) as connection:
         DuckDBTable(connection, NAME).ensure_columns(schema)
         table = pa.Table.from_pylist(rows, schema=schema)
-        with duckdb_file.registered(connection, made=table):
+        with duckdb_file.register_tables(connection, made=table):
             connection.execute(f"INSERT INTO labels_{NAME} BY NAME FROM made")
 
 

@@ -68,7 +68,7 @@ def test_answers_are_read_as_a_part_would_hold_them(
     for number, (values, response) in enumerate(zip(rows, responses, strict=False)):
         first.add(Answer(f"at://{number}/\u2028\0\n", values, raw=response))  # type: ignore[arg-type]
     second = loaded(folder, keep_raw=True)
-    assert second.answered().equals(first.answered())
+    assert second.all_answers().equals(first.all_answers())
     assert pa.concat_tables(second.responses()).equals(pa.concat_tables(first.responses()))
 
 
@@ -79,7 +79,7 @@ def test_numbers_that_json_lacks_and_microseconds_are_kept(tmp_path: Path) -> No
     numbers = [math.inf, -math.inf, -0.0, 5e-324, 1e22]
     for number in numbers:
         first.add(Answer(str(number), VALUES | {"score": number}))
-    rows = loaded(tmp_path).answered()
+    rows = loaded(tmp_path).all_answers()
     assert list(map(str, rows["score"].to_pylist())) == list(map(str, numbers))
     assert set(rows["label_timestamp"].to_pylist()) == {at}
 
@@ -109,7 +109,7 @@ def test_a_task_killed_between_a_part_and_the_end_of_its_journal_has_each_answer
     (tmp_path / "aside").rename(journal)
     assert task_processes.rows_in(tmp_path) == 1
     last = loaded(tmp_path)
-    assert last.answered().num_rows == 1
+    assert last.all_answers().num_rows == 1
     last.discard()
     assert list(tmp_path.iterdir()) == []
 
@@ -155,11 +155,11 @@ def test_a_damaged_byte_may_lose_its_answer_but_never_changes_one(
 ) -> None:
     journal = killed(tmp_path, "u1", "u2", "u3")
     good = journal.read_bytes()
-    whole = loaded(tmp_path).answered()
+    whole = loaded(tmp_path).all_answers()
     after_header = good.index(b"\n") + 1
     for at in range(len(good)):
         journal.write_bytes(good[:at] + bytes([good[at] ^ 0x15]) + good[at + 1 :])
-        found = loaded(tmp_path).answered()
+        found = loaded(tmp_path).all_answers()
         assert found.num_rows < 3
         assert found.equals(whole.filter(pa.compute.is_in(whole["uri"], found["uri"])))
         if at < after_header:
@@ -187,13 +187,13 @@ def test_a_journal_of_another_run_or_other_columns_is_reported_and_ignored(
 
 
 def side_by_uri_or_nothing(saved: Checkpoint) -> set[str]:
-    return set(saved.answered()["uri"].to_pylist())
+    return set(saved.all_answers()["uri"].to_pylist())
 
 
 def test_a_fact_that_an_older_version_did_not_keep_is_unknown(tmp_path: Path) -> None:
     killed(tmp_path, "u1")
     columns = (*COLUMNS, Column("seconds", "number", fact=True))
-    (row,) = loaded(tmp_path, columns=columns).answered().to_pylist()
+    (row,) = loaded(tmp_path, columns=columns).all_answers().to_pylist()
     assert (row["side"], row["seconds"]) == ("attempt 1", None)
 
 
@@ -237,11 +237,11 @@ def test_an_answer_that_the_full_disk_does_not_take_stays_in_memory(small_disk: 
     failures = [saved.add(Answer(f"u{number}", VALUES)) for number in range(1, 100)]
     assert saved.unsaved == sum(failure is not None for failure in failures) > 0
     on_disk = 100 - saved.unsaved
-    assert loaded(folder).answered().num_rows == on_disk
+    assert loaded(folder).all_answers().num_rows == on_disk
     (small_disk / "filler").unlink()
     saved.flush()
     assert (saved.unsaved, saved.pending) == (0, 0)
-    assert loaded(folder).answered().num_rows == 100
+    assert loaded(folder).all_answers().num_rows == 100
     assert saved.add(Answer("u100", VALUES)) is None
 
 
@@ -275,7 +275,7 @@ def test_answers_that_are_added_together_share_a_write_and_others_have_their_own
         saved.add(Answer("u9", VALUES))
     line_with_header = 2
     assert (writes, saved.unsaved) == ([line_with_header, 8, 1], 0)
-    assert loaded(tmp_path).answered().num_rows == 10
+    assert loaded(tmp_path).all_answers().num_rows == 10
 
 
 def test_the_answers_before_a_wrong_one_are_kept(tmp_path: Path) -> None:

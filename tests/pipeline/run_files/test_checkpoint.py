@@ -65,7 +65,7 @@ def labeled(folder: Path, *uris: str, attempt: int = 1) -> Checkpoint:
 
 def side_by_uri(checkpoint: Checkpoint) -> dict[str, str]:
     """The value of column `side` in every answer."""
-    table = checkpoint.answered()
+    table = checkpoint.all_answers()
     return dict(zip(table["uri"].to_pylist(), table["side"].to_pylist(), strict=True))
 
 
@@ -79,7 +79,7 @@ def test_flushed_answers_survive_the_end_of_a_process_unchanged(tmp_path: Path) 
     second = new_checkpoint(tmp_path)
     second.load()
     unlabeled = dict.fromkeys(VALUES)
-    assert second.answered().to_pylist() == [
+    assert second.all_answers().to_pylist() == [
         {
             "uri": uri,
             "was_successfully_labeled": reason is None,
@@ -101,7 +101,7 @@ def test_a_checkpoint_without_parts_has_no_answers(tmp_path: Path) -> None:
     saved = new_checkpoint(tmp_path / "none")
     saved.load()
     saved.flush()
-    assert saved.answered().num_rows == 0
+    assert saved.all_answers().num_rows == 0
     assert not (tmp_path / "none").exists()
 
 
@@ -167,7 +167,7 @@ def test_a_part_with_other_label_columns_is_reported_and_ignored(
     (part,) = tmp_path.iterdir()
     saved = new_checkpoint(tmp_path, columns=COLUMNS[:2])
     saved.load()
-    assert saved.answered().num_rows == 0
+    assert saved.all_answers().num_rows == 0
     assert capsys.readouterr().err == f"{part}: ignored, it has other label columns\n"
 
 
@@ -175,7 +175,7 @@ def test_a_part_without_metadata_is_ignored(tmp_path: Path) -> None:
     pq.write_table(pa.table({"uri": ["u1"]}), tmp_path / "0001-a-0-1.parquet")
     saved = new_checkpoint(tmp_path)
     saved.load()
-    assert saved.answered().num_rows == 0
+    assert saved.all_answers().num_rows == 0
 
 
 @pytest.mark.parametrize("kept", [0, 3, 300, -1])
@@ -205,10 +205,10 @@ def test_a_damaged_byte_may_lose_the_part_but_never_changes_an_answer(
         part.write_bytes(good[:at] + bytes([good[at] ^ random.randrange(1, 256)]) + good[at + 1 :])
         saved = new_checkpoint(tmp_path)
         saved.load()
-        table = saved.answered()
+        table = saved.all_answers()
         named = capsys.readouterr().err.startswith(f"{part}: ignored, it ")
         assert table.num_rows == (0 if named else 50)
-        assert named or table.equals(whole.answered())
+        assert named or table.equals(whole.all_answers())
 
 
 def test_discard_deletes_only_parts_that_this_process_read_or_wrote(tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_memory_holds_the_responses_of_one_part_at_most(
             saved.add(Answer(uri, reason="x", facts={"tokens": 3}, raw=response))
         saved.flush()
         assert saved.counts() == {"tokens": 300 * attempt}
-        assert saved.answered().num_rows == 100 * attempt
+        assert saved.all_answers().num_rows == 100 * attempt
     assert sum(part.num_rows for part in saved.responses()) == 200
     assert measured.max_memory() < 60 * len(response)
 
@@ -302,7 +302,7 @@ def test_every_post_has_the_response_of_the_answer_that_counts(tmp_path: Path) -
         {"uri": "c", "response": "right of c"},
         {"uri": "d", "response": None},
     ]
-    assert responses["label_timestamp"].equals(last.answered()["label_timestamp"])
+    assert responses["label_timestamp"].equals(last.all_answers()["label_timestamp"])
 
 
 def test_answers_stay_in_memory_when_the_disk_is_full(small_disk: Path) -> None:
@@ -350,4 +350,4 @@ def test_a_task_of_a_moved_run_stops_and_does_not_create_its_former_folder_again
     assert not run_dir.exists()
     resumed = new_checkpoint(now / "work" / "00000", attempt=2)
     resumed.load()
-    assert resumed.answered()["uri"].to_pylist() == ["1"]
+    assert resumed.all_answers()["uri"].to_pylist() == ["1"]

@@ -45,7 +45,7 @@ def test_a_number_may_be_a_large_whole_number(tmp_path: Path) -> None:
     saved = new_checkpoint(tmp_path)
     saved.add(Answer("u1", VALUES | {"score": 2**53 + 1, "stars": 2**63 - 1}))
     saved.flush()
-    assert saved.answered().select(["score", "stars"]).to_pylist() == [
+    assert saved.all_answers().select(["score", "stars"]).to_pylist() == [
         {"score": float(2**53), "stars": 2**63 - 1}
     ]
 
@@ -77,7 +77,7 @@ def test_facts_are_kept_with_and_without_a_label(tmp_path: Path) -> None:
     saved.add(Answer("u2", reason="refusal", facts={"stars": 8}))
     saved.flush()
     names = ["was_successfully_labeled", "reason", "stars", "side"]
-    assert [tuple(row.values()) for row in saved.answered().select(names).to_pylist()] == [
+    assert [tuple(row.values()) for row in saved.all_answers().select(names).to_pylist()] == [
         (True, None, 7, "left"),
         (False, "refusal", 8, None),
     ]

@@ -38,10 +38,10 @@ class Kept(list[Answer]):
         super().__init__()
         self.taken: list[list[str]] = []
 
-    def handed_out(self, uris: Sequence[str]) -> None:
+    def record_handed_out(self, uris: Sequence[str]) -> None:
         self.taken.append(list(uris))
 
-    def answered(self, answers: Sequence[Answer]) -> None:
+    def record_answered(self, answers: Sequence[Answer]) -> None:
         self.extend(answers)
 
 

@@ -43,9 +43,9 @@ def test_the_journal_holds_one_byte_per_post_in_the_shards_order(tmp_path: Path)
     journal = new_journal(tmp_path / "00007")
     assert states(tmp_path / "00007") == bytes(40)
     for uri in ("u0", "u1", "u3"):
-        journal.handed_out(uri)
-    journal.answered("u1")
-    journal.answered("at://nobody")
+        journal.record_handed_out(uri)
+    journal.record_answered("u1")
+    journal.record_answered("at://nobody")
     assert states(tmp_path / "00007") == bytes([1, 2, 0, 1]) + bytes(36)
 
 
@@ -55,11 +55,11 @@ def test_a_quick_classifiers_posts_are_marked_ahead_and_none_is_missed(tmp_path:
     for row in range(200):
         journal.will_be_asked(row)
     for row, uri in enumerate(uris):
-        journal.handed_out(uri)
+        journal.record_handed_out(uri)
         assert states(tmp_path)[row] == crash_journal.IN_FLIGHT
         suspects = crash_journal.read_evidence(tmp_path, [1]).suspects
         assert max(suspects) < row + crash_journal.MAX_AHEAD
-        journal.answered(uri)
+        journal.record_answered(uri)
 
 
 def test_posts_that_are_taken_together_are_marked_by_one_write_and_no_others(
@@ -73,7 +73,7 @@ def test_posts_that_are_taken_together_are_marked_by_one_write_and_no_others(
         return real(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(os, "pwrite", pwrite)
-    journal.handed_out("u3", "u4", "u7")
+    journal.record_handed_out("u3", "u4", "u7")
     assert len(writes) == 1
     assert set(crash_journal.read_evidence(tmp_path, [1]).suspects) == {3, 4, 7}
 
@@ -85,7 +85,7 @@ def test_posts_that_are_not_asked_together_with_others_are_never_marked_ahead(
     for row in range(0, 40, 2):
         journal.will_be_asked(row)
     for row in range(0, 20, 2):
-        journal.handed_out(f"u{row}")
+        journal.record_handed_out(f"u{row}")
     suspects = crash_journal.read_evidence(tmp_path, [1]).suspects
     assert {row % 2 for row in suspects} == {0}
 
@@ -98,7 +98,7 @@ def test_the_journal_is_deleted_unless_a_post_is_to_blame(
     try:
         with crash_journal.closing_journal(new_journal(tmp_path)) as journal:
             journal.solo = True
-            journal.handed_out("u3")
+            journal.record_handed_out("u3")
             journal.blamed = blamed
             if error:
                 raise error
@@ -111,9 +111,9 @@ def test_the_journal_is_deleted_unless_a_post_is_to_blame(
 def test_a_solo_attempt_has_a_file_until_the_post_is_answered(tmp_path: Path) -> None:
     journal = new_journal(tmp_path, attempt=12)
     journal.solo = True
-    journal.handed_out("u3")
+    journal.record_handed_out("u3")
     assert [path.name for path in tmp_path.glob("*.trial")] == ["0012-00003.trial"]
-    journal.answered("u3")
+    journal.record_answered("u3")
     assert list(tmp_path.glob("*.trial")) == []
 
 
@@ -127,7 +127,7 @@ def test_a_requeued_attempt_deletes_its_own_former_files_and_no_others(tmp_path:
     for attempt in (1, 2):
         journal = new_journal(tmp_path, attempt)
         journal.solo = True
-        journal.handed_out("u3")
+        journal.record_handed_out("u3")
     first = next(tmp_path.glob("0001-*.in-hand"))
     new_journal(tmp_path, 2)
     assert first.exists()
@@ -137,12 +137,12 @@ def test_a_requeued_attempt_deletes_its_own_former_files_and_no_others(tmp_path:
 
 def test_a_journal_that_another_task_deleted_does_no_harm(tmp_path: Path) -> None:
     journal = new_journal(tmp_path)
-    journal.handed_out("u0")
+    journal.record_handed_out("u0")
     crash_journal.clear(tmp_path)
     assert list(tmp_path.iterdir()) == []
     for uri in URIS:
-        journal.handed_out(uri)
-        journal.answered(uri)
+        journal.record_handed_out(uri)
+        journal.record_answered(uri)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -160,7 +160,7 @@ def test_a_stale_handle_of_nfs_means_that_another_task_deleted_the_journal(
 ) -> None:
     journal = new_journal(tmp_path)
     monkeypatch.setattr(os, "pwrite", failing(errno.ESTALE))
-    journal.handed_out("u0")
+    journal.record_handed_out("u0")
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
@@ -172,8 +172,8 @@ def test_a_post_is_recorded_when_the_write_works_again(
         patched.setattr(os, "pwrite", failing(number))
         for _ in range(2):
             with pytest.raises(OSError, match=os.strerror(number)):
-                journal.handed_out("u0")
-    journal.handed_out("u0")
+                journal.record_handed_out("u0")
+    journal.record_handed_out("u0")
     assert states(tmp_path)[0] == crash_journal.IN_FLIGHT
 
 
@@ -183,15 +183,15 @@ def test_answers_that_could_not_be_recorded_are_recorded_before_the_next_post(
 ) -> None:
     """The answers are paid for: they, and those under way, must get past the journal."""
     journal = new_journal(tmp_path)
-    journal.handed_out("u0")
-    journal.handed_out("u1")
+    journal.record_handed_out("u0")
+    journal.record_handed_out("u1")
     with monkeypatch.context() as patched:
         patched.setattr(os, "pwrite", failing(errno.ENOSPC))
-        journal.answered("u0")
-        journal.answered("u1")
+        journal.record_answered("u0")
+        journal.record_answered("u1")
         with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
-            journal.handed_out("u2")
-    journal.handed_out("u2")
+            journal.record_handed_out("u2")
+    journal.record_handed_out("u2")
     assert states(tmp_path)[:3] == bytes(
         [crash_journal.ANSWERED, crash_journal.ANSWERED, crash_journal.IN_FLIGHT]
     )
@@ -205,14 +205,14 @@ def test_a_solo_file_that_cannot_be_deleted_is_deleted_before_the_next_post(
 
     with crash_journal.closing_journal(new_journal(tmp_path)) as journal:
         journal.solo = True
-        journal.handed_out("u3")
+        journal.record_handed_out("u3")
         with monkeypatch.context() as patched:
             patched.setattr(Path, "unlink", unlink)
-            journal.answered("u3")
+            journal.record_answered("u3")
             with pytest.raises(OSError, match=os.strerror(errno.EIO)):
-                journal.handed_out("u4")
+                journal.record_handed_out("u4")
         assert [path.name for path in tmp_path.glob("*.trial")] == ["0001-00003.trial"]
-        journal.handed_out("u4")
+        journal.record_handed_out("u4")
         assert [path.name for path in tmp_path.glob("*.trial")] == ["0001-00004.trial"]
     assert list(tmp_path.iterdir()) == []
 

@@ -178,8 +178,8 @@ def test_a_crash_journal_that_cannot_be_written_loses_no_answer(
     """The disk is full when the first answer comes, and three others are under way."""
     run_dir, run = scripted_run(tmp_path, 12, rows=100, at_once=4, seconds=0.1)
     program = (
-        f"{SHORT_WAITS}real, full = CrashJournal.answered, lambda *_: {FULL}; "
-        "CrashJournal.answered = lambda *of: (setattr(os, 'pwrite', full), real(*of)); "
+        f"{SHORT_WAITS}real, full = CrashJournal.record_answered, lambda *_: {FULL}; "
+        "CrashJournal.record_answered = lambda *of: (setattr(os, 'pwrite', full), real(*of)); "
     )
     task = task_processes.start(order(run_dir), classifier_path, program=program)
     wait_until(lambda: waits_for_disk(run_dir), task=task)

@@ -101,10 +101,10 @@ def parse_sacct(printed: str) -> tuple[Record, ...]:
         else:
             task = None
             outdated.add(identity)
-    return tuple((identity, _accounted(row)) for identity, row in rows.items())
+    return tuple((identity, _record_of_accounting(row)) for identity, row in rows.items())
 
 
-def _accounted(row: _Row) -> TaskRecord:
+def _record_of_accounting(row: _Row) -> TaskRecord:
     _, state, exit_code, _, start, end, elapsed, _, nodes, req_mem, cpu_time, tres = row.fields
     allocated = dict(part.partition("=")[::2] for part in tres.split(",")) if tres else {}
     phase, cause = meaning(state)
@@ -141,7 +141,7 @@ def newer(task: _Submitted, known: _Submitted | None) -> bool:
 
 def parse_squeue(printed: str) -> tuple[Record, ...]:
     """Return one record per row of `squeue -h -o SQUEUE_FORMAT`."""
-    return tuple((identity, _queued(*fields)) for identity, fields in _rows(printed, 5))
+    return tuple((identity, _record_of_queue(*fields)) for identity, fields in _rows(printed, 5))
 
 
 def parse_squeue_names(printed: str) -> tuple[tuple[str, TaskId, TaskRecord], ...]:
@@ -150,11 +150,12 @@ def parse_squeue_names(printed: str) -> tuple[tuple[str, TaskId, TaskRecord], ..
     The rows are those of `squeue -h -o NAMED_FORMAT`, or of `sacct -n -P -X -o SACCT_NAMED_FORMAT`.
     """
     return tuple(
-        (name, identity, _queued(*fields)) for identity, (*fields, name) in _rows(printed, 6)
+        (name, identity, _record_of_queue(*fields))
+        for identity, (*fields, name) in _rows(printed, 6)
     )
 
 
-def _queued(state: str, end: str, nodes: str, reason: str) -> TaskRecord:
+def _record_of_queue(state: str, end: str, nodes: str, reason: str) -> TaskRecord:
     # The end (%e) of a task that is running is only Slurm's estimate.
     phase, cause = meaning(state, reason)
     return TaskRecord(

@@ -35,7 +35,7 @@ def may_have_been_sent(error: SlurmError) -> bool:
     return error.timed_out or any(words in error.stderr for words in _SENT_WITHOUT_ANSWER)
 
 
-def unanswered(job_name: str, failure: SlurmError) -> SubmissionUnansweredError:
+def unanswered_error(job_name: str, failure: SlurmError) -> SubmissionUnansweredError:
     """Return the error for a job that was sent and that squeue does not show."""
     return SubmissionUnansweredError(
         failure.command,

@@ -74,7 +74,7 @@ class ModelServer:
         while True:
             if address := self._address:
                 return address
-            if self._leaving():
+            if self._should_end():
                 raise Stopped
             if self._failure:
                 raise _copy(self._failure)
@@ -101,7 +101,7 @@ class ModelServer:
         if keeper:
             keeper.join(process.END_SECONDS + 5)
 
-    def _leaving(self) -> bool:
+    def _should_end(self) -> bool:
         """Report whether to end. A server that serves is kept: requests in flight are paid for."""
         return self._closed.is_set() or (self._stopping.is_set() and not self._address)
 
@@ -120,9 +120,9 @@ class ModelServer:
 
     def _keep_alive(self, ports: Ports) -> None:
         restarts, more_ports = RESTARTS, PORTS
-        while not self._leaving():
+        while not self._should_end():
             failure = self._run_once(ports.take())
-            if failure is None or self._leaving():
+            if failure is None or self._should_end():
                 return
             if failure.port_taken and more_ports:
                 more_ports -= 1
@@ -139,10 +139,10 @@ class ModelServer:
             self._process = server
             try:
                 failure = self._wait_until_ready(server, port)
-                if failure or self._leaving():
+                if failure or self._should_end():
                     return failure
                 while not server.has_ended(POLL_SECONDS):
-                    if self._leaving():
+                    if self._should_end():
                         return None
             finally:
                 served, self._address = bool(self._address), ""
@@ -164,7 +164,7 @@ class ModelServer:
         """
         began = time.monotonic()
         finding = "no answer yet"
-        while not server.has_ended(POLL_SECONDS) and not self._leaving():
+        while not server.has_ended(POLL_SECONDS) and not self._should_end():
             try:
                 server.listeners(port)
             except ForeignListener:
