@@ -28,7 +28,7 @@ class UnreadableError(RunError):
     """
 
     def __init__(self, path: Path, reason: Exception) -> None:
-        """Take the file, and the error that the system gave."""
+        """Keep the file, and the error that the system gave."""
         self.why = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
         super().__init__(f"{path} cannot be read now: {self.why}")
         self.path = path
@@ -39,7 +39,7 @@ class DamagedError(RunError):
     """A file was read, and its content proves that it is not what it should be."""
 
     def __init__(self, path: Path, problem: str) -> None:
-        """Take the file, and what is wrong with it, such as "it cannot be decoded"."""
+        """Keep the file, and what is wrong with it, such as "it cannot be decoded"."""
         super().__init__(f"{path} is damaged: {problem}")
         self.path = path
         self.problem = problem

@@ -28,7 +28,7 @@ class ShardAnswers:
         adopted_at: datetime,
         reopened: frozenset[int],
     ) -> None:
-        """Take the matched answers.
+        """Keep the matched answers.
 
         Args:
             connection: the staging database, after `AnswerMatch.match`.

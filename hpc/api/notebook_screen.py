@@ -48,7 +48,7 @@ class CellArea:
     """An area in a cell of Jupyter."""
 
     def __init__(self, outputs: _Outputs) -> None:
-        """Take what shows output, such as the module `IPython.display`."""
+        """Keep what shows output, such as the module `IPython.display`."""
         self._outputs = outputs
         self._id = f"hpc-{uuid.uuid4().hex}"
         self._is_shown = False
@@ -88,7 +88,7 @@ class NotebookScreen:
     def __init__(
         self, new_area: Callable[[], Area] = new_area, clock: Clock = time.monotonic
     ) -> None:
-        """Take what makes an area of output, and a clock in seconds."""
+        """Keep what makes an area of output, and a clock in seconds."""
         self._new_area = new_area
         self._clock = clock
 

@@ -47,7 +47,7 @@ class SeenDisk:
 
 
 def estimate_need(*, posts: int, shards: int, keeps_raw: bool) -> Need:
-    """Return what a run of so many posts and shards needs.
+    """Return what a run of this many posts and shards needs.
 
     Args:
         posts: how many posts the run has.

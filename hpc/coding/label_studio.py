@@ -79,8 +79,8 @@ def write_configuration(labels: Sequence[CodedLabel]) -> bytes:
             ElementTree.SubElement(view, "Number", common | number)
         else:
             words = label.choices or (_TRUE, _FALSE)
-            one = {"choice": "single-radio", "showInline": "true"}
-            choices = ElementTree.SubElement(view, "Choices", common | one)
+            choice = {"choice": "single-radio", "showInline": "true"}
+            choices = ElementTree.SubElement(view, "Choices", common | choice)
             for word in words:
                 ElementTree.SubElement(choices, "Choice", value=word)
     ElementTree.indent(view)

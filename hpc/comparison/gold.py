@@ -43,8 +43,8 @@ from pipeline.text import counted
 
 # The sample and the labels are of the same posts, unless their numbers differ by more than that.
 _MOST_DIFFERENCE = 0.05
-# Where the number of posts is estimated, it may differ by more, and by so many standard errors. If
-# a few texts have many posts each, the standard error alone is too small.
+# Where the number of posts is estimated, it may differ by more, and by this many standard errors.
+# If a few texts have many posts each, the standard error alone is too small.
 _MOST_DIFFERENCE_OF_ESTIMATE = 0.2
 _MOST_ERRORS = 3
 
@@ -221,9 +221,13 @@ def gold_document(report: GoldReport) -> dict[str, Any]:
                 "posts_not_gathered": model.posts_not_gathered,
                 "posts_missing": model.posts_missing,
                 "warnings": [asdict(caution) for caution in model.cautions],
-                "comparisons": [asdict(one) for one in find_comparable(model.comparisons)],
+                "comparisons": [
+                    asdict(comparison) for comparison in find_comparable(model.comparisons)
+                ],
                 "not_compared": [
-                    asdict(one) for one in model.comparisons if isinstance(one, NotJudged)
+                    asdict(comparison)
+                    for comparison in model.comparisons
+                    if isinstance(comparison, NotJudged)
                 ],
             }
             for model in report.models
@@ -233,7 +237,7 @@ def gold_document(report: GoldReport) -> dict[str, Any]:
 
 def find_comparable(comparisons: Sequence[GoldComparison | NotJudged]) -> list[GoldComparison]:
     """Return the comparisons of columns that can be compared."""
-    return [one for one in comparisons if isinstance(one, GoldComparison)]
+    return [comparison for comparison in comparisons if isinstance(comparison, GoldComparison)]
 
 
 def _code(report: GoldReport, printer: Screen) -> int:
@@ -241,7 +245,7 @@ def _code(report: GoldReport, printer: Screen) -> int:
     code = 0
     for model in report.models:
         compared = find_comparable(model.comparisons)
-        if any(one.posts for one in compared):
+        if any(comparison.posts for comparison in compared):
             continue
         code = FAILED
         if compared:

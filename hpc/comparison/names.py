@@ -126,8 +126,12 @@ def names_document(report: NamesReport) -> dict[str, Any]:
         "confidence": CONFIDENCE,
         "resamples": report.resamples,
         "seed": report.seed,
-        "comparisons": [asdict(one) for one in report.comparisons],
-        "not_compared": [asdict(one) for one in report.results if isinstance(one, NotCompared)],
+        "comparisons": [asdict(comparison) for comparison in report.comparisons],
+        "not_compared": [
+            asdict(comparison)
+            for comparison in report.results
+            if isinstance(comparison, NotCompared)
+        ],
     }
 
 

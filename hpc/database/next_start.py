@@ -1,4 +1,4 @@
-"""Find out from when on the next run of a name looks for posts."""
+"""Find the time from which the next run of a name takes posts."""
 
 from collections.abc import Container, Mapping
 from datetime import datetime

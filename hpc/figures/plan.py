@@ -65,10 +65,10 @@ def of_names(
     """
     figures: list[PlannedFigure] = []
     by_side = dict(zip("ab", names, strict=True))
-    for one in comparisons:
-        columns = {"a": one.a, "b": one.b}
-        pair = f"{names[0]}-{one.a}-{names[1]}-{one.b}"
-        for number, curve in enumerate(one.calibration):
+    for comparison in comparisons:
+        columns = {"a": comparison.a, "b": comparison.b}
+        pair = f"{names[0]}-{comparison.a}-{names[1]}-{comparison.b}"
+        for number, curve in enumerate(comparison.calibration):
             other = "b" if curve.score == "a" else "a"
             label = f"{by_side[other]} {curve.label.partition(' ')[2]}"
             figures.append(
@@ -80,8 +80,8 @@ def of_names(
                     curve=curve,
                 )
             )
-        title = f"{names[0]} and {names[1]}: {one.a}"
-        figures += _of_months(f"{pair}-months", title, one.months, until)
+        title = f"{names[0]} and {names[1]}: {comparison.a}"
+        figures += _of_months(f"{pair}-months", title, comparison.months, until)
     return _with_different_stems(figures)
 
 
@@ -97,22 +97,23 @@ def of_gold(
     """
     figures: list[PlannedFigure] = []
     for model, comparisons in models:
-        for one in comparisons:
-            pair = f"{model}-{one.model}-{gold}-{one.gold}"
-            for curve in one.calibration:
+        for comparison in comparisons:
+            pair = f"{model}-{comparison.model}-{gold}-{comparison.gold}"
+            for curve in comparison.calibration:
                 figures.append(
                     CalibrationFigure(
                         stem=_stem(f"{pair}-calibration"),
                         title=_title(f"{model} against {gold}"),
-                        score=_title(f"{model} {one.model}"),
+                        score=_title(f"{model} {comparison.model}"),
                         label=_title(
-                            f"{gold} {one.gold} {curve.label.partition(' ')[2]}", _MOST_IN_LABEL
+                            f"{gold} {comparison.gold} {curve.label.partition(' ')[2]}",
+                            _MOST_IN_LABEL,
                         ),
                         curve=curve,
                     )
                 )
-            title = f"{model} {one.model} against {gold}"
-            figures += _of_months(f"{pair}-months", title, one.months, until)
+            title = f"{model} {comparison.model} against {gold}"
+            figures += _of_months(f"{pair}-months", title, comparison.months, until)
     return _with_different_stems(figures)
 
 

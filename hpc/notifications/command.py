@@ -66,7 +66,7 @@ def run_command(
         document: what it gets.
         folder: its working folder.
         environment: all of its environment.
-        time_limit_s: after so many seconds, it is killed with all processes of its group.
+        time_limit_s: after this many seconds, it is killed with all processes of its group.
     """
     words = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
     with (

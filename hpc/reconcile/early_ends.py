@@ -3,7 +3,7 @@
 Such a task left nothing of its own: no last words, no heartbeat, no checkpoint part. Its worker
 never began, so the shard is not to blame. A node that lacks a mount ends every task at once, is
 idle again at once, and gets the next one. A Python that is not there ends every task everywhere.
-Pure, but for the function that reads the end of a log.
+Only the function that reads the end of a log does I/O.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,7 @@
-"""Learn from sbatch's answers how many jobs fit, where Slurm does not show its limits. Pure."""
+"""Learn from sbatch's answers how many jobs fit, where Slurm does not show its limits.
+
+Does no I/O.
+"""
 
 from collections.abc import Sequence
 
@@ -18,7 +21,7 @@ class RoomAtSlurm:
     """
 
     def __init__(self, spare_jobs: int = 0) -> None:
-        """Know nothing yet; leave room for `spare_jobs` beside the tasks."""
+        """Begin without an answer; leave room for `spare_jobs` beside the tasks."""
         self._spare_jobs = spare_jobs
         self._at_most: int | None = None
         self._rounds_to_skip = 0
@@ -64,5 +67,5 @@ class RoomAtSlurm:
             self._next_skip = min(2 * self._next_skip, MOST_ROUNDS_BETWEEN_TRIES)
 
     def last_wave(self, shards: int) -> SubmittedWave:
-        """Return that so many shards wait for the reason that was seen last."""
+        """Return that this many shards wait for the reason that was seen last."""
         return SubmittedWave(waiting=shards, reason=self._reason)

@@ -141,7 +141,7 @@ def usable_room(limit: SubmitLimit, spare_jobs: int) -> int:
 
 
 def count_waves(shards: int, limits: Sequence[SubmitLimit], *, spare_jobs: int = 0) -> int | None:
-    """Return in how many waves so many shards go out, if the jobs of others stay as they are.
+    """Return in how many waves this many shards go out, if the jobs of others stay as they are.
 
     None if no task fits as long as they stay.
     """

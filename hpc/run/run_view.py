@@ -24,12 +24,12 @@ def never_early() -> bool:
 def sleep_until_due(
     seconds: float, is_due: Callable[[], bool], sleep: Callable[[float], None]
 ) -> None:
-    """Let so many seconds pass, or fewer where a look is due before that.
+    """Let this many seconds pass, or fewer where a look is due before that.
 
     Args:
         seconds: how long to wait at most.
         is_due: reports whether to look at once.
-        sleep: lets so many seconds pass.
+        sleep: lets this many seconds pass.
     """
     left = seconds
     while left > 0 and not is_due():

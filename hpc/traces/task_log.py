@@ -21,7 +21,7 @@ class TaskLog(msgspec.Struct, frozen=True):
     """The part of it; None for all."""
 
     def last_lines(self, most: int) -> list[str] | None:
-        """Return at most so many lines, safe to show on a terminal; None if it cannot be read."""
+        """Return at most this many lines, safe to show on a terminal; None if it cannot be read."""
         if self.excerpt is None:
             return last_lines_of_file(self.path, most)
         text = _read(self.path, self.excerpt)

@@ -143,7 +143,7 @@ def _take(read: Callable[[int], list[tuple[Any, ...]]], rules: DrawRules) -> lis
     """Return the first rows whose texts can be sent, each text once.
 
     Args:
-        read: returns so many rows, in the order of the draw: uri, text, and others.
+        read: returns this many rows, in the order of the draw: uri, text, and others.
         rules: how many to take.
     """
     most = 2 * rules.count + _SPARE

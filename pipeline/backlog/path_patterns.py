@@ -13,7 +13,7 @@ class SourceGlob:
     """A glob that selects files below a folder. `**` stands for any number of folders."""
 
     def __init__(self, parts: Sequence[str]) -> None:
-        """Take the parts of the glob that follow the folder."""
+        """Keep the parts of the glob that follow the folder."""
         self._parts = tuple(parts)
 
     def matches(self, path: Sequence[str]) -> bool:

@@ -157,7 +157,7 @@ class _ExactRows:
         self._rest: pa.RecordBatch | None = None
 
     def take(self, rows: int, most_copies: int) -> Iterator[pa.RecordBatch]:
-        """Yield so many rows, and then the copies at the place that is reached, up to so many."""
+        """Yield this many rows, then up to this many copies at the place that is reached."""
         while rows:
             yield from (taken := self._cut(rows))
             rows -= sum(batch.num_rows for batch in taken)
@@ -170,7 +170,7 @@ class _ExactRows:
                 return
 
     def _cut(self, rows: int) -> list[pa.RecordBatch]:
-        """Return a batch of at most so many rows, or none if there are none in it."""
+        """Return a batch of at most this many rows, or none if there are none in it."""
         batch = self._peek()
         head, tail = batch.slice(0, rows), batch.slice(rows)
         self._rest = tail if tail.num_rows else None

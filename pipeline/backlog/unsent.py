@@ -59,7 +59,7 @@ def first_to_send(
     most: int = 1,
     but: str | None = None,
 ) -> tuple[Post, ...]:
-    """Return the oldest posts that will be sent, at most so many. See `find_unsent`.
+    """Return the oldest posts that will be sent, at most this many. See `find_unsent`.
 
     Args:
         connection: has the posts in table `staged`.

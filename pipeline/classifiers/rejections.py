@@ -14,7 +14,7 @@ class Rejections:
     """Judges the rejections of one endpoint, for many threads."""
 
     def __init__(self, endpoint: Endpoint, fault: Callable[[Reply], TaskError]) -> None:
-        """Take the endpoint, and what returns the end of a task whose every post is rejected."""
+        """Keep the endpoint, and what returns the end of a task whose every post is rejected."""
         self._endpoint = endpoint
         self._fault = fault
         self._shared_probe = SharedProbe()

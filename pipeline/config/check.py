@@ -54,7 +54,7 @@ class SeveralProblems(InputError):
     """Several things to correct, in one or several files."""
 
     def __init__(self, message: str, problems: Sequence[Problem]) -> None:
-        """Take the message, and the problems that it lists."""
+        """Keep the message, and the problems that it lists."""
         super().__init__(message)
         self.problems = tuple(problems)
 

@@ -41,7 +41,9 @@ def json_schema(
     if at:
         document["properties"][at] = {
             "description": document["properties"][at]["description"],
-            "oneOf": [{"$ref": _REFERENCE.format(name=one.__name__)} for one in variants.values()],
+            "oneOf": [
+                {"$ref": _REFERENCE.format(name=variant.__name__)} for variant in variants.values()
+            ],
         }
     return {"$schema": DIALECT, **document, "$defs": dict(sorted(parts.items()))}
 

@@ -176,7 +176,7 @@ def audit(
     Args:
         connection: the session with the backlog and the rows.
         loaded: what `load` returned.
-        watermark: from when on (UTC) the next run would take posts; None from the beginning.
+        watermark: the time (UTC) from which the next run takes posts; None: from the beginning.
         files: of the name's runs, looked at after the database was read.
         examine: reads one file, and checks it.
         progress: shows how far reading and comparing are.

@@ -28,7 +28,7 @@ from pipeline.sql import file_list, literal, raise_lack_of_space
 # DuckDB keeps what it knows of each file of a query in memory.
 FILES_PER_QUERY = 500
 ROWS_PER_QUERY = 1_000_000
-# Outputs of so many rows are compared row by row at once.
+# Outputs of this many rows are compared row by row at once.
 ROWS_IN_MEMORY = 200_000
 
 Claim = tuple[str, int]

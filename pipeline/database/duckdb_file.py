@@ -56,7 +56,7 @@ class UnusableDatabaseError(RunError):
     """The file is there and DuckDB cannot open it as a database."""
 
     def __init__(self, path: Path, problem: str) -> None:
-        """Take the file, and what is wrong with it."""
+        """Keep the file, and what is wrong with it."""
         super().__init__(
             f"the database {path} cannot be opened: {problem}\n"
             "to rebuild it from the run folders, run: hpc gather --rebuild"
@@ -72,7 +72,7 @@ class HeldDatabaseError(BusyError):
     def __init__(
         self, path: Path, holders: tuple[LockHolder, ...], *, is_here: bool = False
     ) -> None:
-        """Take the file, and who has it open as far as that is known."""
+        """Keep the file, and who has it open as far as that is known."""
         holder = "another connection of this process" if is_here else describe_holders(holders)
         self.where = f"{path} is open in {holder}"
         self.holders = holders

@@ -20,12 +20,12 @@ from pipeline.errors import DamagedError
 from pipeline.sql import literal, quoted
 from pipeline.threads.share_work import share_work
 
-# Where reading waits for the file system, so many files are read at a time.
+# Where reading waits for the file system, this many files are read at a time.
 READERS = 8
 # Where it does not, more threads would only wait for each other: four take a sixth more CPU time
 # than two, and are not done sooner [measured].
 _READERS_WITHOUT_WAITS = 2
-# So many files tell which of the two it is: whether they take so many times their CPU time.
+# This many files tell which of the two it is: whether they take this many times their CPU time.
 _FIRST = 64
 _FEW_WAITS = 4.0
 # Most outputs are read by one call.

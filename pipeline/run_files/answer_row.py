@@ -40,7 +40,7 @@ class AnswerRows:
     """Builds the rows of one classifier's answers."""
 
     def __init__(self, columns: tuple[Column, ...], *, keep_raw: bool) -> None:
-        """Take the classifier's columns; with `keep_raw` rows hold the responses too."""
+        """Keep the classifier's columns; with `keep_raw` rows hold the responses too."""
         self.schema = part_schema(columns, keep_raw=keep_raw)
         self._kinds = {column.name: ColumnKind(column.kind) for column in columns}
         self._optional = set(usage.count_columns(columns))

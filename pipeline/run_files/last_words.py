@@ -112,7 +112,7 @@ class LastWordsWriter:
     """Writes the last words of one task. Set `redact` as soon as the key is known."""
 
     def __init__(self, path: Path, node: str) -> None:
-        """Take the file to write and the node's name."""
+        """Keep the file to write and the node's name."""
         self.path = path
         self._node = node
         self._spare = SpareDescriptors()

@@ -45,7 +45,7 @@ def _least(populations: Mapping[str, int]) -> dict[str, int]:
 
 def _allocate_equally(populations: Mapping[str, int], size: int) -> dict[str, int]:
     """Give each stratum one post in each round, as long as it has one."""
-    low, high = 0, size  # so many rounds can be completed
+    low, high = 0, size  # this many rounds can be completed
     while low < high:
         rounds = (low + high + 1) // 2
         if sum(min(posts, rounds) for posts in populations.values()) <= size:

@@ -25,7 +25,7 @@ def wait_s(
     longest_s: float | None = None,
     others_pass: bool = False,
 ) -> float:
-    """Return how many seconds to wait after so many failures in a row.
+    """Return how many seconds to wait after this many failures in a row.
 
     That is what the service asks for, or more where that did not help the last time.
 

@@ -43,7 +43,7 @@ def map_concurrently(
         send: runs in a thread. Its second argument is set when no more results are wanted; its
             waits should then end by raising Stopped.
         limit: how many items may be in flight at once. There are fewer where the system allows
-            neither so many open files nor so many threads.
+            neither that many open files nor that many threads.
         stopping: set when the task has been asked to stop. From then on nothing new is sent, and
             Stopped is not a failure.
         requeued: items that `send` puts here are sent before the next one of `items`.

@@ -11,7 +11,7 @@ OTHERS = 96
 
 
 def raise_limit(requests: int) -> None:
-    """Raise the limit of descriptors to what so many requests need, as far as this user may.
+    """Raise the limit of descriptors to what this many requests need, as far as this user may.
 
     Not further: a program that this process starts may close every descriptor that it could have.
     """

@@ -30,7 +30,7 @@ from pipeline.text import counted
 
 # More memory than now comes only if requests under way end.
 MEMORY_SECONDS = 60.0
-# After so many 429s to one request, others show whether it is the only one.
+# After this many 429s to one request, others show whether it is the only one.
 _TRIES_BEFORE_PROBE = 2
 
 

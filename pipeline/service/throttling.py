@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 
-# After so many replies in a row that ask different requests to come back later, the whole task is
+# After this many replies in a row that ask different requests to come back later, the whole task is
 # throttled. If the service throttles 2 % of the requests at random, that happens once in six
 # million replies.
 SEVERAL = 4

@@ -119,7 +119,7 @@ class _ClassifierThread:
 
 
 def _in_groups(answers: Iterable[Answer], seconds: float) -> Iterator[list[Answer]]:
-    """Yield the answers of each span of so many seconds together; those before an error, too."""
+    """Yield the answers of each span of this many seconds together; those before an error, too."""
     group: list[Answer] = []
     began = time.monotonic()
     iterator = iter(answers)

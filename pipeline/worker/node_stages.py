@@ -111,8 +111,8 @@ def _label(order: NodeOrder) -> Values:
         return {}
     # Classifiers print notes for the log of a task.
     with contextlib.redirect_stdout(None):
-        one = ask_once(order.classifier, Post("at://hpc/check/1", order.text))
-    if one.answer is None:
-        return {"error": one.error, "seconds": one.seconds}
-    labels = dict(one.answer.values or {})
-    return {"labels": labels, "reason": one.answer.reason or "", "seconds": one.seconds}
+        answer = ask_once(order.classifier, Post("at://hpc/check/1", order.text))
+    if answer.answer is None:
+        return {"error": answer.error, "seconds": answer.seconds}
+    labels = dict(answer.answer.values or {})
+    return {"labels": labels, "reason": answer.answer.reason or "", "seconds": answer.seconds}

@@ -18,7 +18,7 @@ class CallerScreen:
     """Hands messages and reports to a function of the caller, as clean text."""
 
     def __init__(self, say: Say | None, *, with_reports: bool = True) -> None:
-        """Take the caller's function; None drops everything.
+        """Keep the caller's function; None drops everything.
 
         Args:
             say: the function.

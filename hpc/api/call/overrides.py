@@ -51,10 +51,10 @@ def _yaml(path: str, value: object) -> str:
         case PathLike():
             return _yaml(path, str(value))
         case Mapping():
-            items = (f"{_yaml(path, str(key))}: {_yaml(path, one)}" for key, one in value.items())
+            items = (f"{_yaml(path, str(key))}: {_yaml(path, item)}" for key, item in value.items())
             return f"{{{', '.join(items)}}}"
         case list() | tuple():
-            return f"[{', '.join(_yaml(path, one) for one in value)}]"
+            return f"[{', '.join(_yaml(path, item) for item in value)}]"
     raise InputError(
         f"{path}: should be a text, a number, true, false, a path, a list or a mapping, not "
         f"{type(value).__name__}"

@@ -62,7 +62,7 @@ class NamesReport:
     @property
     def comparisons(self) -> list[Comparison]:
         """Return the pairs of columns that could be compared."""
-        return [one for one in self.results if isinstance(one, Comparison)]
+        return [comparison for comparison in self.results if isinstance(comparison, Comparison)]
 
 
 def describe_names(report: NamesReport) -> list[Block]:
@@ -87,8 +87,8 @@ def describe_names(report: NamesReport) -> list[Block]:
         blocks.append(
             Line(f"  matching thresholds and maps are weighted by the sample {report.sample}")
         )
-    for one in report.comparisons:
-        blocks += [Line(""), *describe_comparison(one)]
+    for comparison in report.comparisons:
+        blocks += [Line(""), *describe_comparison(comparison)]
     for result in report.results:
         if isinstance(result, NotCompared):
             blocks += [Line(""), *describe_rejection(result)]

@@ -100,8 +100,8 @@ def describe_gold(report: GoldReport) -> list[Block]:
         f"{counted(report.resamples, 'bootstrap resample')} within strata, seed {report.seed}"
     )
     for model in report.models:
-        for one in model.comparisons:
-            blocks += [Line(""), *_describe(report.gold, model, one)]
+        for comparison in model.comparisons:
+            blocks += [Line(""), *_describe(report.gold, model, comparison)]
         if model.cautions:
             blocks += [Line(""), *_notes(model.cautions)]
     if len(report.models) == 2:
@@ -112,69 +112,76 @@ def describe_gold(report: GoldReport) -> list[Block]:
 def _side_by_side(left: ModelReport, right: ModelReport) -> list[Block]:
     """Return the measures of two classifiers beside each other, for each column of gold."""
     blocks: list[Block] = []
-    for one in left.comparisons:
+    for comparison in left.comparisons:
         for other in right.comparisons:
-            if isinstance(one, NotJudged) or isinstance(other, NotJudged) or one.gold != other.gold:
+            if (
+                isinstance(comparison, NotJudged)
+                or isinstance(other, NotJudged)
+                or comparison.gold != other.gold
+            ):
                 continue
-            shared = [name for name in one.measures if name in other.measures]
+            shared = [name for name in comparison.measures if name in other.measures]
             table = Table(
-                header=(f"gold {one.gold}", left.name, right.name),
+                header=(f"gold {comparison.gold}", left.name, right.name),
                 rows=(
                     *(
                         (
                             measure_name(name),
-                            _short(one.measures[name]),
+                            _short(comparison.measures[name]),
                             _short(other.measures[name]),
                         )
                         for name in shared
                     ),
-                    ("coded posts", f"{one.posts:,}", f"{other.posts:,}"),
+                    ("coded posts", f"{comparison.posts:,}", f"{other.posts:,}"),
                 ),
             )
             blocks += [Line(""), table]
     return blocks
 
 
-def _describe(gold: str, model: ModelReport, one: GoldComparison | NotJudged) -> list[Block]:
-    title = f"{model.name} {one.model}, {gold} {one.gold}: "
-    if isinstance(one, NotJudged):
-        return [*wrap_sentence(f"{title}not compared, because {one.reason}")]
+def _describe(gold: str, model: ModelReport, comparison: GoldComparison | NotJudged) -> list[Block]:
+    title = f"{model.name} {comparison.model}, {gold} {comparison.gold}: "
+    if isinstance(comparison, NotJudged):
+        return [*wrap_sentence(f"{title}not compared, because {comparison.reason}")]
     left_out = [
-        f"{one.not_coded:,} not coded" if one.not_coded else "",
-        f"{one.without_model:,} coded without a prediction" if one.without_model else "",
+        f"{comparison.not_coded:,} not coded" if comparison.not_coded else "",
+        f"{comparison.without_model:,} coded without a prediction"
+        if comparison.without_model
+        else "",
     ]
     rest = ", ".join(filter(None, left_out))
     blocks: list[Block] = [
         *wrap_sentence(
-            f"{title}{counted(one.posts, 'coded post')}" + (f" ({rest})" if rest else "")
+            f"{title}{counted(comparison.posts, 'coded post')}" + (f" ({rest})" if rest else "")
         )
     ]
-    if one.threshold is not None:
-        blocks.append(Line(f"  positive: {one.threshold:g} or more"))
+    if comparison.threshold is not None:
+        blocks.append(Line(f"  positive: {comparison.threshold:g} or more"))
     blocks.append(
         Table(
             rows=tuple(
-                (measure_name(name), *estimate_cells(each)) for name, each in one.measures.items()
+                (measure_name(name), *estimate_cells(each))
+                for name, each in comparison.measures.items()
             ),
             right_aligned=frozenset({1}),
         )
     )
-    if one.confusion:
-        blocks += [Line(""), *_confusion(one.confusion)]
-    for curve in one.calibration:
+    if comparison.confusion:
+        blocks += [Line(""), *_confusion(comparison.confusion)]
+    for curve in comparison.calibration:
         blocks += [
             Line(""),
             Line(f"  share of posts with {curve.label}, by score:"),
             calibration_table(curve),
         ]
-    for prevalence in one.prevalence:
+    for prevalence in comparison.prevalence:
         blocks += [Line(""), *_prevalence(prevalence, model.name)]
-    if one.strata:
-        blocks += [Line(""), *_strata(one.strata)]
-    if _lacks_interval(one):
+    if comparison.strata:
+        blocks += [Line(""), *_strata(comparison.strata)]
+    if _lacks_interval(comparison):
         blocks += [Line(""), *wrap_sentence(f"  no interval: {NO_INTERVAL}")]
-    if one.warnings:
-        blocks += [Line(""), *_notes(one.warnings)]
+    if comparison.warnings:
+        blocks += [Line(""), *_notes(comparison.warnings)]
     return blocks
 
 
@@ -184,11 +191,11 @@ def measure_name(measure: str) -> str:
     return f"{MEASURES[kind]}{': ' if category else ''}{category}"
 
 
-def _lacks_interval(one: GoldComparison) -> bool:
+def _lacks_interval(comparison: GoldComparison) -> bool:
     """Tell whether a table says `no interval` somewhere, which a line below explains."""
-    shares = (each for prevalence in one.prevalence
+    shares = (each for prevalence in comparison.prevalence
               for each in (prevalence.gold_only, prevalence.corrected))  # fmt: skip
-    return any(each.reason == NO_INTERVAL for each in (*one.measures.values(), *shares))
+    return any(each.reason == NO_INTERVAL for each in (*comparison.measures.values(), *shares))
 
 
 def _confusion(confusion: WeightedConfusion) -> list[Block]:
@@ -223,22 +230,24 @@ def _confusion(confusion: WeightedConfusion) -> list[Block]:
     return [Line("  coded posts, and the share of all posts that they represent:"), table]
 
 
-def _prevalence(one: Prevalence, model: str) -> list[Block]:
-    what = "mean score" if one.label == "mean" else f"share of {one.label}"
+def _prevalence(comparison: Prevalence, model: str) -> list[Block]:
+    what = "mean score" if comparison.label == "mean" else f"share of {comparison.label}"
     rows = [
-        ("as predicted (naive)", f"{one.naive:z.3f}", ""),
-        ("in the coded posts alone", *estimate_cells(one.gold_only)),
-        ("corrected", *estimate_cells(one.corrected)),
+        ("as predicted (naive)", f"{comparison.naive:z.3f}", ""),
+        ("in the coded posts alone", *estimate_cells(comparison.gold_only)),
+        ("corrected", *estimate_cells(comparison.corrected)),
     ]
     blocks: list[Block] = [
-        *wrap_sentence(f"  {what} in {counted(one.population, 'post')} that {model} labeled:")
+        *wrap_sentence(
+            f"  {what} in {counted(comparison.population, 'post')} that {model} labeled:"
+        )
     ]
-    formula = one.by_formula
+    formula = comparison.by_formula
     if formula:
         error = f"{interval_text(formula.interval)} standard error {formula.standard_error:z.3f}"
-        rows.append(("corrected, by formula", f"{one.corrected.value or 0:z.3f}", error))
+        rows.append(("corrected, by formula", f"{comparison.corrected.value or 0:z.3f}", error))
     blocks.append(Table(rows=tuple(rows), right_aligned=frozenset({1}), indent=4))
-    if formula and formula.needed and one.label != "mean":
+    if formula and formula.needed and comparison.label != "mean":
         sizes = ", ".join(f"{posts:,} for ±{margin}" for margin, posts in formula.needed.items())
         blocks += wrap_sentence(f"    posts to code in all: about {sizes}")
     return blocks

@@ -10,7 +10,7 @@ from hpc.run.run_state import RunState
 from hpc.run.run_view import Sight, never_early, sleep_until_due
 from pipeline.progress import NO_PROGRESS, Measure, Step
 
-# A log shows at least every so many seconds that somebody still looks.
+# A log shows at least every this many seconds that somebody still looks.
 SIGN_OF_LIFE_S = 600.0
 PACE_S = 30.0
 
@@ -30,7 +30,7 @@ class PlainLines:
         Args:
             say: shows a message.
             clock: monotonic, in seconds.
-            sleep: lets so many seconds pass.
+            sleep: lets this many seconds pass.
         """
         self._say = say
         self._clock = clock

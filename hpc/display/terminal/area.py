@@ -23,7 +23,7 @@ Draw = Callable[[Console, int], list[str]]
 
 # How long a drawing thread that ends may take, in seconds.
 _JOIN_S = 1.0
-# After so many seconds without a drawing, the process was stopped, and a shell has written below.
+# After this many seconds without a drawing, the process was stopped, and a shell has written below.
 _STOPPED_S = 8.0
 _UP, _BELOW, _LINE, _ALL = "\x1b[{}A\r", "\x1b[J", "\x1b[2K", "\x1b[2J\x1b[H"
 # The terminal is gone: its window was closed, or the connection to it was lost.

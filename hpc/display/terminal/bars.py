@@ -36,7 +36,7 @@ class BarStep:
     began: float = field(default_factory=time.monotonic)
 
     def advance(self, done: int) -> None:
-        """Record that so many units are done."""
+        """Record that this many units are done."""
         self.done = done
 
     def draw(self, console: Console, height: int) -> list[str]:

@@ -42,7 +42,7 @@ class LiveView:
             say: prints a message above them.
             leaving: what Ctrl-C does, as a sentence.
             now: returns the time, in the time zone to show.
-            sleep: lets so many seconds pass.
+            sleep: lets this many seconds pass.
         """
         self._area = area
         self._say = say

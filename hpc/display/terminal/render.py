@@ -29,7 +29,7 @@ BAR_WIDTH, LONGEST_BAR = 40, 100
 _GAP = 2
 """Blanks between the columns of a table."""
 _SHARE_OF_NOTES = 3
-"""The notes below a table get at most one part in so many of the room for both."""
+"""The notes below a table get at most one part in this many of the room for both."""
 STYLES = {
     Tone.PLAIN: "",
     Tone.GOOD: "green",

@@ -213,7 +213,7 @@ class _Search:
         while True:
             self.canceled.left = self._alive(is_chosen)
             unreached = self.canceled.unreached
-            alive = {task: one for task, one in self.canceled.left.items()
+            alive = {task: left for task, left in self.canceled.left.items()
                      if task[0] not in unreached}  # fmt: skip
             if not alive or time.monotonic() > deadline:
                 return
@@ -252,7 +252,7 @@ class _Search:
         except SlurmError:
             return
         self._scancel_hidden(
-            sorted({task.job for task, one in records if one.phase is not Phase.ENDED})
+            sorted({task.job for task, record in records if record.phase is not Phase.ENDED})
         )
 
     def settle_records(self) -> None:
@@ -320,7 +320,9 @@ class _Search:
         return [each for each in recorded if submissions.belongs_to(self._run, each)]
 
     def _accounting(self, jobs: Iterable[int]) -> tuple[Record, ...]:
-        since = min(one.intended_at for one in submissions.read_submissions(self._run))
+        since = min(
+            submission.intended_at for submission in submissions.read_submissions(self._run)
+        )
         return self._slurm.accounting(sorted(jobs), since).records
 
     def _over(self, jobs: Collection[int]) -> set[int]:
@@ -330,7 +332,7 @@ class _Search:
         except SlurmError:
             return set()
         known = {task.job for task, _ in records}
-        return known - {task.job for task, one in records if one.phase is not Phase.ENDED}
+        return known - {task.job for task, record in records if record.phase is not Phase.ENDED}
 
     def _scancel_hidden(self, jobs: Sequence[int]) -> None:
         taken = []

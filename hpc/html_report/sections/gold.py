@@ -45,14 +45,19 @@ def _describe(report: GoldReport) -> Iterator[Element]:
         f"{counted(report.resamples, 'bootstrap resample')} (seed {report.seed})."
     )
     for model in report.models:
-        for one in model.comparisons:
-            if isinstance(one, NotJudged):
-                yield Paragraph(f"{one.model} was not compared with {one.gold}: {one.reason}.")
+        for comparison in model.comparisons:
+            if isinstance(comparison, NotJudged):
+                yield Paragraph(
+                    f"{comparison.model} was not compared with {comparison.gold}: "
+                    f"{comparison.reason}."
+                )
             else:
-                yield from _comparison(report.gold, one)
+                yield from _comparison(report.gold, comparison)
         for caution in model.cautions:
             yield Paragraph(f"Note: {caution.text}.")
-        judged = [one for one in model.comparisons if isinstance(one, GoldComparison)]
+        judged = [
+            comparison for comparison in model.comparisons if isinstance(comparison, GoldComparison)
+        ]
         plans = of_gold(report.gold, [(model.name, judged)], report.until)
         yield from figures([_figure(plan) for plan in plans if not _is_single_month(plan)])
 
@@ -62,24 +67,29 @@ def _is_single_month(plan: CalibrationFigure | MonthsFigure) -> bool:
     return isinstance(plan, MonthsFigure) and len(plan.months) < 2
 
 
-def _comparison(gold: str, one: GoldComparison) -> Iterator[Element]:
-    positive = f", from {one.threshold:g} on positive" if one.threshold is not None else ""
+def _comparison(gold: str, comparison: GoldComparison) -> Iterator[Element]:
+    positive = (
+        f", from {comparison.threshold:g} on positive" if comparison.threshold is not None else ""
+    )
     yield Table(
         caption=(
-            f"{shorten_name(one.model)} compared with {gold} {shorten_name(one.gold)}: "
-            f"{counted(one.posts, 'coded post')}{positive}"
+            f"{shorten_name(comparison.model)} compared with {gold} "
+            f"{shorten_name(comparison.gold)}: {counted(comparison.posts, 'coded post')}{positive}"
         ),
         header=("measure", "value", "interval"),
         rows=tuple(
             (measure_name(name), format_value(each.value), format_interval(each.interval))
-            for name, each in one.measures.items()
+            for name, each in comparison.measures.items()
         ),
         numbers=frozenset({1, 2}),
     )
-    if one.confusion:
+    if comparison.confusion:
         yield Table(
             caption="Coded posts, and the share of all posts that they represent",
-            header=("gold", *(f"predicted {shorten_name(name)}" for name in one.confusion.model)),
+            header=(
+                "gold",
+                *(f"predicted {shorten_name(name)}" for name in comparison.confusion.model),
+            ),
             rows=tuple(
                 (
                     shorten_name(name),
@@ -89,12 +99,15 @@ def _comparison(gold: str, one: GoldComparison) -> Iterator[Element]:
                     ),
                 )
                 for name, counts, shares in zip(
-                    one.confusion.gold, one.confusion.counts, one.confusion.shares, strict=True
+                    comparison.confusion.gold,
+                    comparison.confusion.counts,
+                    comparison.confusion.shares,
+                    strict=True,
                 )
             ),
-            numbers=frozenset(range(1, len(one.confusion.model) + 1)),
+            numbers=frozenset(range(1, len(comparison.confusion.model) + 1)),
         )
-    if one.prevalence:
+    if comparison.prevalence:
         yield Table(
             caption="How frequent each label is in all labeled posts",
             header=("label", "posts", "as predicted", "coded posts alone", "corrected", "interval"),
@@ -107,11 +120,11 @@ def _comparison(gold: str, one: GoldComparison) -> Iterator[Element]:
                     _value(each.corrected),
                     format_interval(each.corrected.interval),
                 )
-                for each in one.prevalence
+                for each in comparison.prevalence
             ),
             numbers=frozenset({1, 2, 3, 4, 5}),
         )
-    for caution in one.warnings:
+    for caution in comparison.warnings:
         yield Paragraph(f"Note: {caution.text}.")
 
 

@@ -18,7 +18,7 @@ from pipeline.sql import configure_session, fetch_number, file_list, literal, qu
 
 _ALIAS = "inspected"
 _LONGEST_TEXT = 4000
-# The rows of more files are estimated from so many.
+# The rows of more files are estimated from this many.
 _MOST_FILES_COUNTED = 100
 _READ_WHOLE = ("struct", "date", "timestamp", "timestamp with time zone", "boolean")
 

@@ -30,7 +30,7 @@ Row = Sequence[Value]
 
 
 def rows_to_sample(columns: int) -> int:
-    """Return how many rows of a table with so many columns are looked at."""
+    """Return how many rows of a table with this many columns are looked at."""
     return max(_FEWEST_ROWS, min(MOST_ROWS, _MOST_VALUES // max(1, columns)))
 
 

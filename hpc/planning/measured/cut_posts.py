@@ -49,7 +49,7 @@ def cut_posts(
     """Return the sizes of shards. With a target, they follow from the posts to ask about."""
     sharding = spec.config.sharding
     if selection.canary is not None and sharding.shards:
-        sharding = Sharding()  # so many shards are meant for all posts
+        sharding = Sharding()  # this many shards are meant for all posts
     pace = find_pace(spec, without=selection.without) if counts.posts else None
     if not (sharding.target_minutes and counts.posts):
         sizes = shards.shard_sizes(counts.posts, sharding)

@@ -52,7 +52,7 @@ class TaskRate:
 def find_rate(
     measured_per_minute: float | None, quota_per_minute: float | None, tasks: int
 ) -> TaskRate | None:
-    """Return how fast one task is while so many share a quota; None if nobody knows.
+    """Return how fast one task is while this many share a quota; None if nobody knows.
 
     Args:
         measured_per_minute: how many posts a task asked about in a minute, where it was measured.

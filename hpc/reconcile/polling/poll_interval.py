@@ -3,7 +3,7 @@
 The first tasks of a run may take seconds, and a person who has just resubmitted shards wants to see
 them. Slurm should be asked only tens of seconds apart: tight polling has frozen clusters
 (nextflow#1477). So a few looks come early, and later ones come later until that is made up for.
-Pure.
+Does no I/O, and reads no clock.
 """
 
 QUICK_S = (1.0, 2.0, 4.0, 8.0, 16.0)

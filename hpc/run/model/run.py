@@ -14,7 +14,7 @@ from pipeline.run_files.manifest import Manifest
 
 # Shows one message to a person.
 Say = Callable[[str], None]
-# Lets so many seconds pass, and shows a person what for.
+# Lets this many seconds pass, and shows a person what for.
 Wait = Callable[[float, str], None]
 
 

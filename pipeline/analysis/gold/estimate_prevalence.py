@@ -25,10 +25,10 @@ def estimate_prevalence(
         table, resampled = cells.table(), cells.resample(draws)
         categories = range(len(coding.labels)) if coding.positive is None else [coding.positive]
         for category in categories:
-            one = _prevalence_of(judgement, cells, (table, resampled), category)
-            estimates.append(one)
+            estimate = _prevalence_of(judgement, cells, (table, resampled), category)
+            estimates.append(estimate)
             warnings += cautions.of_prevalence(
-                one, float(table[category].sum()), float(table[:, category].sum())
+                estimate, float(table[category].sum()), float(table[:, category].sum())
             )
     if judgement.errors is not None and judgement.population_mean is not None:
         estimates.append(_mean_score(judgement, judgement.errors, draws))

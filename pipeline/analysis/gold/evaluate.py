@@ -121,8 +121,8 @@ def _measure_strata(judgement: Judgement, draws: BootstrapDraws) -> tuple[Stratu
             continue
         cells = judgement.cells.stratum(number) if judgement.cells else None
         sums = (judgement.errors[number],) if judgement.errors else None
-        one = replace(judgement, strata=(stratum,))
-        results.append(replace(result, measures=_measure(one, cells, sums, draws)))
+        of_stratum = replace(judgement, strata=(stratum,))
+        results.append(replace(result, measures=_measure(of_stratum, cells, sums, draws)))
     return tuple(results)
 
 

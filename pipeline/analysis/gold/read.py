@@ -29,7 +29,7 @@ from pipeline.messages.options import THRESHOLD
 from pipeline.model import Column, ColumnKind
 from pipeline.sql import fetch_number, literal, quoted
 
-# Up to so many coded posts of a stratum are resampled one by one. The means of more than that are
+# Up to this many coded posts of a stratum are resampled one by one. The means of more than that are
 # normally distributed.
 MOST_ROWS = 5_000
 _FLAGS = ("false", "true")

@@ -47,7 +47,7 @@ def match_threshold(groups: ScoreGroups) -> MatchedThreshold:
 
 
 def thin_knots(scores: Array, values: Array, most: int) -> list[tuple[float, float]]:
-    """Return at most so many of the points of a line: those from which it deviates the most.
+    """Return at most this many of the points of a line: those from which it deviates the most.
 
     Args:
         scores: ascending.

@@ -27,7 +27,7 @@ def reject_doubtful_values(
         reading: how they are read.
         backlog: the names of the columns.
     """
-    # The limit comes before `where`, or else the whole table would be searched for so many posts.
+    # The limit comes before `where`, or else the whole table would be searched for this many posts.
     first_rows = replace(reading, table=f"(SELECT * FROM {reading.table} LIMIT {_ROWS_LOOKED_AT})")
     try:
         rows = connection.execute(f"SELECT uri FROM ({first_rows.sql()})").fetchall()

@@ -15,7 +15,7 @@ class DuckDBTable:
     """The labels of one name in a table, open for writing."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
-        """Take the database's connection and the name, whose table need not exist yet."""
+        """Keep the database's connection and the name, whose table need not exist yet."""
         self.name = name
         self._connection = connection
         self._table = quoted(labels_table(name))

@@ -27,7 +27,7 @@ class ParquetFolder:
     """The labels of one name in a folder, open for writing."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, database: Path, name: str) -> None:
-        """Take an open database, its path, and the name, which need not have labels yet."""
+        """Keep an open database, its path, and the name, which need not have labels yet."""
         self.name = name
         self._connection = connection
         self._table = quoted(labels_table(name))

@@ -49,7 +49,7 @@ class Parts:
     """The files of one name's labels. Its methods are called within a transaction."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, database: Path, name: str) -> None:
-        """Take an open database, its path, and a name."""
+        """Keep an open database, its path, and a name."""
         self._connection = connection
         self._name = name
         self._home = database.resolve().parent

@@ -93,7 +93,7 @@ class AnswerJournal:
         columns: tuple[Column, ...],
         keep_raw: bool,
     ) -> None:
-        """Take the file to write, and what the answers in it belong to."""
+        """Keep the file to write, and what the answers in it belong to."""
         self.path = path
         self.unwritten = 0
         """How many of the appended answers are not in the file."""
@@ -152,7 +152,7 @@ class JournalReader:
     """Reads one journal. `damaged_lines` says which complete lines were left out."""
 
     def __init__(self, path: Path) -> None:
-        """Take the file to read."""
+        """Keep the file to read."""
         self._path = path
         self.damaged_lines: list[int] = []
 

@@ -78,10 +78,15 @@ def check_resources(resources: Resources, partitions: Mapping[str, Partition]) -
     if not chosen:
         return ResourceCheck(note=_describe_unknown(partitions, resources.partition))
     excluded = set((resources.exclude or "").split(","))
-    nodes = [node for one in chosen for name, node in one.nodes.items() if name not in excluded]
+    nodes = [
+        node
+        for partition in chosen
+        for name, node in partition.nodes.items()
+        if name not in excluded
+    ]
     where = f"partition {','.join(partition.name for partition in chosen)}"
     problems = {}
-    longest = max(inf if one.time_min is None else one.time_min for one in chosen)
+    longest = max(inf if partition.time_min is None else partition.time_min for partition in chosen)
     if resources.time_min > longest:
         problems["time"] = (
             f"{format_slurm_time(resources.time_min)} is more than {where} allows "
