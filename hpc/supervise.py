@@ -48,7 +48,9 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         show_result(end, printer)
         for line in late_posts.describe_late(late):
             printer(line)
-        for line in describe_worthwhile(measured) if measured and not end.is_old_news else ():
+        for line in (
+            describe_worthwhile(measured) if measured and not end.was_complete_before else ()
+        ):
             printer(line)
         for line in other_runs.describe_other_runs(others or (), run.folder.parent):
             printer(line)

@@ -133,7 +133,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[Part]:
+def open_part(path: Path) -> Iterator[Part]:
     """Open a file where it is, or in the archive of its run.
 
     Raises:
@@ -171,7 +171,7 @@ def _opened_member(member: Member) -> Iterator[Part]:
 def digest(path: Path) -> str:
     """Return the SHA-256 of a file's content, in hexadecimal. The errors are those of `opened`."""
     sha256 = hashlib.sha256()
-    with opened(path) as part:
+    with open_part(path) as part:
         for chunk in part.chunks():
             sha256.update(chunk)
     return sha256.hexdigest()
@@ -180,7 +180,7 @@ def digest(path: Path) -> str:
 def read_range(path: Path, offset: int, length: int) -> bytes:
     """Return some bytes of a file, fewer at its end. The errors are those of `opened`."""
     content = bytearray()
-    with opened(path) as part:
+    with open_part(path) as part:
         for chunk in part.chunks(offset):
             content += chunk
             if len(content) >= length:

@@ -274,7 +274,7 @@ def _with_retries(path: Path, read: Callable[[], T], pauses: Sequence[float]) ->
 
 
 def _read(path: Path, last_bytes: int | None, most_bytes: int | None) -> bytearray:
-    with archive.opened(path) as part:
+    with archive.open_part(path) as part:
         offset = 0 if last_bytes is None else max(0, part.size - last_bytes)
         content = bytearray()
         while chunk := part.read(offset + len(content)):
@@ -287,7 +287,7 @@ def _read(path: Path, last_bytes: int | None, most_bytes: int | None) -> bytearr
 
 
 def _read_chunk(path: Path, offset: int) -> bytes:
-    with archive.opened(path) as part:
+    with archive.open_part(path) as part:
         return part.read(offset)
 
 

@@ -247,7 +247,7 @@ class AnswerMatch:
         ).fetchall()
         return [
             f"{reason} is the reason of posts whose answers were missing. To replace it with "
-            f"answers that came later, add {MISSING.given(reason)}"
+            f"answers that came later, add {MISSING.set_to(reason)}"
             for (reason,) in reasons
             if reason in self._given and reason != self._missing
         ]

@@ -235,7 +235,7 @@ def _check_selection(selection: Selection) -> None:
         raise InputError("supersede and retry_reason choose different posts: choose one")
     if selection.where and not selection.only_labeled_by:
         raise InputError(
-            f"{WHERE} is about the labels of another name: add {ONLY_LABELED_BY.taking('NAME')}"
+            f"{WHERE} is about the labels of another name: add {ONLY_LABELED_BY.usage('NAME')}"
         )
 
 

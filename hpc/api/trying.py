@@ -127,12 +127,12 @@ def _check(files: Sequence[PathText], settings: TrySettings) -> None:
     check_least(SEED, settings.seed, 0)
     if settings.posts > MOST_POSTS:
         raise InputError(
-            f"{POSTS.given(settings.posts)}: at most {MOST_POSTS}. For more: hpc submit --config "
+            f"{POSTS.set_to(settings.posts)}: at most {MOST_POSTS}. For more: hpc submit --config "
             f"{files[0]} --set name=trial --limit {settings.posts}"
         )
     if settings.database and not settings.gold:
         raise InputError(
-            f"{TRIAL_DATABASE} is only used with {GOLD.taking('NAME')}: add it, or omit "
+            f"{TRIAL_DATABASE} is only used with {GOLD.usage('NAME')}: add it, or omit "
             f"{TRIAL_DATABASE}"
         )
 

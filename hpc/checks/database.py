@@ -52,7 +52,7 @@ def observe_database(path: Path, name: str) -> SeenDatabase:
         if not duckdb_file.exists(path):
             return SeenDatabase(path=path, exists=False)
         newer = is_newer(path)
-        with duckdb_file.opened(path, read_only=True, patience=SHORT_PATIENCE) as connection:
+        with duckdb_file.open_database(path, read_only=True, patience=SHORT_PATIENCE) as connection:
             rows = label_tables.count(connection, name)
     except HeldDatabaseError as held:
         return SeenDatabase(

@@ -101,8 +101,7 @@ def _judge_nothing(outcome: NodeOutcome, expected: Expected) -> Finding:
             f"job {outcome.job} did not start in {format_duration(outcome.waited_s)}: {reason}. "
             "It is canceled",
             state.advice
-            or f"wait longer with {PATIENCE.taking('SECONDS')}, or choose another partition "
-            "(sinfo)",
+            or f"wait longer with {PATIENCE.usage('SECONDS')}, or choose another partition (sinfo)",
         )
     on = f" on {state.node}" if state.node else ""
     if state.exit_code == NO_FOLDER:

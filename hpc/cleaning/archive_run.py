@@ -95,7 +95,7 @@ def _pack_logs(run: Run, executor: Executor) -> None:
 
 def _gathered_digests(run: Run) -> Mapping[str, str]:
     """Return the SHA-256 of each output as it was when it was gathered, as far as recorded."""
-    with duckdb_file.opened(database_of(run), read_only=True) as labels:
+    with duckdb_file.open_database(database_of(run), read_only=True) as labels:
         known = history.gathered_shards(labels, run.run_id)
     return {
         output_path(run.folder, index).relative_to(run.folder).as_posix(): shard.proof.sha256

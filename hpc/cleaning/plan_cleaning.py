@@ -126,7 +126,7 @@ def describe_ungathered(run: Run) -> str:
     if not duckdb_file.exists(database):
         return f"it is not gathered: there is no {database}"
     try:
-        with duckdb_file.opened(database, read_only=True, patience=SHORT_PATIENCE) as labels:
+        with duckdb_file.open_database(database, read_only=True, patience=SHORT_PATIENCE) as labels:
             known = history.gathered_shards(labels, run.run_id)
     except (RunError, OSError, duckdb.Error) as error:
         return f"{database} cannot be read now: {error}"

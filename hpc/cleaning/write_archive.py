@@ -153,7 +153,7 @@ def _add(file: zipfile.ZipFile, source: Path, path: str) -> str:
     sha256 = hashlib.sha256()
     entry = zipfile.ZipInfo(path, _NO_TIME)
     entry.external_attr = (stat.S_IFREG | stat.S_IMODE(source.stat().st_mode)) << 16
-    with archive.opened(source) as part, file.open(entry, "w", force_zip64=True) as target:
+    with archive.open_part(source) as part, file.open(entry, "w", force_zip64=True) as target:
         for chunk in part.chunks():
             sha256.update(chunk)
             target.write(chunk)

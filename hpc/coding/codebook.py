@@ -199,7 +199,7 @@ def _parse_limits(part: str, limits: list[str]) -> tuple[float | None, float | N
 
 
 def _wrong(part: str, problem: str) -> InputError:
-    return InputError(f"{LABELS.given(part)}: {problem}; an example: {_EXAMPLE}")
+    return InputError(f"{LABELS.set_to(part)}: {problem}; an example: {_EXAMPLE}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

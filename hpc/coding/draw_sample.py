@@ -168,7 +168,7 @@ def parse_rule(
     if column.lower() not in by_name:
         known = (*label_columns(types), MONTH)
         raise InputError(
-            f"{STRATIFY.given(wanted)}: labels_{request.name} has no column {column!r}"
+            f"{STRATIFY.set_to(wanted)}: labels_{request.name} has no column {column!r}"
             f"{did_you_mean(column, known)}; choose {MONTH} or one of: {', '.join(known[:-1])}"
         )
     column = by_name[column.lower()]
@@ -177,17 +177,17 @@ def parse_rule(
         return StratumRule(kind=RuleKind.VALUES, column=column), ()
     if not coding_frame.is_number(types[column]):
         raise InputError(
-            f"{STRATIFY.given(wanted)}: {column} does not hold numbers, so it cannot be divided "
-            f"into bins. For a stratum for each of its values, use {STRATIFY.given(column)}"
+            f"{STRATIFY.set_to(wanted)}: {column} does not hold numbers, so it cannot be divided "
+            f"into bins. For a stratum for each of its values, use {STRATIFY.set_to(column)}"
         )
     if not 1 <= bins <= _MOST_BINS:
         raise InputError(
-            f"{STRATIFY.given(wanted)}: the number of bins should be 1 to {_MOST_BINS}"
+            f"{STRATIFY.set_to(wanted)}: the number of bins should be 1 to {_MOST_BINS}"
         )
     limits = coding_frame.find_range(connection, request.name, catalog, column)
     if limits is None:
         raise InputError(
-            f"{STRATIFY.given(wanted)}: {column} has no value in labels_{request.name}"
+            f"{STRATIFY.set_to(wanted)}: {column} has no value in labels_{request.name}"
         )
     return _bins(column, bins, *limits)
 
@@ -200,7 +200,7 @@ def _reject_marker(
     query = f"SELECT count(*) FROM {table} WHERE CAST({quoted(column)} AS VARCHAR) = ?"
     if fetch_number(connection, query, [coding_frame.MISSING]):
         raise InputError(
-            f"{STRATIFY.given(request.stratify)}: {column} has the value {coding_frame.MISSING}, "
+            f"{STRATIFY.set_to(request.stratify)}: {column} has the value {coding_frame.MISSING}, "
             "which is the name of the stratum of posts without a value; stratify by another column"
         )
 
@@ -228,7 +228,7 @@ def _check_size(request: DrawRequest, texts: Mapping[str, int]) -> None:
     population = sum(texts.values())
     if request.size > population:
         raise InputError(
-            f"{SIZE.given(request.size)}: {request.name} has labeled only "
+            f"{SIZE.set_to(request.size)}: {request.name} has labeled only "
             f"{counted(population, 'text')} (equal texts count once): use a smaller {SIZE}"
         )
     if request.size < len(texts):
@@ -236,10 +236,10 @@ def _check_size(request: DrawRequest, texts: Mapping[str, int]) -> None:
         hint = (
             ""
             if bins or column == MONTH
-            else f", or bins of a number: {STRATIFY.given(f'{column}:5')}"
+            else f", or bins of a number: {STRATIFY.set_to(f'{column}:5')}"
         )
         raise InputError(
-            f"{STRATIFY.given(request.stratify)}: there are {len(texts):,} strata, more than the "
+            f"{STRATIFY.set_to(request.stratify)}: there are {len(texts):,} strata, more than the "
             f"{request.size:,} texts to draw, so some strata would have none: use a larger {SIZE}, "
             f"fewer strata{hint}"
         )
@@ -313,7 +313,7 @@ def default_labels(
         columns = ", ".join(label_columns(types))
         raise InputError(
             f"{LABELS}: say what people should code, such as "
-            f"{LABELS.taking('toxic:bool')}; {name} has the labels {columns}"
+            f"{LABELS.usage('toxic:bool')}; {name} has the labels {columns}"
         )
     for label in labels:
         check_label_name(label.name, label.name)

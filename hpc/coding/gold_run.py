@@ -95,7 +95,7 @@ def check_gold_name(name: str) -> None:
     """Raise InputError unless labels can have this name: it names a table."""
     if not _NAME.fullmatch(name):
         raise InputError(
-            f"{GOLD_NAME.given(name)}: should be up to 41 lower-case letters, digits and _, and "
+            f"{GOLD_NAME.set_to(name)}: should be up to 41 lower-case letters, digits and _, and "
             "begin with a letter (it names a table)"
         )
 
@@ -158,28 +158,28 @@ def _check_name(request: GoldRequest, config_hash: str) -> Run | None:
     runs = find_runs.load_named(request.run_root, name)
     newest = runs[-1] if runs else None
     if duckdb_file.exists(request.database):
-        with duckdb_file.opened(request.database, read_only=True) as labels:
+        with duckdb_file.open_database(request.database, read_only=True) as labels:
             labeled = history.newest_labeled_run(labels, name)
         if labeled and labeled.run_id not in {run.run_id for run in runs}:
             raise InputError(
-                f"{GOLD_NAME.given(name)}: {request.database} has labels of that name from run "
+                f"{GOLD_NAME.set_to(name)}: {request.database} has labels of that name from run "
                 f"{labeled.run_id}, which is not under {request.run_root}: choose another name"
             )
     if newest is None:
         return None
     if not newest.manifest.is_coded_by_people:
         raise InputError(
-            f"{GOLD_NAME.given(name)}: a classifier has labels of that name; choose another name"
+            f"{GOLD_NAME.set_to(name)}: a classifier has labels of that name; choose another name"
         )
     sample = request.record.description.sample
     if newest.manifest.sample != sample:
         raise InputError(
-            f"{GOLD_NAME.given(name)}: this name has codings of the sample "
+            f"{GOLD_NAME.set_to(name)}: this name has codings of the sample "
             f"{newest.manifest.sample}, and these are of {sample}: choose another name"
         )
     if newest.manifest.config_hash != config_hash and not request.supersede:
         raise InputError(
-            f"{GOLD_NAME.given(name)}: other codings were imported under that name (run "
+            f"{GOLD_NAME.set_to(name)}: other codings were imported under that name (run "
             f"{newest.run_id}). To replace them, add {SUPERSEDE.on}; the old ones stay in table "
             f"superseded_{name}. To keep both, choose another name"
         )

@@ -68,8 +68,8 @@ def read_import(
         lines = describe_agreement(agreement) + list_disagreements(resolved.disagreements)
         raise InputError(
             f"coders disagree about {counted(len(resolved.disagreements), 'value')}, so nothing "
-            f"was imported. Add {RESOLVE.given('majority')}, {RESOLVE.given('first')}, or "
-            f"{RESOLVE.taking('FILE')} with decisions in the same format:\n  " + "\n  ".join(lines)
+            f"was imported. Add {RESOLVE.set_to('majority')}, {RESOLVE.set_to('first')}, or "
+            f"{RESOLVE.usage('FILE')} with decisions in the same format:\n  " + "\n  ".join(lines)
         )
     return CodedSample(record=record, codings=codings, resolved=resolved, agreement=agreement)
 
@@ -80,6 +80,6 @@ def _read_decisions(rule: str, record: CodingRecord, names: Sequence[str]) -> Co
     path = Path(rule).expanduser().absolute()
     if not path.is_file():
         raise InputError(
-            f"{RESOLVE.given(rule)}: should be majority, first, or a file of decisions"
+            f"{RESOLVE.set_to(rule)}: should be majority, first, or a file of decisions"
         )
     return check_codings([(path, "decisions", parse_file(path, names))], record)

@@ -108,7 +108,7 @@ def _check_coder(path: Path, named: str, rows: Sequence[ParsedRow]) -> None:
     coders = sorted({row.coder for row in rows if row.coder})
     if named and len(coders) > 1:
         raise InputError(
-            f"{CODER_NAMES.given(named)}: {path} has codings of {', '.join(coders)}; leave "
+            f"{CODER_NAMES.set_to(named)}: {path} has codings of {', '.join(coders)}; leave "
             f"{CODER_NAMES} out"
         )
 

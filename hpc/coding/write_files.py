@@ -51,15 +51,15 @@ def name_files(target: Path, coders: Sequence[str]) -> CodingFiles:
     kinds = [kind for kind in FileKind if target.name.lower().endswith(kind)]
     if not kinds or target.name.lower() == kinds[0]:
         raise InputError(
-            f"{OUT.given(target)}: the name should end in .csv for a spreadsheet, or in .json for "
+            f"{OUT.set_to(target)}: the name should end in .csv for a spreadsheet, or in .json for "
             "Label Studio"
         )
     if not target.parent.is_dir():
-        raise InputError(f"{OUT.given(target)}: there is no folder {target.parent}")
+        raise InputError(f"{OUT.set_to(target)}: there is no folder {target.parent}")
     for folder in target.parents:
         if (folder / manifest.FILE_NAME).is_file():
             raise InputError(
-                f"{OUT.given(target)}: {folder} is the folder of a run; write elsewhere"
+                f"{OUT.set_to(target)}: {folder} is the folder of a run; write elsewhere"
             )
     stem, suffix = target.stem, target.suffix
     paths = {coder: target.with_name(f"{stem}-{coder}{suffix}") for coder in coders}
@@ -79,7 +79,7 @@ def check_not_posts(target: CodingFiles, backlogs: Iterable[KnownBacklog]) -> No
         for path in target.all_paths:
             if selects(known.backlog, known.folders, path):
                 raise InputError(
-                    f"{OUT.given(path)}: hpc submit would read this file as posts, because it is "
+                    f"{OUT.set_to(path)}: hpc submit would read this file as posts, because it is "
                     f"in backlog.source, {known.backlog.source}. Write elsewhere"
                 )
 

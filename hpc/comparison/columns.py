@@ -29,7 +29,7 @@ class UnpairedColumns(InputError):
     def __init__(self, fact: str) -> None:
         """Keep the fact; the message adds the remedy."""
         self.fact = fact
-        super().__init__(f"{fact}; pair their columns with {PAIRS.taking('a=b')}")
+        super().__init__(f"{fact}; pair their columns with {PAIRS.usage('a=b')}")
 
 
 def check_names(
@@ -75,11 +75,13 @@ def choose_pairs(
     for pair in named:
         a, equals, b = pair.partition("=")
         if not equals:
-            raise InputError(f"{PAIRS.given(pair)}: should be a=b, a column of A and a column of B")
+            raise InputError(
+                f"{PAIRS.set_to(pair)}: should be a=b, a column of A and a column of B"
+            )
         for column, columns, name in ((a, of_a, names[0]), (b, of_b, names[1])):
             if column not in columns:
                 raise InputError(
-                    f"{PAIRS.given(pair)}: {name} has no column {column!r}"
+                    f"{PAIRS.set_to(pair)}: {name} has no column {column!r}"
                     f"{did_you_mean(column, tuple(columns))}; it has: {_list_names(columns)}"
                 )
         chosen[a, b] = None

@@ -256,6 +256,6 @@ def _code(report: GoldReport, printer: Screen) -> int:
         else:
             printer(
                 f"\nno column of {model.name} can be compared with {report.gold}; pair other "
-                f"columns with {PAIRS.taking('a=b')}"
+                f"columns with {PAIRS.usage('a=b')}"
             )
     return code

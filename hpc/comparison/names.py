@@ -157,8 +157,7 @@ def _code(report: NamesReport, saved: SavedMap | None, printer: Screen) -> int:
         return FAILED
     if not any(comparison.posts for comparison in report.comparisons):
         printer(
-            "\nnone of these columns can be compared; "
-            f"pair other columns with {PAIRS.taking('a=b')}"
+            f"\nnone of these columns can be compared; pair other columns with {PAIRS.usage('a=b')}"
         )
         return FAILED
     if saved and saved.held:

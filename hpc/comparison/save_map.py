@@ -70,7 +70,7 @@ def choose_run_root(connection: duckdb.DuckDBPyConnection, request: Request) -> 
     if len(roots) != 1:
         raise InputError(
             f"{SAVE_MAP}: the database does not say where the runs of {b} are now: name its "
-            f"configuration with {CONFIG.taking('FILE')}"
+            f"configuration with {CONFIG.usage('FILE')}"
         )
     return roots[0]
 
@@ -125,7 +125,7 @@ def save(fitted: FittedMap, database: Path, say: Callable[[str], None]) -> Saved
     saved = SavedMap(fitted=fitted, replaced=kept)
     try:
         patience = Patience(seconds=WAIT_S, say=say)
-        with duckdb_file.opened(database, patience=patience) as connection:
+        with duckdb_file.open_database(database, patience=patience) as connection:
             mapped_labels.create_view(connection, fitted.score_map, fitted.file)
     except HeldDatabaseError as error:
         return replace(saved, held=error.where)

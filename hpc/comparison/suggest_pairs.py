@@ -33,7 +33,7 @@ def suggest_pairs(database: Path, name: str, gold: str) -> PairHint:
         RunError: the database is damaged, or of another program.
     """
     try:
-        with duckdb_file.opened(database, read_only=True, patience=SHORT_PATIENCE) as labels:
+        with duckdb_file.open_database(database, read_only=True, patience=SHORT_PATIENCE) as labels:
             ((catalog,),) = labels.execute("SELECT current_database()").fetchall()
             there = label_tables.names(labels, catalog)
             if name not in there or gold not in there:

@@ -46,16 +46,16 @@ def export_target(to: str | PathLike[str], *, replaces: bool) -> Path:
 
 def _check_place(target: Path, *, replaces: bool) -> None:
     if not target.parent.is_dir():
-        raise InputError(f"{TO.given(target)}: there is no folder {target.parent}")
+        raise InputError(f"{TO.set_to(target)}: there is no folder {target.parent}")
     if target.is_dir():
-        raise InputError(f"{TO.given(target)}: this is a folder; name a file in it")
+        raise InputError(f"{TO.set_to(target)}: this is a folder; name a file in it")
     for folder in target.parents:
         if (folder / manifest.FILE_NAME).is_file():
             raise InputError(
-                f"{TO.given(target)}: {folder} is the folder of a run; write elsewhere"
+                f"{TO.set_to(target)}: {folder} is the folder of a run; write elsewhere"
             )
     if target.exists() and not replaces:
-        raise InputError(f"{TO.given(target)}: the file exists. To replace it, add {REPLACE.on}")
+        raise InputError(f"{TO.set_to(target)}: the file exists. To replace it, add {REPLACE.on}")
 
 
 def check_not_posts(target: Path, columns: Sequence[str], backlogs: Iterable[KnownBacklog]) -> None:
@@ -74,10 +74,10 @@ def check_not_posts(target: Path, columns: Sequence[str], backlogs: Iterable[Kno
         if not selects(known.backlog, known.folders, target):
             continue
         if target.exists() and not _is_export(target, known.backlog):
-            raise InputError(f"{TO.given(target)}: this is a file of the source; write elsewhere")
+            raise InputError(f"{TO.set_to(target)}: this is a file of the source; write elsewhere")
         if not is_recognized:
             raise InputError(
-                f"{TO.given(target)}: hpc submit would read this file as posts, because it is in "
+                f"{TO.set_to(target)}: hpc submit would read this file as posts, because it is in "
                 f"backlog.source, {known.backlog.source}. Write elsewhere, or add "
                 f"{' and '.join(LABEL_COLUMNS)} to {COLUMNS}, by which exports are recognized"
             )

@@ -92,7 +92,7 @@ def gather(
     name = run.manifest.name
     path = into.database or database_of(run)
     tally = Tally(renames=into.renames_damaged)
-    with duckdb_file.opened(path, patience=patience, limits=run.limits) as connection:
+    with duckdb_file.open_database(path, patience=patience, limits=run.limits) as connection:
         report_outputs(run, observation, tally)
         store = open_store(connection, path, name, into.layout or run.manifest.layout)
         register(connection, run)
@@ -171,7 +171,7 @@ def gather_into_copy(
         A message for each output that was left out.
     """
     tally = Tally(renames=False)
-    with duckdb_file.opened(copy, limits=runs[-1].limits) as connection:
+    with duckdb_file.open_database(copy, limits=runs[-1].limits) as connection:
         for run in runs:
             register(connection, run)
         for run in runs:

@@ -25,7 +25,7 @@ def read_gathered_shards(run: Run, observation: Observation) -> frozenset[int]:
     database = Path(run.manifest.database)
     if not duckdb_file.exists(database):
         return frozenset()
-    with duckdb_file.opened(database, read_only=True) as labels:
+    with duckdb_file.open_database(database, read_only=True) as labels:
         known = history.gathered_shards(labels, run.run_id)
     return frozenset(
         shard.index
@@ -43,7 +43,7 @@ def is_gathered(run: Run, observation: Observation) -> bool:
     if not all(shard.output.verified for shard in observation.shards) or not database.exists():
         return False
     try:
-        with duckdb_file.opened(database, read_only=True, patience=_NO_PATIENCE) as labels:
+        with duckdb_file.open_database(database, read_only=True, patience=_NO_PATIENCE) as labels:
             known = history.gathered_shards(labels, run.run_id)
             return not find_not_gathered(known, [shard.output for shard in observation.shards])
     except (RunError, OSError, duckdb.Error):

@@ -66,7 +66,7 @@ def read_content(database: Path) -> DatabaseContent:
     if not duckdb_file.exists(database):
         return DatabaseContent()
     try:
-        with duckdb_file.opened(database, read_only=True, patience=SHORT_PATIENCE) as labels:
+        with duckdb_file.open_database(database, read_only=True, patience=SHORT_PATIENCE) as labels:
             names = gathered_names(labels)
             folders = labels.execute("SELECT DISTINCT run_dir FROM runs").fetchall()
     except HeldDatabaseError as error:
@@ -146,7 +146,7 @@ def published_labels(
 def check_has_labels(published: PublishedLabels, name: str) -> None:
     """Raise InputError if a name has no row anywhere yet, and say what to do."""
     if duckdb_file.exists(published.database):
-        with duckdb_file.opened(
+        with duckdb_file.open_database(
             published.database, read_only=True, patience=SHORT_PATIENCE
         ) as labels:
             if has_labels(labels, name):
@@ -192,7 +192,7 @@ def _read_known(database: Path, runs: Sequence[Run]) -> _Known | None:
     if not duckdb_file.exists(database):
         return {}
     try:
-        with duckdb_file.opened(database, read_only=True, patience=SHORT_PATIENCE) as labels:
+        with duckdb_file.open_database(database, read_only=True, patience=SHORT_PATIENCE) as labels:
             return {run.run_id: history.gathered_shards(labels, run.run_id) for run in runs}
     except HeldDatabaseError:
         return None
@@ -200,7 +200,7 @@ def _read_known(database: Path, runs: Sequence[Run]) -> _Known | None:
 
 def _copy_tables(database: Path, name: str, copy: Path, limits: SessionLimits) -> None:
     """Copy the labels of a name, and the history of its runs."""
-    with duckdb_file.opened(copy, limits=limits) as connection:
+    with duckdb_file.open_database(copy, limits=limits) as connection:
         duckdb_file.attach(connection, database, _DATABASE)
         for table in (labels_table(name), f"superseded_{name}"):
             if _has_table(connection, table):

@@ -26,7 +26,7 @@ def register_run(run: Run) -> None:
     Raises:
         HeldDatabaseError: another process has the database open; the next `gather` records the run.
     """
-    with duckdb_file.opened(database_of(run), patience=_LITTLE_PATIENCE) as database:
+    with duckdb_file.open_database(database_of(run), patience=_LITTLE_PATIENCE) as database:
         register(database, run)
         load_samples(database, run.folder.parent)  # the next gather reports what is wrong
 
@@ -38,7 +38,7 @@ def register_samples(run_root: Path, database: Path) -> None:
         HeldDatabaseError: another process has the database open; the next `gather` loads them.
     """
     if duckdb_file.exists(database):
-        with duckdb_file.opened(database, patience=_LITTLE_PATIENCE) as connection:
+        with duckdb_file.open_database(database, patience=_LITTLE_PATIENCE) as connection:
             load_samples(connection, run_root)
 
 
@@ -60,7 +60,7 @@ def delete_from_history(run: Run) -> None:
 
 def _delete_run(run: Run, database: Path) -> None:
     if database.exists():
-        with duckdb_file.opened(database) as connection:
+        with duckdb_file.open_database(database) as connection:
             history.delete_run(connection, run.run_id)
 
 

@@ -45,7 +45,7 @@ def read_old(path: Path) -> OldDatabase | str | None:
         return None
     try:
         # For writing, so that nobody gathers meanwhile.
-        with duckdb_file.opened(path) as connection:
+        with duckdb_file.open_database(path) as connection:
             return OldDatabase(
                 rows_by_run=history.rows_by_run(connection),
                 shards=frozenset(history.all_gathered_shards(connection)),
@@ -82,7 +82,7 @@ def refuse_to_lose_runs(path: Path, old: OldDatabase, missing: dict[str, str]) -
 
 def refuse_to_lose_shards(path: Path, old: OldDatabase, fresh: Path) -> None:
     """Raise RunError if the old database has shards that the fresh one does not have."""
-    with duckdb_file.opened(fresh) as connection:
+    with duckdb_file.open_database(fresh) as connection:
         lost = old.shards - history.all_gathered_shards(connection)
     if lost:
         shards = Counter(run_id for run_id, _ in lost)
@@ -97,7 +97,7 @@ def refuse_to_lose_shards(path: Path, old: OldDatabase, fresh: Path) -> None:
 
 def refuse_to_lose_samples(path: Path, old: OldDatabase, fresh: Path) -> None:
     """Raise RunError if the old database has samples that the fresh one does not have."""
-    with duckdb_file.opened(fresh) as connection:
+    with duckdb_file.open_database(fresh) as connection:
         lost = old.samples - sample_rows.names(connection)
     if lost:
         raise RunError(
@@ -157,7 +157,7 @@ def replace_with_files(path: Path, fresh: Path, *, is_usable: bool) -> Path | No
     if had_files and not is_usable:
         folder = parts.folder_of(path)
         folder.rename(files.name_to_keep(folder))
-    with duckdb_file.opened(path, read_only=True) if is_usable else nullcontext():
+    with duckdb_file.open_database(path, read_only=True) if is_usable else nullcontext():
         if parts.folder_of(fresh).is_dir():
             _move_files(fresh, parts.folder_name(path))
         kept = replace(path, fresh)
@@ -170,7 +170,7 @@ def replace_with_files(path: Path, fresh: Path, *, is_usable: bool) -> Path | No
 
 def _move_files(path: Path, folder: str) -> None:
     """Move the files of a database's labels to another folder beside it."""
-    with duckdb_file.opened(path) as connection, duckdb_file.transaction(connection):
+    with duckdb_file.open_database(path) as connection, duckdb_file.transaction(connection):
         parts.move_all(
             connection, layouts.current_catalog(connection), path.resolve().parent, folder
         )

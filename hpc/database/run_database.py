@@ -22,12 +22,12 @@ def database_of(run: Run) -> Path:
     if run.original and _is_same(database, Path(_own_database(run.original))):
         raise InputError(
             f"run {run.folder} is a copy of {run.original}, and {database} belongs to that run: "
-            f"name a database for the copy with {DATABASE.taking('FILE')}"
+            f"name a database for the copy with {DATABASE.usage('FILE')}"
         )
     if run_folder.has_moved(run) and not database.parent.is_dir():
         raise InputError(
             f"run {run.folder} was created as {run.manifest.folder}, and there is no folder "
-            f"{database.parent} for its database: name the database with {DATABASE.taking('FILE')}"
+            f"{database.parent} for its database: name the database with {DATABASE.usage('FILE')}"
         )
     return database
 

@@ -91,7 +91,7 @@ def _needs_person(shards: Sequence[int]) -> str:
     return f"{counted(len(shards), 'shard')} are blocked and need you"
 
 
-def describe_old_news(status: RunStatus) -> str:
+def describe_unchanged(status: RunStatus) -> str:
     """Return a line about a run that was complete and gathered before somebody looked."""
     manifest = status.run.manifest
     return (

@@ -91,7 +91,7 @@ def _find_row(config: Config, runs: Sequence[Run], uri: str) -> tuple[bool, str]
     database, table = config.storage.database, label_tables.labels_table(config.name)
     if not duckdb_file.exists(database):
         return False, f"there is no database {database} yet"
-    with duckdb_file.opened(database, read_only=True) as labels:
+    with duckdb_file.open_database(database, read_only=True) as labels:
         if not label_tables.count(labels, config.name):
             return False, f"table {table} has no rows yet"
         rows = labels.execute(

@@ -41,7 +41,9 @@ def _describe_labels(database: str, name: str) -> list[Block]:
     missing = [Line(f"{database}: no labels under the name {name} yet")]
     if not Path(database).exists():
         return [*missing]
-    with duckdb_file.opened(Path(database), read_only=True, patience=SHORT_PATIENCE) as labels:
+    with duckdb_file.open_database(
+        Path(database), read_only=True, patience=SHORT_PATIENCE
+    ) as labels:
         if not label_tables.count(labels, name):
             return [*missing]
         table = quoted(label_tables.labels_table(name))
@@ -57,7 +59,9 @@ def _describe_labels(database: str, name: str) -> list[Block]:
 def describe_tables(database: str) -> list[Block]:
     """Return how many posts each name in a database has, and how many of them are labeled."""
     try:
-        with duckdb_file.opened(Path(database), read_only=True, patience=SHORT_PATIENCE) as labels:
+        with duckdb_file.open_database(
+            Path(database), read_only=True, patience=SHORT_PATIENCE
+        ) as labels:
             (catalog,) = labels.execute("SELECT current_database()").fetchall()[0]
             tables = map(label_tables.labels_table, label_tables.names(labels, catalog))
             counts = {table: _describe_counts(labels, quoted(table)) for table in tables}

@@ -22,23 +22,23 @@ def check_page(target: Path, *, replaces: bool) -> None:
         replaces: whether an earlier page may be replaced.
     """
     if not target.name.lower().endswith(_ENDINGS):
-        raise InputError(f"{OUT.given(target)}: the name of the page should end in .html")
+        raise InputError(f"{OUT.set_to(target)}: the name of the page should end in .html")
     if not target.parent.is_dir():
-        raise InputError(f"{OUT.given(target)}: there is no folder {target.parent}")
+        raise InputError(f"{OUT.set_to(target)}: there is no folder {target.parent}")
     if target.is_dir():
-        raise InputError(f"{OUT.given(target)}: this is a folder; name a file in it")
+        raise InputError(f"{OUT.set_to(target)}: this is a folder; name a file in it")
     for folder in target.parents:
         if (folder / manifest.FILE_NAME).is_file():
             raise InputError(
-                f"{OUT.given(target)}: {folder} is the folder of a run; write elsewhere"
+                f"{OUT.set_to(target)}: {folder} is the folder of a run; write elsewhere"
             )
     if target.exists() and _MARK.encode() not in _read_beginning(target):
         raise InputError(
-            f"{OUT.given(target)}: this file is not a page of hpc report, and was not replaced; "
+            f"{OUT.set_to(target)}: this file is not a page of hpc report, and was not replaced; "
             "name another"
         )
     if target.exists() and not replaces:
-        raise InputError(f"{OUT.given(target)}: the page exists. To replace it, add {REPLACE.on}")
+        raise InputError(f"{OUT.set_to(target)}: the page exists. To replace it, add {REPLACE.on}")
 
 
 def _read_beginning(path: Path) -> bytes:

@@ -94,12 +94,12 @@ def hand_over(place: LabelPlace, request: HandOverRequest, target: Path, say: Sa
     """
     if request.gold not in place.names:
         raise InputError(
-            f"{GOLD.given(request.gold)}: there are no labels of that name"
+            f"{GOLD.set_to(request.gold)}: there are no labels of that name"
             f"{did_you_mean(request.gold, place.names)}; there are: {', '.join(place.names)}"
         )
     if request.gold == request.name:
         raise InputError(
-            f"{GOLD.given(request.gold)}: name the classifier whose labels the human labels "
+            f"{GOLD.set_to(request.gold)}: name the classifier whose labels the human labels "
             f"correct, such as: hpc export NAME --for dsl --gold {request.gold}"
         )
     sample = _find_sample(place, request.gold)
@@ -150,12 +150,12 @@ def _find_sample(place: LabelPlace, gold: str) -> str:
     if runs and runs[-1].manifest.sample:
         return runs[-1].manifest.sample
     if not runs and not place.content.held:  # the folder of a gathered run may be deleted
-        with duckdb_file.opened(place.database, read_only=True) as labels:
+        with duckdb_file.open_database(place.database, read_only=True) as labels:
             samples = sample_rows.of_name(labels, gold)
         if samples:
             return samples[-1]
     raise InputError(
-        f"{GOLD.given(gold)}: it is not known from which sample these labels are. Human labels "
+        f"{GOLD.set_to(gold)}: it is not known from which sample these labels are. Human labels "
         "come from hpc gold"
     )
 
@@ -202,7 +202,7 @@ def _find_covariates(names: Sequence[str], types: dict[str, str], name: str) -> 
     for each in names:
         if each.lower() not in by_name:
             raise InputError(
-                f"{COLUMNS.given(each)}: labels_{name} has no such column"
+                f"{COLUMNS.set_to(each)}: labels_{name} has no such column"
                 f"{did_you_mean(each, tuple(types))}; it has: {', '.join(types)}"
             )
     chosen = dict.fromkeys(by_name[each.lower()] for each in names)

@@ -149,7 +149,7 @@ def _count_gathered(database: Path) -> dict[str, int] | None:
     try:
         if not duckdb_file.exists(database):
             return {}
-        with duckdb_file.opened(database, read_only=True, patience=SHORT_PATIENCE) as labels:
+        with duckdb_file.open_database(database, read_only=True, patience=SHORT_PATIENCE) as labels:
             return history.count_gathered(labels)
     except (RunError, OSError, duckdb.Error):
         return None

@@ -68,7 +68,7 @@ def discard_runs(spec: RunSpec, say: Say) -> float:
         for status, _ in useless:
             database = spec.config.storage.database
             if database.exists():  # first: the run would hold the watermark back
-                with duckdb_file.opened(database) as labels:
+                with duckdb_file.open_database(database) as labels:
                     history.delete_run(labels, status.run.run_id)
             new_folder = run_folder.move_to_set_aside(status.run.folder)
             say(f"{_problem(spec, status)}; moved, with its logs, to {new_folder}")
@@ -101,7 +101,7 @@ def _candidates(spec: RunSpec) -> list[Run]:
     if not runs or not all(spec.differing_keys(run) for run in runs):
         return []
     if duckdb_file.exists(config.storage.database):
-        with duckdb_file.opened(config.storage.database, read_only=True) as labels:
+        with duckdb_file.open_database(config.storage.database, read_only=True) as labels:
             newest = history.newest_labeled_run(labels, config.name)
             if newest or label_tables.count(labels, config.name):
                 return []

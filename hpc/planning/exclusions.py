@@ -113,14 +113,14 @@ def uris_labeled_under(name: str, spec: RunSpec, connection: duckdb.DuckDBPyConn
     """
     database = spec.config.storage.database
     if name == spec.config.name:
-        raise InputError(f"{ONLY_LABELED_BY.given(name)}: this is the configuration's own name")
+        raise InputError(f"{ONLY_LABELED_BY.set_to(name)}: this is the configuration's own name")
     if not duckdb_file.exists(database):
-        raise InputError(f"{ONLY_LABELED_BY.given(name)}: there is no database {database} yet")
+        raise InputError(f"{ONLY_LABELED_BY.set_to(name)}: there is no database {database} yet")
     uris = label_tables.successful_uris(connection, name, LABELS)
     if uris is None:
         names = label_tables.names(connection, LABELS)
         raise InputError(
-            f"{ONLY_LABELED_BY.given(name)}: {database} has no labels of that name"
+            f"{ONLY_LABELED_BY.set_to(name)}: {database} has no labels of that name"
             f"{did_you_mean(name, names)}; it has: {', '.join(names) or 'none'}"
         )
     return uris
@@ -182,7 +182,7 @@ def _read_database(
     config = spec.config
     database = config.storage.database
     with (
-        duckdb_file.opened(database, read_only=True)
+        duckdb_file.open_database(database, read_only=True)
         if duckdb_file.exists(database)
         else nullcontext()
     ) as labels:
@@ -226,8 +226,8 @@ def _check_retry_reason(
         return ()
     suggestion = did_you_mean(reason, known)
     note = (
-        f"{RETRY_REASON.given(reason)}: no post under the name {name} has that reason{suggestion}; "
-        f"there are: {', '.join(known) or 'none'}"
+        f"{RETRY_REASON.set_to(reason)}: no post under the name {name} has that reason"
+        f"{suggestion}; there are: {', '.join(known) or 'none'}"
     )
     if suggestion:
         raise InputError(note)

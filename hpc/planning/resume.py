@@ -192,5 +192,5 @@ def _is_unfinished(run: Run) -> bool:
     database = Path(run.manifest.database)
     if not duckdb_file.exists(database):
         return True
-    with duckdb_file.opened(database, read_only=True) as labels:
+    with duckdb_file.open_database(database, read_only=True) as labels:
         return len(history.gathered_shards(labels, run.run_id)) < len(run.manifest.shards)

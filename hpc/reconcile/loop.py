@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from msgspec import structs
 
-from hpc.display.next_step import command, describe_old_news
+from hpc.display.next_step import command, describe_unchanged
 from hpc.display.run.submissions import describe_limit, describe_waiting
 from hpc.executors.base import CaretakerRole, Executor, ExecutorError, SubmitLimitError
 from hpc.locks import run_lock
@@ -284,8 +284,8 @@ class _Supervision:
                 f"Once that is fixed, run: {command('gather', self._run)}"
             )
         last = replace(last, adds_nothing=self._adds_nothing())
-        if last.is_old_news:
-            self._view(describe_old_news(last))
+        if last.was_complete_before:
+            self._view(describe_unchanged(last))
         return last
 
     def _adds_nothing(self) -> bool:

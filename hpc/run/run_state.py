@@ -189,7 +189,7 @@ class RunStatus:
         return self.state is RunState.COMPLETE and self.labels.has_no_label
 
     @property
-    def is_old_news(self) -> bool:
+    def was_complete_before(self) -> bool:
         """Whether the run is complete, and was so when somebody supervised it before."""
         return self.adds_nothing and self.state is RunState.COMPLETE and not self.lacks_labels
 

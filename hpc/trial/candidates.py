@@ -91,7 +91,7 @@ def find_posts_source(candidates: Sequence[Candidate]) -> Source:
             raise InputError(
                 f"{first.file} and {other.file} name different posts ({source} and {theirs}): "
                 "all configurations need the same section backlog. To use one for all, add "
-                f"{OVERRIDES.typed(*_one_backlog(source, candidates))}"
+                f"{OVERRIDES.to_paste(*_one_backlog(source, candidates))}"
             )
     return source
 
@@ -108,7 +108,7 @@ def one_database(candidates: Sequence[Candidate]) -> Path:
         if other.config.storage.database != database:
             raise InputError(
                 f"{first.file} and {other.file} name different databases: say with "
-                f"{TRIAL_DATABASE.taking('FILE')} which one has the gold labels"
+                f"{TRIAL_DATABASE.usage('FILE')} which one has the gold labels"
             )
     return database
 
@@ -167,8 +167,8 @@ def _reject_server(candidate: Candidate) -> None:
         raise InputError(
             f"{candidate.file}: classifier.server: a server is started by tasks, not by hpc try, "
             "because this may be a login node. Start the server yourself, and give its address: "
-            f"{OVERRIDES.taking('classifier.server=null')} "
-            f"{OVERRIDES.taking('classifier.base_url=http://HOST:PORT/v1')}. Or label "
+            f"{OVERRIDES.usage('classifier.server=null')} "
+            f"{OVERRIDES.usage('classifier.base_url=http://HOST:PORT/v1')}. Or label "
             "a few posts in a task, under another name: "
             f"hpc submit --config {candidate.file} --set name=trial --limit 10"
         )

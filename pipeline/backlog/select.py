@@ -299,7 +299,7 @@ def _advice_to_leave_out(condition: str) -> str:
     """Return how to leave out rows, as the key is written in YAML; '' without a condition."""
     if not condition:
         return "; correct it, or leave such rows out by backlog.where"
-    where = OVERRIDES.typed(f"backlog.where={json.dumps(condition, ensure_ascii=False)}")
+    where = OVERRIDES.to_paste(f"backlog.where={json.dumps(condition, ensure_ascii=False)}")
     return f"; to leave such rows out, set backlog.where in the configuration, or add {where}"
 
 

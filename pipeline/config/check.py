@@ -134,7 +134,7 @@ def check(
         problems: gets all that is wrong.
     """
     walk = _Walk(source=source, problems=problems, of_a_person=True)
-    return walk.typed(cls, values, path)
+    return walk.convert(cls, values, path)
 
 
 def check_record(
@@ -142,7 +142,7 @@ def check_record(
 ) -> T | None:
     """Return what another process of this program wrote, as a typed value: `null` is a value."""
     walk = _Walk(source=source, problems=problems, of_a_person=False)
-    return walk.typed(cls, values, path)
+    return walk.convert(cls, values, path)
 
 
 class _Walk(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,7 +152,7 @@ class _Walk(msgspec.Struct, frozen=True, kw_only=True):
     problems: Problems
     of_a_person: bool
 
-    def typed(self, cls: type[T], values: object, path: str) -> T | None:
+    def convert(self, cls: type[T], values: object, path: str) -> T | None:
         before = len(self.problems.found)
         cleaned = self._section(cls, values, path)
         if len(self.problems.found) > before:

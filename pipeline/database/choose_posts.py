@@ -67,6 +67,6 @@ def _reject_other_types(connection: duckdb.DuckDBPyConnection, condition: str, t
     kind = rows[0][1]
     if kind != "BOOLEAN":
         raise InputError(
-            f"{WHERE.given(condition)}: this is {kind}, and not true or false. Compare it, for "
+            f"{WHERE.set_to(condition)}: this is {kind}, and not true or false. Compare it, for "
             "example with > 0.5"
         )

@@ -119,7 +119,7 @@ def exists(path: Path) -> bool:
 
 
 @contextmanager
-def opened(
+def open_database(
     path: Path,
     *,
     read_only: bool = False,

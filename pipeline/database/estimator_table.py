@@ -294,7 +294,7 @@ def _add_pair(
     if set(kinds) != {"VARCHAR"}:
         raise InputError(
             f"{pair[0]} is {kinds[0]} and {pair[1]} is {kinds[1]}: a word cannot be the prediction "
-            f"of a number; pair other columns with {PAIRS.taking('prediction=gold')}"
+            f"of a number; pair other columns with {PAIRS.usage('prediction=gold')}"
         )
     rows = connection.execute(
         f"SELECT DISTINCT {quoted(f'gold {pair[1]}')} FROM coded ORDER BY 1"
@@ -352,7 +352,7 @@ def find_pairs(
         prediction, equals, human = (part.strip() for part in pair.partition("="))
         if not equals or prediction not in predictions or human not in gold:
             raise InputError(
-                f"{PAIRS.given(pair)}: should be prediction=gold, a column of the predictions "
+                f"{PAIRS.set_to(pair)}: should be prediction=gold, a column of the predictions "
                 f"({', '.join(predictions)}) and one of the human labels ({', '.join(gold)})"
             )
         pairs.append((prediction, human))
@@ -362,6 +362,6 @@ def find_pairs(
         raise InputError(
             f"the predictions ({', '.join(predictions)}) and the human labels "
             f"({', '.join(gold)}) have no column of the same name; pair them with "
-            f"{PAIRS.taking('prediction=gold')}"
+            f"{PAIRS.usage('prediction=gold')}"
         )
     return tuple(dict.fromkeys(pairs))

@@ -96,7 +96,7 @@ def format_of(target: Path) -> ExportFormat:
         if name.endswith(file_format) and name != file_format:
             return file_format
     suffixes = ", ".join(ExportFormat)
-    raise InputError(f"{TO.given(target)}: the name should end in one of: {suffixes}")
+    raise InputError(f"{TO.set_to(target)}: the name should end in one of: {suffixes}")
 
 
 def copy_options(file_format: ExportFormat) -> str:
@@ -205,7 +205,7 @@ def _choose_columns(request: ExportRequest, types: Mapping[str, str]) -> tuple[s
     for column in dict.fromkeys(request.columns or types):
         if column.lower() not in by_name:
             raise InputError(
-                f"{COLUMNS.given(column)}: {labels_table(request.name)} has no such column"
+                f"{COLUMNS.set_to(column)}: {labels_table(request.name)} has no such column"
                 f"{did_you_mean(column, tuple(types))}; it has: {', '.join(types)}"
             )
         chosen.append(by_name[column.lower()])

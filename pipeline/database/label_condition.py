@@ -53,19 +53,19 @@ def reject_other_than_expression(
     except duckdb.Error as error:
         if ";" in condition:
             raise InputError(
-                f"{WHERE.given(condition)}: should be a single condition, without a semicolon"
+                f"{WHERE.set_to(condition)}: should be a single condition, without a semicolon"
             ) from None
         raise wrong_condition(connection, condition, error, columns) from None
     nodes = list(_nodes(tree))
     if any(node.get("class") == "SUBQUERY" for node in nodes):
         raise InputError(
-            f"{WHERE.given(condition)}: it has a subquery. Only an expression over the columns is "
+            f"{WHERE.set_to(condition)}: it has a subquery. Only an expression over the columns is "
             f"possible: {', '.join(columns)}"
         )
     functions = {str(node.get("function_name", "")).lower() for node in nodes}
     if changing := sorted(functions & volatile_functions(connection)):
         raise InputError(
-            f"{WHERE.given(condition)}: {changing[0]}() gives other values each time, so nobody "
+            f"{WHERE.set_to(condition)}: {changing[0]}() gives other values each time, so nobody "
             f"could select the same posts again. To draw posts at random, add {RANDOM_SAMPLE}"
         )
 
@@ -100,11 +100,13 @@ def wrong_condition(
         problem := _unknown_column(connection, condition, str(error), columns)
     ):
         return InputError(
-            f"{WHERE.given(condition)}: {problem}{advice}. The columns are: {', '.join(columns)}"
+            f"{WHERE.set_to(condition)}: {problem}{advice}. The columns are: {', '.join(columns)}"
         )
     # DuckDB begins with the kind of the error, such as `Binder Error: `.
     problem = re.sub(r"^[A-Za-z ]+ Error: ", "", str(error).partition("\n")[0]).rstrip(".!")
-    return InputError(f"{WHERE.given(condition)}: {problem}. The columns are: {', '.join(columns)}")
+    return InputError(
+        f"{WHERE.set_to(condition)}: {problem}. The columns are: {', '.join(columns)}"
+    )
 
 
 def _unknown_column(

@@ -77,7 +77,7 @@ def stage_source_columns(
         try:
             _stage(connection, source, name, posts, table)
         except InputError as error:
-            raise InputError(f"{asked_by.given(name)}: {_problem(error, asked_by)}") from None
+            raise InputError(f"{asked_by.set_to(name)}: {_problem(error, asked_by)}") from None
         value = _value(connection, table, alias)
         staged.append(SourceColumn(column=column, table=table, alias=alias, value=value))
     return tuple(staged)
@@ -99,7 +99,7 @@ def _free_name(name: str, used: Collection[str]) -> str:
         if column.lower() not in used:
             return column
     raise InputError(
-        f"{WITH_SOURCE.given(name)}: there is a column {name} already, and a column "
+        f"{WITH_SOURCE.set_to(name)}: there is a column {name} already, and a column "
         f"{_CLASHING}{name} too: name each column once"
     )
 

@@ -60,7 +60,7 @@ class Copying:
             HeldDatabaseError: another process writes to the database for longer than that.
             RunError: it is a database of another program, or damaged.
         """
-        with duckdb_file.opened(path, read_only=True, patience=patience):
+        with duckdb_file.open_database(path, read_only=True, patience=patience):
             pass
         self._copy = copy
         self._connection = duckdb.connect()

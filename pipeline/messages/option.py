@@ -49,20 +49,20 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
         """The way to switch it on."""
         return self.flag if _AT_SHELL.get() else self._assign("True")
 
-    def taking(self, words: str) -> str:
+    def usage(self, words: str) -> str:
         """Return it with words for its value, such as `FILE`."""
         if _AT_SHELL.get():
             return f"{self.flag} {words}"
         return self._assign(f'["{words}"]' if self.is_list else words)
 
-    def given(self, value: object) -> str:
+    def set_to(self, value: object) -> str:
         """Return it with the value that it has, or should have."""
         if _AT_SHELL.get():
             return f"{self.flag} {value}"
         shown = repr(fspath(value)) if isinstance(value, str | PathLike) else repr(value)
         return self._assign(f"[{shown}]" if self.is_list else shown)
 
-    def typed(self, *values: str) -> str:
+    def to_paste(self, *values: str) -> str:
         """Return it with the values that it should have, ready to be typed or pasted."""
         if _AT_SHELL.get():
             return " ".join(f"{self.flag} {shlex.quote(value)}" for value in values)

@@ -60,7 +60,7 @@ def draw(
     posts = fetch_number(connection, f"SELECT count(*) FROM {population}")
     if request.size > posts:
         raise InputError(
-            f"{DRAW_SIZE.given(request.size)}: there are only {counted(posts, 'post')} to draw "
+            f"{DRAW_SIZE.set_to(request.size)}: there are only {counted(posts, 'post')} to draw "
             "from. "
             + (f"To label them all, submit without {SAMPLE}" if posts else "Check the source")
         )
@@ -110,7 +110,7 @@ def _reject_marker(connection: duckdb.DuckDBPyConnection, column: str, table: st
     query = f"SELECT count(*) FROM {table} WHERE value = {literal(MISSING)}"
     if posts := fetch_number(connection, query):
         raise InputError(
-            f"{STRATIFY.given(column)}: {counted(posts, 'post')} have the value {MISSING}, which "
+            f"{STRATIFY.set_to(column)}: {counted(posts, 'post')} have the value {MISSING}, which "
             "is the name of the stratum of posts without a value: change the value in the source"
         )
 
@@ -119,7 +119,7 @@ def _count_strata(connection: duckdb.DuckDBPyConnection, request: DrawRequest) -
     strata = fetch_number(connection, "SELECT count(DISTINCT stratum) FROM population")
     if strata > request.size:
         raise InputError(
-            f"{STRATIFY.given(request.stratify)}: there are {strata:,} strata, and {DRAW_SIZE} "
+            f"{STRATIFY.set_to(request.stratify)}: there are {strata:,} strata, and {DRAW_SIZE} "
             f"{request.size} cannot have a post of each. Draw at least {strata:,} posts, or choose "
             "a column with fewer values"
         )

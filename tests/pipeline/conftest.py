@@ -53,7 +53,7 @@ def _mounted(folder: Path, options: str) -> Iterator[Path]:
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """An open ledger with an empty table for valence."""
-    with duckdb_file.opened(tmp_path / "labels.duckdb") as connection:
+    with duckdb_file.open_database(tmp_path / "labels.duckdb") as connection:
         DuckDBTable(connection, "valence").ensure_columns(output_schema(Valence.columns))
         yield connection
 

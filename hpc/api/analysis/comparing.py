@@ -145,7 +145,7 @@ def _check(names: Sequence[str], gold: str | None, settings: CompareSettings) ->
     if not names or len(names) > 2 or (gold is None and len(names) == 1):
         raise InputError("compare needs two names, or gold and one or two names")
     if gold in names:
-        raise InputError(f"{GOLD.given(gold)}: compare other names with it, not itself")
+        raise InputError(f"{GOLD.set_to(gold)}: compare other names with it, not itself")
     if settings.save_map and gold:
         raise InputError(
             f"{SAVE_MAP} is about two names: leave {GOLD} away, which says nothing about the other "

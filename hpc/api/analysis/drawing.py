@@ -251,33 +251,33 @@ def _name_coders(coders: int | str | Sequence[str]) -> tuple[str, ...]:
     """Return the names of the coders: 1, 2 and so on if only their number is given."""
     if isinstance(coders, int):
         if not 1 <= coders <= _MOST_CODERS:
-            raise InputError(f"{CODERS.given(coders)}: should be from 1 to {_MOST_CODERS}")
+            raise InputError(f"{CODERS.set_to(coders)}: should be from 1 to {_MOST_CODERS}")
         return tuple(map(str, range(1, coders + 1)))
     names = (coders,) if isinstance(coders, str) else tuple(coders)
     shown = ",".join(names)
     if not names or not all(map(_CODER.fullmatch, names)):
         raise InputError(
-            f"{CODERS.given(shown)}: should be a number from 1 to 100, or names with commas, such "
+            f"{CODERS.set_to(shown)}: should be a number from 1 to 100, or names with commas, such "
             "as anna,ben (letters, digits, _ and -)"
         )
     if len({name.casefold() for name in names}) < len(names):
-        raise InputError(f"{CODERS.given(shown)}: a name occurs twice")
+        raise InputError(f"{CODERS.set_to(shown)}: a name occurs twice")
     return names
 
 
 def _choose_overlap(chosen: int | None, size: int, coders: tuple[str, ...]) -> int:
     if len(coders) == 1:
         if chosen:
-            raise InputError(f"{OVERLAP} needs two or more coders: add {CODERS.given(2)}")
+            raise InputError(f"{OVERLAP} needs two or more coders: add {CODERS.set_to(2)}")
         return 0
     if chosen is None:
         return min(DEFAULT_OVERLAP, size)
     if chosen > size:
-        raise InputError(f"{OVERLAP.given(chosen)}: there are only {size} posts to code ({SIZE})")
+        raise InputError(f"{OVERLAP.set_to(chosen)}: there are only {size} posts to code ({SIZE})")
     if (size - chosen) and (size - chosen) < len(coders):
         raise InputError(
-            f"{OVERLAP.given(chosen)}: the other {size - chosen} posts are too few for "
-            f"{len(coders)} coders. Use {OVERLAP.given(size)}, so that every coder gets all posts"
+            f"{OVERLAP.set_to(chosen)}: the other {size - chosen} posts are too few for "
+            f"{len(coders)} coders. Use {OVERLAP.set_to(size)}, so that every coder gets all posts"
         )
     return chosen
 

@@ -238,7 +238,7 @@ class LabelFinder:
         if recorded is None:
             raise InputError(
                 f"{WITH_SOURCE}: the source is not known here. Name its configuration with "
-                f"{CONFIG.taking('FILE')}"
+                f"{CONFIG.usage('FILE')}"
             )
         # A run does not record the folder of its configuration, which the path may start from.
         folders = (self.place.run_root.parent, Path.cwd())
@@ -246,7 +246,7 @@ class LabelFinder:
             return find_source(recorded, folders, database=self.place.database)
         except InputError as error:
             raise InputError(
-                f"{error}\nName the configuration with {CONFIG.taking('FILE')}"
+                f"{error}\nName the configuration with {CONFIG.usage('FILE')}"
             ) from None
 
 
@@ -307,6 +307,6 @@ def _write(
 
 def _check_mapped(database: Path, name: str) -> None:
     """Raise RunError if a database does not show mapped labels yet."""
-    with duckdb_file.opened(database, read_only=True, patience=SHORT_PATIENCE) as connection:
+    with duckdb_file.open_database(database, read_only=True, patience=SHORT_PATIENCE) as connection:
         if not mapped_labels.is_shown(connection, name):
             raise RunError(f"{database} does not show the labels {name} yet. Run: hpc gather")

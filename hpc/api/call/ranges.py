@@ -26,4 +26,4 @@ def check_seed(option: Option | str, value: int) -> None:
 
 
 def _given(option: Option | str, value: float) -> str:
-    return option.given(value) if isinstance(option, Option) else f"{option}={value}"
+    return option.set_to(value) if isinstance(option, Option) else f"{option}={value}"

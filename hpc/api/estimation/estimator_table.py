@@ -97,11 +97,12 @@ def export_for_estimator(
         place, chosen = finder.place, finder.choose_name(name)
         if chosen in place.mapped:
             raise InputError(
-                f"{PURPOSE.given(purpose)}: {chosen} are mapped labels; name {place.mapped[chosen]}"
+                f"{PURPOSE.set_to(purpose)}: {chosen} are mapped labels; "
+                f"name {place.mapped[chosen]}"
             )
         if not query.gold:
             raise InputError(
-                f"{PURPOSE.given(purpose)}: name the human labels with {GOLD.taking('NAME')}"
+                f"{PURPOSE.set_to(purpose)}: name the human labels with {GOLD.usage('NAME')}"
             )
         check_not_posts(target, ("uri",), finder.known_backlogs())
         joined = names_of(query.with_source)
@@ -136,6 +137,7 @@ def _purpose(text: str) -> Purpose:
     known = tuple(map(str, Purpose))
     if text not in known:
         raise InputError(
-            f"{PURPOSE.given(text)}: should be one of {', '.join(known)}{did_you_mean(text, known)}"
+            f"{PURPOSE.set_to(text)}: should be one of {', '.join(known)}"
+            f"{did_you_mean(text, known)}"
         )
     return Purpose(text)

@@ -23,7 +23,7 @@ def show_result(status: RunStatus, printer: Screen) -> None:
     if status.awaits_database:
         show_status(status, printer, is_gathered=False)
         return
-    if status.is_old_news:  # as its supervisor has said
+    if status.was_complete_before:  # as its supervisor has said
         return
     labels = preview.describe_labels(manifest.database, manifest.name)
     printer.show(*describe_status(status), *([] if status.adds_nothing else labels))

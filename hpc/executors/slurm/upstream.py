@@ -82,7 +82,7 @@ def _is_under_way(job: str, task: TaskId, records: Mapping[int, _Tasks]) -> bool
     if not tasks:
         words = f"Slurm shows no job {job}"
         raise UpstreamError(
-            f"{AFTER.given(job)}: {words}, so nothing can wait for it. squeue -u $USER lists your "
+            f"{AFTER.set_to(job)}: {words}, so nothing can wait for it. squeue -u $USER lists your "
             "pending and running jobs, and sacct -X also those that have ended. Tasks cannot wait "
             "for a job of another cluster",
             words,
@@ -92,7 +92,7 @@ def _is_under_way(job: str, task: TaskId, records: Mapping[int, _Tasks]) -> bool
             name = f"{task.job}" if index is None else f"{task.job}_{index}"
             words = f"job {name} ended as {record.slurm_state}"
             raise UpstreamError(
-                f"{AFTER.given(job)}: {words}, so tasks that wait for its success would never "
+                f"{AFTER.set_to(job)}: {words}, so tasks that wait for its success would never "
                 f"start. Run that job again, and name the new one; or leave {AFTER} out",
                 words,
             )

@@ -62,7 +62,7 @@ def labels_view(
     if not database.exists():
         yield None
         return
-    with duckdb_file.opened(
+    with duckdb_file.open_database(
         database, read_only=True, patience=SHORT_PATIENCE, limits=limits
     ) as connection:
         if not has_labels(connection, name):

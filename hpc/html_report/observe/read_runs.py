@@ -90,7 +90,9 @@ def _read_history(run_ids: Sequence[str], database: Path) -> _History:
     if not duckdb_file.exists(database):
         return nothing
     try:
-        with duckdb_file.opened(database, read_only=True, patience=SHORT_PATIENCE) as connection:
+        with duckdb_file.open_database(
+            database, read_only=True, patience=SHORT_PATIENCE
+        ) as connection:
             return _query_history(connection, run_ids)
     except HeldDatabaseError:
         return nothing

@@ -246,7 +246,7 @@ def _written(value: object) -> str:
 def _describe_missing(root: Path, name: str) -> str:
     names = [path.stem for path in sample_file.list_files(root)]
     return (
-        f"{SAMPLE_NAME.given(name)}: there is no such sample under {root}"
+        f"{SAMPLE_NAME.set_to(name)}: there is no such sample under {root}"
         f"{did_you_mean(name, names)}; there are: {', '.join(names) or 'none'}. "
         f"To draw one, add {RANDOM_SAMPLE}"
     )

@@ -62,7 +62,7 @@ def rebuild(run: Run, say: Say, progress: Progress = NO_PROGRESS) -> Gathered:
         # With a usable database, a damaged output costs nothing: its labels are there.
         into = Target(database=fresh, renames_damaged=not isinstance(old, OldDatabase))
         try:
-            with duckdb_file.opened(fresh):  # so that nobody takes it for abandoned
+            with duckdb_file.open_database(fresh):  # so that nobody takes it for abandoned
                 total = _gather_all(runs, into, say, progress, unreadable)
             if isinstance(old, OldDatabase):
                 replace_database.refuse_to_lose_shards(database, old, fresh)

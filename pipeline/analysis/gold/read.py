@@ -174,7 +174,7 @@ class JudgedPosts:
         if kinds:
             return (
                 "the numbers are not all between 0 and 1, so it is not known from where on they "
-                f"are positive. Say so with {THRESHOLD.taking('NUMBER')}"
+                f"are positive. Say so with {THRESHOLD.usage('NUMBER')}"
             )
         return None
 

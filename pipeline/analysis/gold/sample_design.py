@@ -45,7 +45,7 @@ def find_sample(
     if wanted is not None and wanted not in names:
         known = f"it has: {', '.join(names) or 'none'}"
         raise InputError(
-            f"{SAMPLE.given(wanted)}: no run of {gold} has this "
+            f"{SAMPLE.set_to(wanted)}: no run of {gold} has this "
             f"sample{did_you_mean(wanted, names)}; {known}"
         )
     if wanted is None and len(names) > 1:

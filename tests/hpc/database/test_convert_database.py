@@ -116,7 +116,7 @@ def test_a_converted_database_holds_the_same(newest: GrowingBacklog, more: str) 
     assert contents(path) == before
     convert_database.convert_if_newer(path, said.append, AT_ONCE)
     assert len(kept(path)) == 1
-    with duckdb_file.opened(path) as connection:
+    with duckdb_file.open_database(path) as connection:
         assert connection.execute("SELECT count(*) FROM runs").fetchall() == [(2,)]
 
 

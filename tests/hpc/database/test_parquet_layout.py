@@ -144,7 +144,7 @@ def test_an_older_duckdb_reads_the_view_and_mapped_labels(tmp_path: Path, older:
         program_version="1", config_hashes_of_a=(),
         config_hashes_of_b=(run.manifest.config_hash,), columns=(column,),
     )  # fmt: skip
-    with duckdb_file.opened(path) as connection:
+    with duckdb_file.open_database(path) as connection:
         assert mapped_labels.create_view(connection, made, Path("map.json"))
         names = ("valence", "valence_as_a")
         mapped = [label_tables.is_mapped(connection, name, "labels") for name in names]
@@ -165,7 +165,7 @@ def test_a_folder_may_have_an_odd_name(tmp_path: Path) -> None:
     assert gather(run) == 4
     publish(run, 0, attempt=2)
     assert gather(run) == 4
-    with duckdb_file.opened(folder / "labels.duckdb", read_only=True) as connection:
+    with duckdb_file.open_database(folder / "labels.duckdb", read_only=True) as connection:
         attempts = connection.execute("SELECT attempt FROM labels_valence ORDER BY uri").fetchall()
     assert attempts == [(2,), (2,), (1,), (1,)]
 
@@ -209,7 +209,7 @@ def test_a_rebuild_keeps_the_old_database_with_its_files(tmp_path: Path) -> None
     assert query(tmp_path, ROWS) == rows
     assert label_files(tmp_path) != [file]
     (kept,) = (path for path in tmp_path.glob("labels.duckdb.replaced-*") if path.is_file())
-    with duckdb_file.opened(kept, read_only=True) as connection:
+    with duckdb_file.open_database(kept, read_only=True) as connection:
         assert connection.execute(ROWS).fetchall() == rows
     assert not list(tmp_path.glob("*.rebuilding-*"))
 

@@ -57,7 +57,7 @@ def opened(folder: Path, limits: SessionLimits) -> Iterator[duckdb.DuckDBPyConne
         yield staged
     with select.session(folder, limits) as session:
         yield session
-    with duckdb_file.opened(folder / "labels.duckdb", limits=limits) as labels:
+    with duckdb_file.open_database(folder / "labels.duckdb", limits=limits) as labels:
         yield labels
 
 

@@ -70,7 +70,7 @@ def test_an_older_duckdb_reads_mapped_labels(gathered: GrowingBacklog, older: Ol
         program_version="1", config_hashes_of_a=(), config_hashes_of_b=(str(config_hash),),
         columns=(column,),
     )  # fmt: skip
-    with duckdb_file.opened(path) as connection:
+    with duckdb_file.open_database(path) as connection:
         assert mapped_labels.create_view(connection, made, Path("map.json"))
     query = "SELECT uri, score, compound FROM labels_test_as_a ORDER BY uri"
     expected = as_text(gathered.query(query))
@@ -82,7 +82,7 @@ WRITE_AND_DIE = """
 import os, sys
 from pathlib import Path
 from pipeline.database import duckdb_file
-with duckdb_file.opened(Path(sys.argv[1])) as connection:
+with duckdb_file.open_database(Path(sys.argv[1])) as connection:
     connection.execute("CREATE TABLE labels_killed AS SELECT range::UINTEGER AS n FROM range(9)")
     os._exit(0)
 """
@@ -100,7 +100,7 @@ def test_an_older_duckdb_reads_what_a_killed_gather_left(tmp_path: Path, older: 
 def test_an_older_duckdb_reads_each_kind_of_column(tmp_path: Path, older: OldDuckDB) -> None:
     path = tmp_path / "labels.duckdb"
     columns = tuple(Column(f"a_{kind}", kind) for kind in ColumnKind)
-    with duckdb_file.opened(path) as connection:
+    with duckdb_file.open_database(path) as connection:
         DuckDBTable(connection, "kinds").ensure_columns(output_schema(columns))
         connection.execute(
             "INSERT INTO labels_kinds BY NAME SELECT 'at://'||range AS uri, "
@@ -121,11 +121,11 @@ def test_an_older_duckdb_reads_each_kind_of_column(tmp_path: Path, older: OldDuc
 
 def test_later_writes_keep_the_format(tmp_path: Path) -> None:
     path = tmp_path / "labels.duckdb"
-    with duckdb_file.opened(path):
+    with duckdb_file.open_database(path):
         pass
     with duckdb.connect(str(path)) as notebook:
         notebook.execute("CREATE TABLE mine AS SELECT range AS n FROM range(1000)")
-    with duckdb_file.opened(path) as connection:
+    with duckdb_file.open_database(path) as connection:
         connection.execute("INSERT INTO mine FROM range(1000)")
     assert not storage_format.is_newer(path)
 

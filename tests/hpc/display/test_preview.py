@@ -32,7 +32,7 @@ FROM range(4) AS numbers(i)
 @pytest.fixture
 def database_path(tmp_path: Path) -> str:
     path = tmp_path / "labels.duckdb"
-    with duckdb_file.opened(path) as labels:
+    with duckdb_file.open_database(path) as labels:
         labels.execute(TABLE)
     return str(path)
 

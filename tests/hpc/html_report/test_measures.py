@@ -218,7 +218,7 @@ CREATE TABLE labels_hostile AS SELECT
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("hostile") / "labels.duckdb"
-    with duckdb_file.opened(path) as connection:
+    with duckdb_file.open_database(path) as connection:
         connection.execute(HOSTILE_TABLE)
     return path
 

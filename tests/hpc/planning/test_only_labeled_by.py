@@ -241,7 +241,7 @@ def test_plain_submits_label_every_post_whatever_was_chosen_or_drawn_before(
 
 def label_elsewhere(eight_posts: GrowingBacklog, number: int) -> None:
     """Insert a label of this post under the other name."""
-    with duckdb_file.opened(eight_posts.bench.folder / "labels.duckdb") as database:
+    with duckdb_file.open_database(eight_posts.bench.folder / "labels.duckdb") as database:
         table = label_tables.labels_table(OTHER)
         database.execute(
             f"CREATE TABLE IF NOT EXISTS {table} (uri VARCHAR, was_successfully_labeled BOOLEAN)"

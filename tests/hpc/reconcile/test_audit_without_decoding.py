@@ -192,7 +192,7 @@ def test_a_database_of_an_earlier_version_is_audited_and_gathered_into(gathered:
 
 
 def collect(run: Run, *, with_proofs: bool = True) -> Files:
-    with duckdb_file.opened(Path(run.manifest.database), read_only=True) as labels:
+    with duckdb_file.open_database(Path(run.manifest.database), read_only=True) as labels:
         recorded = history.gathered_shards(labels, run.run_id)
     if not with_proofs:
         recorded = {index: shard._replace(proof=None) for index, shard in recorded.items()}

@@ -14,7 +14,7 @@ from pipeline.errors import InputError
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Labels of four posts under two names; one of them could not be labeled."""
     path = tmp_path_factory.mktemp("labels") / "labels.duckdb"
-    with duckdb_file.opened(path) as connection:
+    with duckdb_file.open_database(path) as connection:
         connection.execute(
             "CREATE TABLE labels_llm (uri VARCHAR, was_successfully_labeled BOOLEAN, "
             "prob_toxic DOUBLE, label VARCHAR); INSERT INTO labels_llm VALUES "

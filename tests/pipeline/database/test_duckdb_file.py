@@ -17,7 +17,7 @@ from tests.pipeline.database.test_label_tables import held_by_another_process, r
 
 
 def refusal(path: Path) -> RunError:
-    with pytest.raises(RunError) as refused, duckdb_file.opened(path):
+    with pytest.raises(RunError) as refused, duckdb_file.open_database(path):
         pass
     return refused.value
 
@@ -32,7 +32,7 @@ def test_a_database_in_another_processs_hands_is_busy_and_named(
             assert isinstance(error, HeldDatabaseError)
             assert [holder.pid for holder in error.holders] == [pid]
             assert all(holder.is_here for holder in error.holders)
-    with duckdb_file.opened(path) as connection:
+    with duckdb_file.open_database(path) as connection:
         assert rows(connection, "SELECT count(*) FROM runs") == [(0,)]
 
 
@@ -47,7 +47,7 @@ def test_a_database_is_opened_as_soon_as_its_holder_lets_go(tmp_path: Path) -> N
     opened: list[Path] = []
 
     def wait() -> None:
-        with duckdb_file.opened(path):
+        with duckdb_file.open_database(path):
             opened.append(path)
 
     waiting = threading.Thread(target=wait)
@@ -72,7 +72,7 @@ def test_a_file_that_is_no_database_is_refused_at_once_by_name(tmp_path: Path, n
 def test_a_damaged_database_is_refused_and_is_not_busy(tmp_path: Path) -> None:
     """DuckDB says which block is damaged."""
     path = tmp_path / "labels.duckdb"
-    with duckdb_file.opened(path) as connection:
+    with duckdb_file.open_database(path) as connection:
         connection.execute("CREATE TABLE t AS SELECT range AS i FROM range(100000)")
     content = bytearray(path.read_bytes())
     content[3 * 4096 : 3 * 4096 + 64] = b"\xff" * 64
@@ -85,7 +85,7 @@ def test_a_damaged_database_is_refused_and_is_not_busy(tmp_path: Path) -> None:
 
 def test_a_database_to_read_must_be_there(tmp_path: Path) -> None:
     path = tmp_path / "no.duckdb"
-    with pytest.raises(RunError) as refused, duckdb_file.opened(path, read_only=True):
+    with pytest.raises(RunError) as refused, duckdb_file.open_database(path, read_only=True):
         pass
     assert str(refused.value).startswith(f"the database {path} cannot be opened: ")
 
@@ -116,7 +116,10 @@ def test_whatever_call_fails_the_database_is_not_damaged(
     for words in {os.strerror(number) for number in errno.errorcode}:
         error = duckdb.IOException(message.format(path=path, words=words))
         monkeypatch.setattr(duckdb, "connect", Mock(side_effect=error))
-        with pytest.raises(OSError, match=re.escape(words)) as failed, duckdb_file.opened(path):
+        with (
+            pytest.raises(OSError, match=re.escape(words)) as failed,
+            duckdb_file.open_database(path),
+        ):
             pass
         assert (os.strerror(failed.value.errno), failed.value.filename) == (words, str(path))
 
@@ -127,10 +130,16 @@ def test_a_full_disk_is_told_as_one_and_not_as_a_strangers_database(
 ) -> None:
     path = tmp_path / "labels.duckdb"
     words = f'Could not write file "{path}.wal": {os.strerror(number)}'
-    with pytest.raises(OSError, match=os.strerror(number)) as gathering, duckdb_file.opened(path):
+    with (
+        pytest.raises(OSError, match=os.strerror(number)) as gathering,
+        duckdb_file.open_database(path),
+    ):
         raise duckdb.IOException(words)
     monkeypatch.setattr(duckdb_file, "CREATE_TABLES", f"SELECT error('{words}');")
-    with pytest.raises(OSError, match=os.strerror(number)) as opening, duckdb_file.opened(path):
+    with (
+        pytest.raises(OSError, match=os.strerror(number)) as opening,
+        duckdb_file.open_database(path),
+    ):
         pass
     for told in (gathering.value, opening.value):
         assert (told.errno, told.filename) == (number, str(path))
@@ -149,15 +158,18 @@ def test_a_disk_that_is_full_when_the_database_is_created_leaves_nothing_behind(
 
     with monkeypatch.context() as full_disk:
         full_disk.setattr(duckdb, "connect", connect)
-        with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)), duckdb_file.opened(path):
+        with (
+            pytest.raises(OSError, match=os.strerror(errno.ENOSPC)),
+            duckdb_file.open_database(path),
+        ):
             pass
-    with duckdb_file.opened(path) as connection:
+    with duckdb_file.open_database(path) as connection:
         assert label_tables.count(connection, "t") == 0
 
 
 def test_a_commit_that_fails_is_told_in_its_own_words(tmp_path: Path) -> None:
     """DuckDB has rolled back by then, and a ROLLBACK complains that there is nothing to end."""
-    with duckdb_file.opened(tmp_path / "labels.duckdb") as connection:
+    with duckdb_file.open_database(tmp_path / "labels.duckdb") as connection:
         connection.execute("CREATE TABLE once (key INTEGER PRIMARY KEY)")
         other = connection.cursor()
         with (

@@ -50,7 +50,7 @@ def make_database(path: Path, texts: list[str]) -> None:
         }
         for number, text in enumerate(texts)
     ]
-    with duckdb_file.opened(path) as connection:
+    with duckdb_file.open_database(path) as connection:
         DuckDBTable(connection, NAME).ensure_columns(schema)
         table = pa.Table.from_pylist(rows, schema=schema)
         with duckdb_file.register_tables(connection, made=table):
@@ -210,7 +210,7 @@ def test_an_unknown_format_is_refused(name: str) -> None:
 
 def test_a_table_with_hostile_columns_is_exported(tmp_path: Path) -> None:
     path = tmp_path / "labels.duckdb"
-    with duckdb_file.opened(path) as connection:
+    with duckdb_file.open_database(path) as connection:
         connection.execute(
             "CREATE TABLE labels_x AS SELECT 'u' AS uri, 't' AS text, true AS "
             'was_successfully_labeled, 1 AS "a""b, c", TIMESTAMP \'2024-01-01\' AS "t;""--"'
@@ -225,7 +225,7 @@ def test_a_table_with_hostile_columns_is_exported(tmp_path: Path) -> None:
 def test_labels_of_the_previous_version_have_no_copies(tmp_path: Path) -> None:
     old = tmp_path / "old.duckdb"
     make_database(old, ["a", "b"])
-    with duckdb_file.opened(old) as connection:
+    with duckdb_file.open_database(old) as connection:
         connection.execute(f"ALTER TABLE labels_{NAME} DROP COLUMN copied_from")
     rows = rows_of(old, tmp_path, where="copied_from IS NULL")
     assert [row["copied_from"] for row in rows] == [None, None]

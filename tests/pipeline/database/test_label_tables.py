@@ -76,7 +76,7 @@ def layout(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb_file.opened(tmp_path / "labels.duckdb") as connection:
+    with duckdb_file.open_database(tmp_path / "labels.duckdb") as connection:
         yield connection
 
 
@@ -105,12 +105,12 @@ def held_by_another_process(path: Path) -> Iterator[int]:
 
 def test_a_new_database_has_its_tables_and_nothing_in_them(tmp_path: Path) -> None:
     path = tmp_path / "new" / "labels.duckdb"
-    with duckdb_file.opened(path) as connection:
+    with duckdb_file.open_database(path) as connection:
         assert rows(connection, "SELECT * FROM watermarks") == []
         assert label_tables.count(connection, NAME) == 0
         assert history.gathered_shards(connection, "r") == {}
         assert label_tables.labeled_uris(connection, NAME, "labels") is None
-    with duckdb_file.opened(path, read_only=True) as connection:
+    with duckdb_file.open_database(path, read_only=True) as connection:
         names = rows(connection, "SELECT table_name FROM duckdb_tables() ORDER BY table_name")
         assert [name for (name,) in names] == [
             "attempts",
@@ -312,7 +312,7 @@ def test_a_column_that_differs_by_case_only_is_the_same(
 def test_the_labeled_uris_are_those_of_an_attached_database(tmp_path: Path, layout: str) -> None:
     path = tmp_path / "it's.duckdb"
     run_dir, run = make_run(tmp_path, posts(2))
-    with duckdb_file.opened(path) as connection:
+    with duckdb_file.open_database(path) as connection:
         store = open_store(connection, path, NAME, layout)
         store.ensure_columns(SCHEMA)
         labels = published(run_dir, run, 0)

@@ -18,7 +18,7 @@ WRITE = "import duckdb, sys; duckdb.connect(sys.argv[1]).execute('CREATE TABLE t
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
     path = tmp_path / "labels.duckdb"
-    with duckdb_file.opened(path):
+    with duckdb_file.open_database(path):
         pass
     return path
 
@@ -39,7 +39,7 @@ def test_whoever_is_refused_leaves_the_lock_of_a_notebook_as_it_was(
         for asks_to_read in (True, False):
             with (
                 pytest.raises(HeldDatabaseError, match="another connection of this process"),
-                duckdb_file.opened(database, read_only=asks_to_read, patience=NOW),
+                duckdb_file.open_database(database, read_only=asks_to_read, patience=NOW),
             ):
                 pass
         assert not storage_format.is_newer(database)
@@ -51,7 +51,7 @@ def test_whoever_is_refused_leaves_the_lock_of_a_notebook_as_it_was(
 
 
 def test_the_program_may_open_a_database_within_itself(database: Path) -> None:
-    with duckdb_file.opened(database), duckdb_file.opened(database) as inner:
+    with duckdb_file.open_database(database), duckdb_file.open_database(database) as inner:
         assert inner.execute("SELECT count(*) FROM runs").fetchall() == [(0,)]
     assert others_can_write(database)
 
@@ -60,7 +60,7 @@ def test_a_reader_waits_for_another_thread_that_writes(database: Path) -> None:
     is_open, may_close = threading.Event(), threading.Event()
 
     def write() -> None:
-        with duckdb_file.opened(database):
+        with duckdb_file.open_database(database):
             is_open.set()
             may_close.wait()
 

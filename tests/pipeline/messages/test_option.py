@@ -15,11 +15,11 @@ FORCE = Option(flag="--force", argument="replace")
 READINGS = [
     (lambda: str(TO), "--to", "to"),
     (lambda: f"{DATABASE}", "--database", "Place.database"),
-    (lambda: TO.given(Path("a.csv")), "--to a.csv", "to='a.csv'"),
-    (lambda: TO.given(3), "--to 3", "to=3"),
-    (lambda: DATABASE.taking("FILE"), "--database FILE", "Place(database=FILE)"),
-    (lambda: MAPS.taking("a=b"), "--map a=b", 'maps=["a=b"]'),
-    (lambda: MAPS.given("a=b"), "--map a=b", "maps=['a=b']"),
+    (lambda: TO.set_to(Path("a.csv")), "--to a.csv", "to='a.csv'"),
+    (lambda: TO.set_to(3), "--to 3", "to=3"),
+    (lambda: DATABASE.usage("FILE"), "--database FILE", "Place(database=FILE)"),
+    (lambda: MAPS.usage("a=b"), "--map a=b", 'maps=["a=b"]'),
+    (lambda: MAPS.set_to("a=b"), "--map a=b", "maps=['a=b']"),
     (lambda: FORCE.on, "--force", "replace=True"),
 ]
 
