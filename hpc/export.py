@@ -196,7 +196,7 @@ VERB = Verb(
     example="hpc export perspective --to labels.parquet",
     arguments=arguments,
     act=act,
-    if_interrupted="a file appears only once it is whole. To write it, run the same command",
+    if_interrupted="no partial file was written. Run the same command again",
 )
 
 if __name__ == "__main__":

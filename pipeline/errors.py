@@ -5,7 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 
 ENDED_BY_SIGNAL = 128 + signal.SIGTERM
-"""The exit code of a task that was told to stop, as a shell reports it."""
+"""The exit code of a task that was asked to stop, as a shell reports it."""
 
 
 class InputError(Exception):

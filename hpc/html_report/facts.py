@@ -194,7 +194,7 @@ class RunFacts:
     @property
     def has_new_price(self) -> bool:
         """Whether the price was corrected, so that no answer says which one it cost."""
-        return any(key.startswith(_PRICE) for key in self.corrections)
+        return any(key == _PRICE or key.startswith(f"{_PRICE}.") for key in self.corrections)
 
 
 class Outcome(StrEnum):

@@ -22,7 +22,7 @@ END_LINE = "the task has ended in good order"
 
 
 class ArrayOrders(Section, frozen=True, kw_only=True):
-    """What all tasks of an array are told."""
+    """What all tasks of an array read from their orders."""
 
     offset: Count
     """What to add to an array index to get the index of the shard."""

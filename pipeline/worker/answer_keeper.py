@@ -1,7 +1,7 @@
 """Keep answers that are paid for, even while the disk is full or no file can be opened.
 
 A task that cannot write its answers sends no more requests. It keeps its answers in memory and
-retries until it can write them, or is told to stop. Ending instead would lose the answers, and the
+retries until it can write them, or is asked to stop. Ending instead would lose the answers, and the
 next attempt would pay for them again.
 """
 
@@ -157,7 +157,7 @@ class AnswerKeeper:
         return True
 
     def retry_until_written(self, write: Callable[[], None], meanwhile: Callable[[], None]) -> bool:
-        """Try to write until it works; return False if the task was told to stop before that.
+        """Try to write until it works; return False if the task was asked to stop before.
 
         Args:
             write: writes something; raises OSError or MemoryError if that fails.

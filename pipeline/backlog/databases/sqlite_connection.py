@@ -61,7 +61,7 @@ class SqliteConnection:
                 cursor.execute(query)
                 return [tuple(row) for row in cursor.fetchall()]
         except (SqliteError, OSError, pa.ArrowException) as error:
-            raise self.explained(error, what) from None
+            raise self.explain_error(error, what) from None
 
     def batches(self, query: str) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a query; the query runs as they are taken.
@@ -82,10 +82,10 @@ class SqliteConnection:
             cursor.execute(query)
             yield from cursor.fetch_record_batch()
         except (SqliteError, OSError, pa.ArrowException) as error:
-            raise self.explained(error) from None
+            raise self.explain_error(error) from None
         self._check_unchanged()
 
-    def explained(
+    def explain_error(
         self, error: Exception, what: str = "the query of its rows"
     ) -> InputError | RunError:
         """Return the error that a person reads, given that of the driver."""
@@ -100,14 +100,14 @@ class SqliteConnection:
         except SqliteError as error:
             message = sqlite_message(error)
             if not (sqlite_problems.cannot_open(message) and _is_at_rest(self.path)):
-                raise self.explained(error) from None
+                raise self.explain_error(error) from None
         # SQLite cannot make its shared memory file for the log. It needs none if nothing is
         # written, and reads without locks then.
         self._fingerprint = _fingerprint(self.path)
         try:
             return _connect(self.path, "mode=ro&immutable=1", patience_s)
         except SqliteError as error:
-            raise self.explained(error) from None
+            raise self.explain_error(error) from None
 
     def _check_unchanged(self) -> None:
         """Raise BusyError if a file that is read without locks has been written to."""

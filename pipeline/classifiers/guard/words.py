@@ -35,10 +35,10 @@ class FoundWord:
 
 
 def check_words(words: Mapping[str, WordValue]) -> None:
-    """Check that words can be told apart and stand for values of one kind.
+    """Check that words differ enough and stand for values of one kind.
 
     Raises:
-        Wrong: they cannot, or do not.
+        Wrong: they do not.
     """
     for word in words:
         if word != word.strip() or not any(sign.isalnum() for sign in word):

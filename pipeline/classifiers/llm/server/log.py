@@ -1,4 +1,4 @@
-"""Find in the log of a server that ended why it did, and what a person should see of it."""
+"""Explain from a server's log why the server ended, and choose the lines to show a person."""
 
 import re
 from dataclasses import dataclass

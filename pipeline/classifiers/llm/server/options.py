@@ -100,7 +100,7 @@ class ServerOptions:
     model: str
     """The model's name."""
 
-    def filled(self, text: str, **values: str) -> str:
+    def fill_placeholders(self, text: str, **values: str) -> str:
         """Replace the placeholders in a text, in one pass; other braces are the server's own."""
         known = {"model": self.model, **values}
         return _PLACEHOLDER.sub(lambda match: known[match[1]], text)

@@ -158,9 +158,9 @@ def _order(
 ) -> JsonObject:
     values = {"port": str(port), "host": HOST, "scratch": scratch}
     caches = {name: f"{scratch}/{folder}" for name, folder in CACHES.items()}
-    env = {name: options.filled(value, **values) for name, value in options.env.items()}
+    env = {name: options.fill_placeholders(value, **values) for name, value in options.env.items()}
     return {
-        "command": [options.filled(word, **values) for word in options.command],
+        "command": [options.fill_placeholders(word, **values) for word in options.command],
         "env": {**caches, **os.environ, **env},
         "log": str(log),
         "key": secret.kept_out,

@@ -99,7 +99,10 @@ def test_braces_that_are_no_placeholder_are_the_servers_own(own: str) -> None:
     server = started(given(command=[*COMMAND, own], tuning=[own], env={"A": own}))
     assert server.command[-2:] == (own, own)
     values = {"port": "1", "host": "h", "scratch": "/s"}
-    assert [server.filled(text, **values) for text in (own, server.env["A"])] == [own, own]
+    assert [server.fill_placeholders(text, **values) for text in (own, server.env["A"])] == [
+        own,
+        own,
+    ]
 
 
 @pytest.mark.parametrize("flag", ["--max-tokens-per-step", "--tokenizer", "--keyring"])
@@ -113,7 +116,7 @@ def test_the_example_is_one_that_works() -> None:
     assert isinstance(options, LlmOptions)
     server = started(options)
     values = {"port": "40001", "host": "127.0.0.1", "scratch": "/tmp/x"}
-    assert " ".join(server.filled(word, **values) for word in server.command) == (
+    assert " ".join(server.fill_placeholders(word, **values) for word in server.command) == (
         "vllm serve Qwen/Qwen3-8B --host 127.0.0.1 --port 40001 --dtype bfloat16 "
         "--max-model-len 4096 --gpu-memory-utilization 0.9"
     )
