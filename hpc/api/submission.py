@@ -18,6 +18,7 @@ from hpc.planning.estimate import CostEstimate, estimate_cost
 from hpc.planning.handed_over.plan_only import check_plan_only, plan_run
 from hpc.planning.measured.submit_canary import CanarySubmit, submit_after_canary
 from hpc.planning.new_run.run_draft import RunDraft
+from hpc.planning.other_folder import reject_other_folder
 from hpc.planning.preview_run import RunPreview, preview_run
 from hpc.planning.run_spec import RunSpec, Selection, validate
 from hpc.planning.submit_request import SubmitRequest
@@ -208,6 +209,7 @@ def _request(
     texts = override_texts(overrides)
     _check_selection(selection)
     loaded = run_config.load(path, texts)
+    reject_other_folder(loaded)
     spec = validate(loaded, os.environ, is_preview=is_preview)
     if not spec.config.storage.trust_group:
         ownership.close_to_group()

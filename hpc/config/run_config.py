@@ -84,6 +84,8 @@ class Config:
     retry: RetryPolicy
     notify: NotifySettings
     storage: Storage
+    storage_beside_file: Storage
+    """Where runs and labels would be if relative paths began in the folder of the file."""
     given_cluster: Mapping[str, object]
     """The section `cluster` as it is given, with its template, and without any default."""
     file: str
@@ -142,6 +144,7 @@ def load(path: Path, overrides: tuple[str, ...] = (), *, mounts: Path = MOUNTS) 
         retry=file.retry,
         notify=file.notify,
         storage=storage,
+        storage_beside_file=file.storage.resolve(path.parent),
         file=str(path),
         overridden=overridden,
     )

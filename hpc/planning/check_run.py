@@ -19,6 +19,7 @@ from hpc.checks.request import (
     service_address,
 )
 from hpc.config import run_config
+from hpc.config.run_config import Config
 from hpc.display.screen import Screen
 from hpc.display.system_error import describe_error
 from hpc.executors.factory import create_executor
@@ -26,6 +27,7 @@ from hpc.planning.discard import find_discardable
 from hpc.planning.new_run.describe_draft import describe_sizes
 from hpc.planning.new_run.draft_run import draft_run
 from hpc.planning.new_run.run_draft import RunDraft
+from hpc.planning.other_folder import find_other_folder
 from hpc.planning.run_checks import Subject, check_cheaply
 from hpc.planning.run_spec import RunSpec, Selection, validate
 from pipeline import __version__
@@ -83,7 +85,7 @@ def check_run(request: CheckRequest, screen: Screen) -> tuple[Finding, ...]:
     findings += found
     storage = spec.config.storage
     database = observe_database(storage.database, spec.config.name)
-    findings += judge_database(database)
+    findings += judge_database(database) + _check_folder(config)
     selection = Selection()
     draft: RunDraft | None = None
     if source is not None and not (database.problem or database.is_held):
@@ -128,6 +130,17 @@ def _describe_configuration(request: CheckRequest, spec: RunSpec) -> Finding:
         f"{request.config}: name {config.name}, classifier {config.classifier.kind}, "
         f"executor {spec.executor}{notes}",
     )
+
+
+def _check_folder(config: Config) -> list[Finding]:
+    """Return an error if the name's runs and labels are beside the configuration and not here."""
+    try:
+        found = find_other_folder(config)
+    except RunError as problem:
+        return [error(Part.DATABASE, describe_error(problem), "make it readable")]
+    if found is None:
+        return []
+    return [_input_error(Part.DATABASE, found.problem, found.remedy("hpc check --config"))]
 
 
 def _folders(request: CheckRequest) -> tuple[Path, ...]:

@@ -183,11 +183,16 @@ class StorageSection(Section, frozen=True, kw_only=True):
     threads: Threads = LOGIN_NODE.threads
     temporary_folder: TemporaryFolder = None
 
-    def resolve(self) -> "Storage":
-        """Return absolute paths."""
+    def resolve(self, folder: Path | None = None) -> "Storage":
+        """Return absolute paths.
+
+        Args:
+            folder: where relative paths of runs and labels begin; None: in the working folder.
+        """
+        here = Path.cwd() if folder is None else folder.absolute()
         return Storage(
-            run_root=Path(self.run_root).expanduser().absolute(),
-            database=Path(self.database).expanduser().absolute(),
+            run_root=here / Path(self.run_root).expanduser(),
+            database=here / Path(self.database).expanduser(),
             trust_group=self.trust_group,
             layout=self.layout,
             limits=SessionLimits(

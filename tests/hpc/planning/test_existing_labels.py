@@ -1,15 +1,19 @@
 """A new run respects the labels that its name already has, or supersedes them on request."""
 
+import json
 import shutil
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from hpc.run.exit_codes import WRONG
 from pipeline.classifiers.valence import Valence
 from pipeline.errors import InputError, RunError
 from pipeline.model import Column
+from tests.hpc.cli_bench import exit_code
 from tests.hpc.growing_backlog import GrowingBacklog, post
+from tests.hpc.in_process import Done, call_verb
 from tests.hpc.snapshot import BacklogSnapshot
 from tests.pipeline import run_builders
 from tests.pipeline.run_builders import FIRST_TIME, SourcePost
@@ -204,6 +208,56 @@ def test_a_manifest_records_the_code_that_created_the_run(labeled_backlog: Growi
     assert made.classifier["version"]
     assert made.version
     assert made.commit == "" or len(made.commit.rstrip("+")) == 40
+
+
+def call_from(folder: Path, backlog: GrowingBacklog, verb: str, *arguments: object) -> Done:
+    """Call a verb about the configuration of a backlog in another working folder."""
+    folder.mkdir(exist_ok=True)
+    every = ("--config", backlog.bench.path, *arguments)
+    bench = backlog.bench
+    return call_verb(verb, every, folder=folder, env=bench.env, modules=bench.site)
+
+
+@pytest.mark.parametrize("gone", ["nothing", "runs", "labels.duckdb"])
+def test_nothing_is_labeled_again_from_another_working_folder(
+    labeled_backlog: GrowingBacklog, gone: str
+) -> None:
+    bench = labeled_backlog.bench
+    bench.config(classifier={"type": "valence"})
+    if gone == "runs":
+        shutil.rmtree(bench.folder / gone)
+    (bench.folder / gone).unlink(missing_ok=True)
+    other = bench.folder / "other"
+    for arguments in ([], ["--dry-run"]):
+        done = call_from(other, labeled_backlog, "submit", *arguments)
+        assert exit_code(done) == WRONG
+        assert not list(other.iterdir())
+        assert str(other) in done.stderr
+        assert f"cd {bench.folder} && hpc submit --config run.yaml" in done.stderr
+    done = call_from(other, labeled_backlog, "check", "--json")
+    wrong = [each["check"] for each in json.loads(done.stdout) if each["level"] == "error"]
+    assert (exit_code(done), wrong) == (WRONG, ["database"])
+
+
+def test_a_working_folder_with_runs_of_its_own_uses_them(labeled_backlog: GrowingBacklog) -> None:
+    folder = labeled_backlog.bench.folder
+    labeled_backlog.bench.config(classifier={"type": "valence"})
+    other = folder / "other"
+    shutil.copytree(folder / "runs", other / "runs")
+    assert exit_code(call_from(other, labeled_backlog, "submit", "--dry-run")) == 0
+
+
+@pytest.mark.parametrize("case", ["another name", "absolute paths"])
+def test_a_working_folder_may_begin_with_nothing(
+    labeled_backlog: GrowingBacklog, case: str
+) -> None:
+    labeled_backlog.bench.config(classifier={"type": "valence"})
+    other = labeled_backlog.bench.folder / "other"
+    chosen = [f"storage.run_root={other}/runs", f"storage.database={other}/labels.duckdb"]
+    settings = ["name=other"] if case == "another name" else chosen
+    options = [word for setting in settings for word in ("--set", setting)]
+    done = call_from(other, labeled_backlog, "submit", "--dry-run", *options)
+    assert exit_code(done) == 0
 
 
 def test_the_database_of_another_program_is_rejected_before_planning(tmp_path: Path) -> None:
