@@ -4,7 +4,7 @@ import contextlib
 import errno
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import duckdb
@@ -83,6 +83,25 @@ def raise_lack_of_space(error: duckdb.Error, doing: str) -> None:
     """Raise OSError if DuckDB ran out of disk or memory, for which no file is to blame."""
     if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in str(error):
         raise OSError(errno.ENOSPC, f"No space left for {doing}: {error}") from None
+
+
+@contextlib.contextmanager
+def clean_up_with(action: Callable[[], object]) -> Iterator[None]:
+    """Do something at the end of a block; an error of the block goes before one of what is done.
+
+    A statement that fails ends its transaction, and a fatal error ends the session: from then on
+    every other statement fails too.
+
+    Args:
+        action: what to do at the end, with a session of DuckDB.
+    """
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(duckdb.Error):
+            action()
+        raise
+    action()
 
 
 def is_lock_message(message: str) -> bool:

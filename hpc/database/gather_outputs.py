@@ -22,6 +22,7 @@ from hpc.run.model.shards import Judgement, Observation
 from pipeline.config.sections import DUCKDB
 from pipeline.database import duckdb_file, history, label_tables
 from pipeline.database.duckdb_file import Patience
+from pipeline.database.stores import parts
 from pipeline.database.stores.open_store import open_store
 from pipeline.errors import RunError, UnreadableError
 from pipeline.progress import NO_PROGRESS, Progress
@@ -49,6 +50,10 @@ class Gathered:
     set_aside: int
     """How many damaged outputs were renamed, so that their shards are labeled again."""
     shards: int
+    unregistered: Path | None = None
+    """The folder with files of labels that the database does not register; None if none were found.
+
+    They were moved there now."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,6 +99,7 @@ def gather(
     tally = Tally(renames=into.renames_damaged)
     with duckdb_file.open_database(path, patience=patience, limits=run.limits) as connection:
         report_outputs(run, observation, tally)
+        unregistered = parts.sweep(connection, path)
         store = open_store(connection, path, name, into.layout or run.manifest.layout)
         register(connection, run)
         before = label_tables.count(connection, name)
@@ -124,6 +130,7 @@ def gather(
         unreadable=tuple(tally.unreadable),
         set_aside=tally.set_aside,
         shards=tally.shards,
+        unregistered=unregistered,
     )
 
 

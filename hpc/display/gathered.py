@@ -1,6 +1,7 @@
 """Describe what a gather added. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 
 from hpc.database.gather_outputs import Gathered
 from hpc.display.similar_lines import describe_similar
@@ -31,8 +32,30 @@ def describe_gathered(gathered: Gathered, *, coded_by_people: bool) -> str:
 
 
 def describe_left_out(gathered: Gathered) -> list[str]:
-    """Return lines about the files that were left out or could not be read, by problem."""
-    return [*_first(gathered.rejected), *_first(gathered.unreadable)]
+    """Return lines about files that were left out, could not be read, or were moved aside."""
+    lines = [*_first(gathered.rejected), *_first(gathered.unreadable)]
+    if gathered.unregistered:
+        lines.append(
+            f"{gathered.unregistered} has the label files that the database does not register. A "
+            "killed gather leaves such files. If you restored an older database by mistake, put "
+            "the newer one back, and move these files back to where they were"
+        )
+    return lines
+
+
+def describe_gone_runs(found: Mapping[Path, Collection[str]], root: Path) -> list[str]:
+    """Return a line for each folder with files of labels whose runs have no folder any more.
+
+    Args:
+        found: the ids of these runs, by the folder that has their labels.
+        root: the folder of all runs.
+    """
+    return [
+        f"{folder} has label files of runs that have no folder in {root}: "
+        f"{', '.join(sorted(run_ids))}. The rebuilt database does not have their labels, and the "
+        "files are kept"
+        for folder, run_ids in found.items()
+    ]
 
 
 def _first(lines: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ from hpc.run.model.run import Run
 from pipeline.errors import DamagedError, RunError, UnreadableError
 from pipeline.run_files import output, read_parquet
 from pipeline.run_files.manifest import shard_path
-from pipeline.sql import fetch_number, file_list, raise_lack_of_space
+from pipeline.sql import clean_up_with, fetch_number, file_list, raise_lack_of_space
 from pipeline.text import counted
 
 TABLE = "waiting_posts"
@@ -56,13 +56,12 @@ def _stage_one_by_one(
             problems.append((run, index, problem))
             continue
         connection.register("uris", uris)
-        try:
-            connection.execute(f"INSERT INTO {TABLE} SELECT uri FROM uris")
-        except duckdb.Error as error:
-            raise_lack_of_space(error, "planning")
-            raise
-        finally:
-            connection.unregister("uris")
+        with clean_up_with(lambda: connection.unregister("uris")):
+            try:
+                connection.execute(f"INSERT INTO {TABLE} SELECT uri FROM uris")
+            except duckdb.Error as error:
+                raise_lack_of_space(error, "planning")
+                raise
     if problems:
         raise RunError(_describe(problems))
 

@@ -5,6 +5,7 @@ all sources. A type guessed from the first rows would fail on the ten-thousandth
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,7 +109,9 @@ class Scan:
         for stream in self._streams:
             stream.close()
         while self._attached:
-            self._connection.execute(f"DETACH DATABASE IF EXISTS {self._attached.pop()}")
+            # After a fatal error, which is the one to show, every statement fails.
+            with suppress(duckdb.Error):
+                self._connection.execute(f"DETACH DATABASE IF EXISTS {self._attached.pop()}")
         for posts in self._files.values():
             posts.close()
 

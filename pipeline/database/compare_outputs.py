@@ -23,7 +23,7 @@ from pipeline.database.output_proofs import describe_rows, row_hash
 from pipeline.database.places import small_files
 from pipeline.database.places.post_keys import post_key
 from pipeline.errors import DamagedError
-from pipeline.sql import file_list, literal, raise_lack_of_space
+from pipeline.sql import clean_up_with, file_list, literal, raise_lack_of_space
 
 # DuckDB keeps what it knows of each file of a query in memory.
 FILES_PER_QUERY = 500
@@ -263,16 +263,15 @@ def _compare_rows(
             continue
         connection.register("output_table", table)
         row_hash = labels.row_hash(_types(connection, "output_table"))
-        try:
-            connection.execute(
-                f"INSERT INTO output_rows SELECT {post_key()}, {literal(output.run_id)}, "
-                f"{output.index}, {row_hash} FROM output_table"
-            )
-        except duckdb.Error as error:
-            raise_lack_of_space(error, "the audit")
-            compared.unreadable[output.claim] = f"{output.path}: {error}"
-        finally:
-            connection.unregister("output_table")
+        with clean_up_with(lambda: connection.unregister("output_table")):
+            try:
+                connection.execute(
+                    f"INSERT INTO output_rows SELECT {post_key()}, {literal(output.run_id)}, "
+                    f"{output.index}, {row_hash} FROM output_table"
+                )
+            except duckdb.Error as error:
+                raise_lack_of_space(error, "the audit")
+                compared.unreadable[output.claim] = f"{output.path}: {error}"
     connection.execute("INSERT INTO unmatched SELECT post FROM output_rows")
     connection.execute(
         "CREATE OR REPLACE TABLE compared_claims AS SELECT DISTINCT run_id, shard_index "

@@ -13,7 +13,8 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,6 +27,7 @@ from pipeline.database.open_here import is_open_elsewhere_here, is_open_here, no
 from pipeline.database.tables import CREATE_TABLES, HISTORY_TABLES
 from pipeline.errors import BusyError, RunError, UnreadableError
 from pipeline.sql import (
+    clean_up_with,
     configure_session,
     is_lock_message,
     is_open_here_message,
@@ -346,7 +348,7 @@ def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     try:
         yield
         connection.execute("COMMIT")
-    except duckdb.Error:
+    except BaseException:
         with suppress(duckdb.Error):
             connection.execute("ROLLBACK")
         raise
@@ -364,13 +366,11 @@ def has_table(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
 @contextmanager
 def register_tables(connection: duckdb.DuckDBPyConnection, **tables: pa.Table) -> Iterator[None]:
     """Let queries within the block read these tables under their names."""
-    for name, table in tables.items():
-        connection.register(name, table)
-    try:
+    with ExitStack() as registered:
+        for name, table in tables.items():
+            connection.register(name, table)
+            registered.enter_context(clean_up_with(partial(connection.unregister, name)))
         yield
-    finally:
-        for name in tables:
-            connection.unregister(name)
 
 
 def insert_rows(

@@ -17,7 +17,7 @@ from pipeline.errors import InputError
 from pipeline.messages.options import DRAW_SIZE, SAMPLE, STRATIFY
 from pipeline.run_files.sample_file import ALL, MISSING, SCHEMA, Stratum
 from pipeline.sampling.allocate import Allocation, allocate
-from pipeline.sql import fetch_number, literal
+from pipeline.sql import clean_up_with, fetch_number, literal
 from pipeline.text import counted
 
 MONTH = "month"
@@ -160,15 +160,13 @@ def _rank(
     connection.register("plan", plan)
     # The first 16 hexadecimal digits as a number: half the memory of the text.
     key = f"('0x' || sha256('{seed}:' || uri)[1:16])::UBIGINT"
-    try:
+    with clean_up_with(lambda: connection.unregister("plan")):
         connection.execute(
             f"CREATE OR REPLACE TABLE {DRAWN} AS SELECT uri, stratum, inclusion_probability FROM "
             "(SELECT *, row_number() OVER (PARTITION BY stratum ORDER BY key, uri) AS place "
             f"FROM (SELECT uri, stratum, {key} AS key FROM population) JOIN plan USING (stratum) "
             "WHERE key <= highest) WHERE place <= size"
         )
-    finally:
-        connection.unregister("plan")
 
 
 def _highest_hash(population: int, size: int, margin: float | None) -> int:

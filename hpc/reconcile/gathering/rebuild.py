@@ -7,7 +7,7 @@ from hpc.database import gather_outputs, replace_database
 from hpc.database.gather_outputs import Gathered, Target
 from hpc.database.replace_database import OldDatabase
 from hpc.database.run_database import database_of
-from hpc.display.gathered import describe_gathered, describe_left_out
+from hpc.display.gathered import describe_gathered, describe_gone_runs, describe_left_out
 from hpc.executors.factory import executor_of
 from hpc.locks import run_lock
 from hpc.reconcile.checks.trust import check_run
@@ -17,6 +17,7 @@ from hpc.run.model.run import Run, Say
 from hpc.runs import find_runs
 from pipeline import archive
 from pipeline.database import duckdb_file
+from pipeline.database.stores import parts
 from pipeline.errors import InputError, RunError
 from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.run_files import manifest
@@ -72,6 +73,9 @@ def rebuild(run: Run, say: Say, progress: Progress = NO_PROGRESS) -> Gathered:
             )
             if kept:
                 say(f"the old database is kept as {kept}")
+            here = {*(path.name for path in root.iterdir()), *(each.run_id for each in runs)}
+            for line in describe_gone_runs(parts.find_files_of_gone_runs(database, here), root):
+                say(line)
         finally:
             replace_database.remove(fresh)
     return total

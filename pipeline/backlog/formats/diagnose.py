@@ -18,7 +18,7 @@ from pipeline.backlog.formats.post_columns import Fault, nested_value
 from pipeline.backlog.formats.row_places import describe_row, has_lines
 from pipeline.config.sections import Backlog
 from pipeline.errors import InputError
-from pipeline.sql import where_all
+from pipeline.sql import clean_up_with, where_all
 from pipeline.terminal import one_line
 
 _LINES_AT_ONCE = 10_000
@@ -128,15 +128,13 @@ def _find_malformed_line(
     schema = pa.schema([("line", pa.int64()), ("content", pa.string())])
     reader = pa.RecordBatchReader.from_batches(schema, _batches(file, schema))
     connection.register(_LINES, reader)
-    try:
+    with clean_up_with(lambda: connection.unregister(_LINES)):
         rows = connection.execute(
             f"SELECT line, content FROM {_LINES} WHERE NOT json_valid(content) "
             "OR json_type(content) NOT IN ('OBJECT', 'NULL') "
             "OR len(json_keys(content)) > len(list_distinct(json_keys(content))) "
             f"OR strlen(content) >= {_LONGEST_OBJECT} ORDER BY line LIMIT 1"
         ).fetchall()
-    finally:
-        connection.unregister(_LINES)
     if not rows:
         return None
     line, content = rows[0]

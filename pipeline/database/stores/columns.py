@@ -6,6 +6,7 @@ import duckdb
 import pyarrow as pa
 
 from pipeline.errors import RunError
+from pipeline.sql import clean_up_with
 
 
 def types_by_name(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
@@ -17,10 +18,8 @@ def types_by_name(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[
 def columns_of(connection: duckdb.DuckDBPyConnection, schema: pa.Schema) -> dict[str, str]:
     """Return DuckDB's types of the columns of an Arrow schema, by name."""
     connection.register("empty", schema.empty_table())
-    try:
+    with clean_up_with(lambda: connection.unregister("empty")):
         return types_by_name(connection, "SELECT * FROM empty")
-    finally:
-        connection.unregister("empty")
 
 
 def find_conflict(

@@ -10,13 +10,12 @@ from pipeline.database.stores.duckdb_table import DuckDBTable
 from pipeline.database.stores.label_store import LabelStore
 from pipeline.database.stores.layouts import current_catalog, parquet_names
 from pipeline.database.stores.parquet_folder import ParquetFolder
-from pipeline.database.stores.parts import sweep
 
 
 def open_store(
     connection: duckdb.DuckDBPyConnection, database: Path, name: str, layout: str
 ) -> LabelStore:
-    """Return the place of a name's labels, once what a killed gather left is deleted.
+    """Return the place of a name's labels.
 
     Args:
         connection: the database, open for writing.
@@ -24,7 +23,6 @@ def open_store(
         name: of the labels.
         layout: what to create if the name has no labels yet. One that has some keeps its layout.
     """
-    sweep(connection, database)
     if has_labels(connection, name):
         is_parquet = name in parquet_names(connection, current_catalog(connection))
     else:

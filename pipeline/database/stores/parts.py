@@ -3,15 +3,15 @@
 The files lie beside the database, in `<database>.parquet/labels_<name>/`. A file never changes and
 its name is used once. What counts is the database's table `label_parts`: the view `labels_<name>`
 names exactly the registered files, so that rows appear and disappear with a commit. A file that is
-not registered is what a killed gather left, and the next one deletes it.
+not registered is what a killed gather left, or belongs to a newer database than the one that was
+restored. The next gather moves it aside.
 
 Paths in the database are relative to the folder that it lies in, so that a project can be moved.
 """
 
-import os
 import re
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +22,9 @@ from pipeline import files
 from pipeline.config.sections import PARQUET
 from pipeline.database.label_tables import labels_table
 from pipeline.database.stores.layouts import parquet_names
-from pipeline.sql import file_list, literal, quoted
+from pipeline.sql import clean_up_with, file_list, literal, quoted
 
-_OWN_NAME = re.compile(r".*-\d{5,}-[0-9a-f]{16}\.parquet")
+_OWN_NAME = re.compile(r"(?P<run>.*)-\d{5,}-[0-9a-f]{16}\.parquet")
 # The column with the path of each row's file. No label column has this name: it has a blank.
 FILE = "part file"
 # A group of rows is in memory at once. DuckDB's default, twice as many, takes too much with long
@@ -110,7 +110,7 @@ class Parts:
     def remove(self, part: Part) -> None:
         """Delete a file that is not registered any more, unless another database may use it."""
         if Path(part.file).parent == Path(self._folder):
-            with suppress(OSError):  # the next gather deletes it
+            with suppress(OSError):  # the next gather moves it aside
                 self.path(part).unlink()
 
     def create_view(self, columns: Mapping[str, str]) -> None:
@@ -143,10 +143,8 @@ def _all_columns_nullable(connection: duckdb.DuckDBPyConnection) -> Iterator[Non
     have no null, so that the schema of a file would depend on its rows.
     """
     connection.execute("SET disabled_optimizers = 'statistics_propagation'")
-    try:
+    with clean_up_with(lambda: connection.execute("RESET disabled_optimizers")):
         yield
-    finally:
-        connection.execute("RESET disabled_optimizers")
 
 
 def folder_name(database: Path) -> str:
@@ -159,25 +157,66 @@ def folder_of(database: Path) -> Path:
     return database.resolve().parent / folder_name(database)
 
 
-def sweep(connection: duckdb.DuckDBPyConnection, database: Path) -> None:
-    """Delete the files that a killed gather has left, while the database is open for writing.
+def find_unregistered(connection: duckdb.DuckDBPyConnection, database: Path) -> list[Path]:
+    """Return the files beside a database that it does not register."""
+    folder = folder_of(database)
+    rows = connection.execute("SELECT file FROM label_parts").fetchall()
+    registered = {str(file) for (file,) in rows}
+    return [
+        path
+        for path in sorted(folder.rglob("*.parquet"))
+        if _OWN_NAME.fullmatch(path.name) and str(path.relative_to(folder.parent)) not in registered
+    ]
 
-    The files of a database that is gone are kept under another name: the runs of some may be gone.
+
+def sweep(connection: duckdb.DuckDBPyConnection, database: Path) -> Path | None:
+    """Move the files aside that the database does not register, while it is open for writing.
+
+    A killed gather leaves such files. They may also be all that is left of labels: those of a
+    database that is gone, or of a newer one than this, which was restored from a backup.
+
+    Returns:
+        The folder that has them now, beside the database; None if there are none.
     """
     folder = folder_of(database)
     if not folder.is_dir():
-        return
+        return None
+    kept = files.name_to_keep(folder)
     if not connection.execute("SELECT 1 FROM label_layouts LIMIT 1").fetchall():
-        folder.rename(files.name_to_keep(folder))
-        return
-    rows = connection.execute("SELECT file FROM label_parts").fetchall()
-    registered = {str(file) for (file,) in rows}
-    for place, _, names in os.walk(folder):
-        for name in filter(_OWN_NAME.fullmatch, names):
-            path = Path(place) / name
-            if str(path.relative_to(folder.parent)) not in registered:
-                with suppress(OSError):  # it is in nobody's way
-                    path.unlink()
+        folder.rename(kept)
+        return kept
+    for path in find_unregistered(connection, database):
+        if path.name.startswith(files.TEMPORARY_PREFIX):
+            files.delete(path)  # it was never complete
+            continue
+        target = kept / path.relative_to(folder)
+        with suppress(OSError):  # it is in nobody's way
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(target)
+    return kept if kept.is_dir() else None
+
+
+def find_files_of_gone_runs(
+    database: Path, run_ids: Collection[str]
+) -> Mapping[Path, Collection[str]]:
+    """Return the runs that only files of labels beside a database know, by folder.
+
+    These are the files that the database shows, and those that were moved aside.
+
+    Args:
+        database: its path.
+        run_ids: the runs whose folders are there.
+    """
+    home, name = database.resolve().parent, re.escape(database.resolve().name)
+    kept = re.compile(rf"{name}(\.parquet(\.replaced-.+)?|\.replaced-.+\.parquet)")
+    found: dict[Path, set[str]] = {}
+    for folder in sorted(path for path in home.iterdir() if kept.fullmatch(path.name)):
+        for path in folder.rglob("*.parquet"):
+            own = _OWN_NAME.fullmatch(path.name)
+            is_whole = not path.name.startswith(files.TEMPORARY_PREFIX)
+            if own and is_whole and own["run"] not in run_ids:
+                found.setdefault(path.parent, set()).add(own["run"])
+    return found
 
 
 def move_all(connection: duckdb.DuckDBPyConnection, catalog: str, home: Path, folder: str) -> None:

@@ -250,16 +250,47 @@ def test_labels_whose_file_is_gone_come_back_with_a_rebuild(bench: Bench) -> Non
     assert query(bench.folder, ROWS) == rows
 
 
-def test_what_a_killed_gather_left_is_deleted_and_nothing_else(tmp_path: Path) -> None:
+def test_a_label_file_that_is_not_registered_is_moved_aside_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    """What a killed gather was still writing is deleted."""
     run = published_run(tmp_path, 4, shards=2)
     gather(run)
     (file,) = label_files(tmp_path)
-    folder = (tmp_path / file).parent
-    shutil.copy(tmp_path / file, folder / f"{run.run_id}-00007-0123456789abcdef.parquet")
+    folder, stray = (tmp_path / file).parent, f"{run.run_id}-00007-0123456789abcdef.parquet"
+    shutil.copy(tmp_path / file, folder / stray)
     shutil.copy(tmp_path / file, folder / f".tmp-12-{Path(file).name}")
     (folder / "_SUCCESS").touch()
-    gather(run)
+    now = look(run, LocalExecutor(), include_done=True)
+    kept = [
+        gather_outputs.gather(run, now.observation, now.judgements).unregistered for _ in range(2)
+    ]
     assert sorted(path.name for path in folder.iterdir()) == sorted([Path(file).name, "_SUCCESS"])
+    (aside,) = tmp_path.glob("labels.duckdb.parquet.replaced-*")
+    assert kept == [aside, None]
+    assert [path.name for path in aside.rglob("*.parquet")] == [stray]
+
+
+def test_labels_of_a_newer_database_survive_an_older_one_that_was_restored(bench: Bench) -> None:
+    """The folder of the run that only the newer database knows is gone."""
+    bench.config(classifier={"type": "valence"})
+    run = published_run(bench.folder, 4, shards=2)
+    gather(run)
+    database, newer = bench.folder / "labels.duckdb", bench.folder / "newer"
+    older = database.read_bytes()
+    other = published_run(bench.folder, 2, shards=1, run_id=SECOND, name="other")
+    gather(other)
+    database.rename(newer)
+    shutil.rmtree(other.folder)
+    database.write_bytes(older)
+    done = bench.hpc("gather")
+    assert (done.returncode, done.stdout.count("an older database")) == (0, 1)
+    (aside,) = bench.folder.glob("labels.duckdb.parquet.replaced-*")
+    rebuilt = bench.hpc("gather", "--rebuild")
+    assert (rebuilt.returncode, rebuilt.stdout.count(SECOND)) == (0, 1)
+    newer.replace(database)
+    shutil.copytree(aside, bench.folder / "labels.duckdb.parquet", dirs_exist_ok=True)
+    assert query(bench.folder, "SELECT count(*) FROM labels_other") == [(2,)]
 
 
 # What is done to files and to their register, and the commit.

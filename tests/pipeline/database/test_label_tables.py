@@ -309,6 +309,19 @@ def test_a_column_that_differs_by_case_only_is_the_same(
     assert names == SCHEMA.names
 
 
+def test_a_write_that_fails_shows_its_own_error(
+    database: duckdb.DuckDBPyConnection, store: LabelStore
+) -> None:
+    """What is undone after it fails too, as the transaction has ended."""
+    with (
+        pytest.raises(duckdb.InvalidInputException, match="first"),
+        store.transaction(),
+        duckdb_file.register_tables(database, given=NO_URIS),
+    ):
+        store.insert("SELECT error('first') AS uri", "run")
+    assert rows(database, "SELECT count(*) FROM labels_valence") == [(0,)]
+
+
 def test_the_labeled_uris_are_those_of_an_attached_database(tmp_path: Path, layout: str) -> None:
     path = tmp_path / "it's.duckdb"
     run_dir, run = make_run(tmp_path, posts(2))
