@@ -63,11 +63,21 @@ def describe_next_step(status: RunStatus, *, is_gathered: bool) -> str:
     if step.verb is None:
         return f"done: every post of the run has a row in {status.run.manifest.database}"
     hint = _IF_CONFIGURED_WRONGLY if step.may_be_misconfigured else ""
-    hint += "".join(f"{line}\n" for line in _describe_left_blocked(status, step))
+    retry = "To retry {shards} after fixing the cause: {command}"
+    hint += "".join(f"{line}\n" for line in _describe_left_blocked(status, step, retry))
     return f"{hint}next: {_command(status.run, step)}"
 
 
-def _describe_left_blocked(status: RunStatus, step: NextStep) -> Iterator[str]:
+def describe_left_blocked(status: RunStatus) -> tuple[str, ...]:
+    """Return a line about the blocked shards that the supervising process does not retry.
+
+    It holds the run's lock, so it has to stop before another command can retry them.
+    """
+    retry = "To retry {shards} after fixing the cause, stop this command and type: {command}"
+    return tuple(_describe_left_blocked(status, next_command(status), retry))
+
+
+def _describe_left_blocked(status: RunStatus, step: NextStep, retry: str) -> Iterator[str]:
     """Yield a line about the blocked shards that the next command does not retry."""
     if status.state is RunState.BLOCKED or _FORCE in step.options:
         return
@@ -78,9 +88,9 @@ def _describe_left_blocked(status: RunStatus, step: NextStep) -> Iterator[str]:
         indices = format_indices(ended)
         # A long list of them is not typed again; without it, all that have ended are retried.
         chosen = ("--indices", indices) if len(indices) <= _LONGEST_INDICES else ()
-        retry = command("resubmit", status.run, _FORCE, *chosen)
+        typed = command("resubmit", status.run, _FORCE, *chosen)
         it = "it" if len(ended) == 1 else "them"
-        yield f"{_needs_person(ended)}. To retry {it} after fixing the cause: {retry}"
+        yield f"{_needs_person(ended)}. {retry.format(shards=it, command=typed)}"
     if waiting:
         yield f"{_needs_person(waiting)}: hpc status says why"
 

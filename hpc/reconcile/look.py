@@ -5,6 +5,7 @@ import time
 from collections.abc import Collection
 from datetime import timedelta
 
+from hpc.display.next_step import describe_left_blocked
 from hpc.executors.base import Executor
 from hpc.reconcile.observe import observe
 from hpc.run.judge import judge_all
@@ -44,6 +45,12 @@ def look(
     )
 
 
+def supervised_sight(status: RunStatus, trouble: str | None = None, later: int = 0) -> Sight:
+    """Return a look of the process that supervises the run. The arguments are those of `Sight`."""
+    blocked = describe_left_blocked(status)
+    return Sight(status=status, trouble=trouble, later=later, blocked=blocked)
+
+
 class OccasionalLooks:
     """Looks at a run whose tasks this process runs, now and then, and shows what it has seen."""
 
@@ -71,7 +78,7 @@ class OccasionalLooks:
             return
         with contextlib.suppress(InputError, RunError, OSError):
             # The lock shows that tasks may be alive, as it does to other processes.
-            self._view.show(Sight(status=look(self._run, self._executor)))
+            self._view.show(supervised_sight(look(self._run, self._executor)))
         took_s = time.monotonic() - began
         pause_s = max(self._view.poll_interval_s, took_s / _LARGEST_SHARE)
         self._due = began + took_s + pause_s

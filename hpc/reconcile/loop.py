@@ -21,7 +21,7 @@ from hpc.reconcile.checks.trust import check_run, describe_older_run
 from hpc.reconcile.checks.unrecorded import cancel_unrecorded
 from hpc.reconcile.gathering.gather_rounds import GatherRounds
 from hpc.reconcile.gathering.pack import pack_and_report
-from hpc.reconcile.look import OccasionalLooks, look
+from hpc.reconcile.look import OccasionalLooks, look, supervised_sight
 from hpc.reconcile.polling.waits import Waits
 from hpc.reconcile.room import RoomAtSlurm
 from hpc.reconcile.submit import (
@@ -37,7 +37,7 @@ from hpc.run.model.run import Run
 from hpc.run.outage import find_outage
 from hpc.run.plan import is_worth_submitting, room_for, tightest
 from hpc.run.run_state import RunState, RunStatus
-from hpc.run.run_view import RunView, Sight
+from hpc.run.run_view import RunView
 from hpc.run.selection import (
     Rejection,
     find_rejection,
@@ -165,7 +165,7 @@ class _Supervision:
         later = len(todo) if no_room else 0
         if trouble or not status.observation.answered:
             self._waits.interval.settle()
-        self._view.show(Sight(status=status, trouble=trouble, later=later))
+        self._view.show(supervised_sight(status, trouble, later))
         goes_on = status.is_under_way and not status.only_awaits_files
         if not (todo or trouble or goes_on):
             return self._finish(waits=not hand_over)

@@ -24,6 +24,8 @@ class Capacity:
     """How many of the run's tasks run at a time from then on."""
     after_jobs: tuple[str, ...] = ()
     """Arrays or tasks that have to end first; none if the tasks may start now."""
+    ends: int = 0
+    """How many tasks have to end at least before the first of these may start."""
 
 
 def alive_tasks(observation: Observation, judgements: Sequence[Judgement]) -> Counter[int]:
@@ -54,14 +56,19 @@ def capacity(
         max_parallel: how many tasks of the run may run at a time.
         ends_to_come: what the tasks have to wait for if there is no room now.
     """
-    used = sum(
-        min(submission.plan.throttle, alive[submission.number]) for submission in submissions
-    )
+    # By array: how many of its tasks run, and how many of its own wait for a place of these.
+    places = [
+        (running, alive[submission.number] - running)
+        for submission in submissions
+        if (running := min(submission.plan.throttle, alive[submission.number]))
+    ]
+    used = sum(running for running, _ in places)
     room = min(max_parallel - used, wanted)
     if room >= 1:
         return Capacity(tasks=room, parallel_tasks=used + room)
     tasks = min(wanted, max_parallel)
-    return Capacity(tasks=tasks, parallel_tasks=tasks, after_jobs=ends_to_come)
+    ends = min((waiting for _, waiting in places), default=0) + used - max_parallel + 1
+    return Capacity(tasks=tasks, parallel_tasks=tasks, after_jobs=ends_to_come, ends=ends)
 
 
 def plan_arrays(

@@ -46,9 +46,11 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True):
     trouble: str | None = None
     """What kept submissions from being finished; None for nothing."""
     later: int = 0
-    """How many shards will be submitted once a task has ended."""
+    """How many shards will be submitted once there is room for them."""
     next_step: str = ""
     """What the watching person could type next; '' where the watching process does it itself."""
+    blocked: tuple[str, ...] = ()
+    """What that process leaves to the person, a sentence for each."""
 
 
 class RunView(Progress, Protocol):

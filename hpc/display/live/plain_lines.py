@@ -50,7 +50,7 @@ class PlainLines:
         """
         if sight.status.state is RunState.COMPLETE and not self._last_lines:
             return
-        lines = describe_progress(sight.status, sight.trouble, sight.later)
+        lines = describe_progress(sight)
         is_silent = self._clock() - self._said_at >= SIGN_OF_LIFE_S
         if lines != self._last_lines or is_silent:
             self("\n".join(lines))

@@ -11,7 +11,7 @@ from hpc.display.live.tasks import (
     most_urgent_first,
     running_tasks,
 )
-from hpc.display.run.pending import describe_pending
+from hpc.display.run.pending import describe_later, describe_pending
 from hpc.display.run.status_table import (
     RUN_TONES,
     TONES,
@@ -81,6 +81,7 @@ def describe_sight(sight: Sight, local: datetime) -> SeenRun:
             *map(Line, describe_pending(status.observation)),
             *_troubles(sight),
             *describe_messages(status.judgements),
+            *map(Line, sight.blocked),
             *([Line(sight.next_step)] if sight.next_step else []),
         ),
         tasks=tuple(most_urgent_first(running_tasks(status), local)),
@@ -142,7 +143,7 @@ def _troubles(sight: Sight) -> list[Block]:
     """Return what keeps the supervisor or Slurm from going on."""
     lines = []
     if sight.later:
-        lines.append(f"{sight.later:,} more shards will be submitted when a task has ended")
+        lines.append(describe_later(sight.status, sight.later))
     if trouble := sight.status.observation.trouble:
         lines.append(f"Slurm does not answer: {trouble}")
     if sight.trouble:

@@ -3,9 +3,9 @@
 from collections import Counter
 
 from hpc.display.run.label_counts import describe_labeled
-from hpc.display.run.pending import describe_pending
+from hpc.display.run.pending import describe_later, describe_pending
 from hpc.run.model.shards import State
-from hpc.run.run_state import RunStatus
+from hpc.run.run_view import Sight
 from pipeline.text import counted
 
 # What else a shard can be, in the order in which the line names it.
@@ -20,14 +20,9 @@ _SHOWN = (
 )
 
 
-def describe_progress(status: RunStatus, trouble: str | None = None, later: int = 0) -> list[str]:
-    """Return a line on how far a run is, and what its pending tasks wait for.
-
-    Args:
-        status: the run as it is now.
-        trouble: what kept submissions from being finished.
-        later: how many shards will be submitted once a task has ended.
-    """
+def describe_progress(sight: Sight) -> list[str]:
+    """Return how far a run is, what its pending tasks wait for, and what is left to a person."""
+    status, trouble = sight.status, sight.trouble
     counts = Counter(judgement.state for judgement in status.judgements)
     posts = status.run.manifest.posts
     line = (
@@ -36,10 +31,10 @@ def describe_progress(status: RunStatus, trouble: str | None = None, later: int 
     )
     if others := [f"{counts[state]:,} {state}" for state in _SHOWN if counts[state]]:
         line += f"; {', '.join(others)}"
-    if later:
-        line += f"; {later:,} more will be submitted when a task has ended"
+    if sight.later:
+        line += f"; {describe_later(status, sight.later)}"
     if not trouble and status.observation.trouble:
         trouble = f"Slurm does not answer: {status.observation.trouble}"
     if trouble:
         line += f"; {trouble}"
-    return [line, *describe_pending(status.observation)]
+    return [line, *describe_pending(status.observation), *sight.blocked]

@@ -4,20 +4,26 @@ import io
 import itertools
 import os
 import re
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from msgspec import structs
 
-from hpc.display.blocks import Line, Table
+from hpc.display.blocks import Line, Table, Tone
 from hpc.display.console import Printer
 from hpc.display.live.plain_lines import SIGN_OF_LIFE_S, PlainLines
+from hpc.display.live.screen import describe_sight
+from hpc.display.next_step import command
+from hpc.display.run.progress_line import describe_progress
 from hpc.display.terminal import live_view
 from hpc.display.terminal.area import Area
 from hpc.display.terminal.bars import BarStep
 from hpc.display.terminal.live_view import LiveView
 from hpc.display.terminal.render import create_console
+from hpc.reconcile.look import supervised_sight
+from hpc.run.model.arrays import ArrayPlan, Submission
 from hpc.run.model.run import Run
 from hpc.run.model.shards import State
 from hpc.run.run_view import Sight
@@ -299,6 +305,28 @@ def test_elsewhere_each_line_has_the_time(
         "12:00:30 0 of 1 shard done, 100 of 55,000 posts; 1 running\n"
         "2026-11-25 00:00:30 a new day\n"
     )
+
+
+def test_a_supervisor_names_the_command_that_retries_blocked_shards(run: Run) -> None:
+    shards = [running(0, heartbeat()), resting(1, State.BLOCKED), resting(2, State.BLOCKED)]
+    sight = supervised_sight(status_of(run, shards))
+    retry = (
+        "2 shards are blocked and need you. To retry them after fixing the cause, stop this "
+        f"command and type: {command('resubmit', run, '--force', '--indices', '1-2')}"
+    )
+    assert describe_progress(sight)[1:] == [retry]
+    assert Line(retry) in describe_sight(sight, NOW).head
+
+
+def test_shards_that_wait_for_room_are_shown_with_what_they_wait_for(run: Run) -> None:
+    plan = ArrayPlan(offset=0, indices=tuple(range(5)), throttle=2, parallel_tasks=2)
+    sent = Submission(number=1, job_name="n1", plan=plan, intended_at=NOW, released_at=NOW)
+    status = status_of(run, [running(index, heartbeat()) for index in range(5)])
+    observation = structs.replace(status.observation, submissions=(sent,))
+    sight = Sight(status=replace(status, observation=observation), later=1)
+    wait = "1 more shard waits until at least 4 tasks have ended (cluster.max_parallel is 2)"
+    assert describe_progress(sight)[0].endswith(f"; {wait}")
+    assert Line(wait, Tone.PENDING) in describe_sight(sight, NOW).head
 
 
 def test_a_log_shows_now_and_then_that_the_watch_goes_on(run: Run) -> None:

@@ -126,6 +126,20 @@ def test_tasks_wait_for_the_old_arrays_only_where_there_is_no_room(
     jobs = tuple(str(FIRST_JOB + array.number) for array in alive)
     assert room.after_jobs == (jobs if alive and full else ())
     assert 1 <= room.tasks <= min(wanted, max_parallel)
+    assert bool(room.ends) == (alive != [] and full)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(1, 12), st.integers(1, 40))
+def test_tasks_behind_one_array_may_start_after_as_many_ends_as_announced(
+    max_parallel: int, tasks: int
+) -> None:
+    world = World(max_parallel, array_size=50)
+    world.submit(tasks)
+    for ends in range(world.room(1).ends, 0, -1):
+        assert world.room(1).ends == ends
+        world.end(0, 1)
+    assert not world.room(1).after_jobs
 
 
 @pytest.mark.parametrize(
@@ -140,7 +154,12 @@ def test_tasks_wait_for_the_old_arrays_only_where_there_is_no_room(
         # More wait than run: the array keeps all its slots.
         (
             [sent(1, 20, at_once=8)], {1: 9}, 5,
-            Capacity(tasks=5, parallel_tasks=5, after_jobs=("4001",)),
+            Capacity(tasks=5, parallel_tasks=5, after_jobs=("4001",), ends=2),
+        ),
+        # The array with the fewest tasks that wait is the first to leave a slot.
+        (
+            [sent(1, 9, at_once=5), sent(2, 4, at_once=3)], {1: 9, 2: 4}, 1,
+            Capacity(tasks=1, parallel_tasks=1, after_jobs=("4001", "4002"), ends=2),
         ),
         # Two submissions: one at its end, one that was throttled.
         (
