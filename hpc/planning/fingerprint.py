@@ -69,21 +69,36 @@ def reject_other_fingerprint(
     Raises:
         InputError: the labels would not be comparable.
     """
-    last = runs[-1] if runs else None
-    if newest and (not last or last.run_id < newest.run_id):
-        run = next((run for run in runs if run.run_id == newest.run_id), None)
-        config_hash, run_id = newest.config_hash, newest.run_id
-    elif last:
-        run, config_hash, run_id = last, last.manifest.config_hash, last.run_id
-    else:
+    binding = _find_binding(runs, newest)
+    if binding is None or binding.config_hash == label_spec.hash:
         return
-    if config_hash == label_spec.hash:
-        return
+    run = next((run for run in runs if run.run_id == binding.run_id), None)
     keys = LabelSpec.of_run(run).differing_keys(label_spec) if run else []
-    delete = f"; or delete {run.folder} if nothing in it is worth keeping" if run else ""
+    delete = ""
+    if run and _is_free_without(run, label_spec, runs, newest):
+        delete = f"; or delete {run.folder} if nothing in it is worth keeping"
     raise InputError(
-        f"the labels under the name {name} were made with another configuration (run {run_id} "
-        f"differs in {', '.join(keys) or 'its code or options'}): give this one a new name; or run "
-        "submit --supersede, which labels those posts again and keeps the old rows in table "
-        f"superseded_{name}{delete}"
+        f"the labels under the name {name} were made with another configuration (run "
+        f"{binding.run_id} differs in {', '.join(keys) or 'its code or options'}): give this one a "
+        "new name; or run submit --supersede, which labels those posts again and keeps the old "
+        f"rows in table superseded_{name}{delete}"
     )
+
+
+def _find_binding(runs: list[Run], newest: LabeledRun | None) -> LabeledRun | None:
+    """Return the run whose labeling setup is the name's; None if there is none."""
+    last = runs[-1] if runs else None
+    if last and not (newest and last.run_id < newest.run_id):
+        return LabeledRun(last.run_id, last.manifest.config_hash)
+    return newest
+
+
+def _is_free_without(
+    run: Run, label_spec: LabelSpec, runs: list[Run], newest: LabeledRun | None
+) -> bool:
+    """Tell whether a submit would accept the labeling setup once a run's folder is deleted.
+
+    The database keeps the rows and the setup of a run whose folder is gone.
+    """
+    binding = _find_binding([each for each in runs if each.run_id != run.run_id], newest)
+    return binding is None or binding.config_hash == label_spec.hash

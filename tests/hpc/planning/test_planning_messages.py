@@ -47,14 +47,28 @@ def test_another_labeling_setup(planned: GrowingBacklog) -> None:
         "give this one a new name; or run submit --supersede, which labels those posts again and "
         "keeps the old rows in table superseded_test"
     )
-    assert rejection(planned) == (
-        f"{problem} (run {run.run_id} differs in min_text_length): {remedy}; "
-        f"or delete {run.folder} if nothing in it is worth keeping"
-    )
+    differs = f"{problem} (run {{}} differs in min_text_length): {remedy}"
+    assert rejection(planned) == differs.format(run.run_id)
     shutil.rmtree(run.folder)
     assert rejection(planned) == (
         f"{problem} (run {run.run_id} differs in its code or options): {remedy}"
     )
+
+
+def test_only_a_run_that_has_no_row_may_be_deleted_to_free_the_name(
+    planned: GrowingBacklog,
+) -> None:
+    configure(planned, min_text_length=2)
+    planned.arrive(post(3, 3))
+    trial, _ = planned.submit(supersede=True)
+    assert trial
+    advice = f"; or delete {trial.folder} if nothing in it is worth keeping"
+    configure(planned, min_text_length=4)
+    assert advice not in rejection(planned), "the first run would still be in the way"
+    configure(planned)
+    assert rejection(planned).endswith(advice)
+    shutil.rmtree(trial.folder)
+    assert planned.submit()[0] is not None
 
 
 def test_labels_of_another_type(planned: GrowingBacklog, monkeypatch: pytest.MonkeyPatch) -> None:
