@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline import strict_json
+from pipeline.model import as_object
 from pipeline.strict_json import Document, InvalidJson
 from pipeline.terminal import clean
 
@@ -20,6 +21,8 @@ INCOMPLETE, TIMED_OUT, DISCONNECTED = 0, -1, -2
 # A service that asks for more is asked again after this time.
 LONGEST_WAIT_SECONDS = 300.0
 _SUMMARY_CHARACTERS = 300
+# A body up to this long is shown as it is.
+_SHORT_CHARACTERS = 120
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,7 +107,7 @@ def parse_reply(
     return Reply(
         status=_status_within(document.value) if status == 200 and not is_answer else status,
         body=document.value,
-        summary=f"HTTP {status}: {_one_line(text)}",
+        summary=f"HTTP {status}: {_summarize(text, document.value)}",
         text=text,
         retry={"true": True, "false": False}.get(advice or ""),
         problem="a key occurs twice" if document.has_duplicates else "",
@@ -144,6 +147,26 @@ def _status_within(body: Any) -> int:
     code = error.get("code") if isinstance(error, dict) else None
     is_status = type(code) in (int, str) and re.fullmatch("[45][0-9][0-9]", str(code))
     return int(str(code)) if is_status else INCOMPLETE
+
+
+def _summarize(text: str, body: Any) -> str:
+    """Return what a body says: the message of its error, if a long document has one.
+
+    Google and OpenAI put it into an object `error`, with names of what is wrong, and FastAPI into
+    `detail`.
+    """
+    whole = _one_line(text)
+    error = as_object(as_object(body).get("error"))
+    messages = (error.get("message"), *map(as_object(body).get, ("error", "message", "detail")))
+    message = next((each for each in messages if isinstance(each, str) and each.strip()), "")
+    if len(whole) <= _SHORT_CHARACTERS or not message:
+        return whole
+    items = error.get("details")
+    details = [as_object(item) for item in items] if isinstance(items, list) else []
+    named = [error.get("status"), error.get("code"), error.get("type")]
+    named += [each.get(key) for each in details for key in ("reason", "errorType")]
+    names = dict.fromkeys(name for name in named if isinstance(name, str) and name)
+    return _one_line(f"{message} ({', '.join(names)})" if names else message)
 
 
 def _one_line(text: str) -> str:

@@ -124,13 +124,17 @@ def of_prevalence(prevalence: Prevalence, gold: float, predicted: float) -> list
         text = f"{label}: the corrected share is not between 0 and 1. {_code_more(prevalence)}"
         cautions.append(Caution(kind=Warned.OUT_OF_RANGE, text=text))
     interval = prevalence.corrected.interval
-    if interval and interval[1] - interval[0] > max(prevalence.naive, corrected):
-        text = (
-            f"{label}: the interval of the corrected share is wider than the share itself. "
-            f"{_code_more(prevalence)}"
-        )
+    if interval and (fault := _describe_width(interval, corrected)):
+        text = f"{label}: the interval of the corrected share {fault}. {_code_more(prevalence)}"
         cautions.append(Caution(kind=Warned.WIDE_INTERVAL, text=text))
     return cautions
+
+
+def _describe_width(interval: tuple[float, float], share: float) -> str:
+    """Return why an interval says little about a share; empty if it says enough."""
+    if interval[0] < 0 or interval[1] > 1:
+        return "is not between 0 and 1"
+    return "is wider than the share itself" if interval[1] - interval[0] > share else ""
 
 
 def _code_more(prevalence: Prevalence) -> str:

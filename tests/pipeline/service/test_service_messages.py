@@ -1,5 +1,6 @@
 """What a person reads when a service cannot be reached; other tests assert causes only."""
 
+import json
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ import requests
 
 from pipeline.errors import TaskError
 from pipeline.service.causes import explain
+from pipeline.service.http_reply import parse_reply
 from pipeline.service.route import Proxy
 from tests.pipeline.classifiers.classifier_setup import Scripted
 from tests.pipeline.service.scripted_replies import GOOD, NEVER
@@ -172,3 +174,29 @@ def test_of_a_bundle_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         f"https://127.0.0.1:1{PATH}: REQUESTS_CA_BUNDLE names /nowhere/ca.pem, which cannot be "
         "read: No such file or directory"
     )
+
+
+PADDING = {"details": [{"reason": "API_KEY_INVALID"}, {"padding": "x" * 120}]}
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        ({"error": "no"}, '{"error": "no"}'),
+        (
+            {"error": {"code": 400, "message": "Bad\x1b[2J key.", "status": "INVALID", **PADDING}},
+            "Bad key. (INVALID, API_KEY_INVALID)",
+        ),
+        (
+            {"error": {"message": "m" * 150, "type": "bad_request", "code": "bad_request"}},
+            f"{'m' * 150} (bad_request)",
+        ),
+        ({"detail": "d" * 150}, "d" * 150),
+        ({"error": {"message": 7, **PADDING}}, None),
+        (["x" * 150], None),
+    ],
+)
+def test_a_long_error_is_shown_by_its_message(body: object, shown: str | None) -> None:
+    text = json.dumps(body)
+    reply = parse_reply(400, {}, text, is_complete=lambda _: True)
+    assert reply.summary == f"HTTP 400: {text[:300] if shown is None else shown}"

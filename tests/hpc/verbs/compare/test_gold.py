@@ -138,7 +138,7 @@ def test_without_a_sample_the_figures_are_said_to_hold_for_the_coded_posts_only(
     found = document(compare(*arguments, "--json"))
     (one,) = found["models"][0]["comparisons"]
     assert (found["sample"], one["strata"]) == (None, [])
-    assert [each["kind"] for each in one["warnings"]] == ["no_sample"]
+    assert [each["kind"] for each in one["warnings"]] == ["no_sample", "wide_interval"]
 
 
 CHANGES = {

@@ -109,10 +109,9 @@ def test_an_error_that_every_post_gets_ends_the_run_with_advice(name: str) -> No
         verdicts(classifier(server.url), posts("one", "two", "three"))
     fault = raised.value
     assert (fault.cause, fault.stops_run) == (Cause.REFUSED, True)
-    page = reply.encoded().decode()[:300]
-    redirect = f"it redirects to {server.url}/bye, which is not followed"
-    shown = f"HTTP {reply.status}: {redirect if 'Location' in reply.headers else page}"
-    assert str(fault) == f"{server.url}{ANALYZE}: {shown}: {advice}"
+    assert str(fault).startswith(f"{server.url}{ANALYZE}: HTTP {reply.status}: ")
+    assert str(fault).endswith(f": {advice}")
+    assert (f"{server.url}/bye" in str(fault)) == ("Location" in reply.headers)
     assert len(server.seen) <= 6  # each of the three once, and the probe at most as often
     assert KEY not in chain(fault)
 
