@@ -9,7 +9,8 @@ tasks that have the file open are the holders.
 import contextlib
 import os
 import socket
-from pathlib import Path
+from collections.abc import Sequence
+from pathlib import Path, PurePath
 
 import msgspec
 
@@ -57,6 +58,29 @@ class LockOwner(msgspec.Struct, frozen=True):
             return " ".join(psutil.Process(self.pid).cmdline())
         except psutil.Error:
             return ""
+
+    @property
+    def verb(self) -> str:
+        """Return the verb of the process, such as `supervise`; empty if it is no `hpc VERB`.
+
+        Empty also for a process on another machine, and for one that has ended.
+        """
+        if not self.is_here:
+            return ""
+        try:
+            return verb_of(psutil.Process(self.pid).cmdline())
+        except psutil.Error:
+            return ""
+
+
+def verb_of(arguments: Sequence[str]) -> str:
+    """Return the verb in a command line, `hpc VERB` or `python -m hpc.VERB`; empty without one."""
+    for at, word in enumerate(arguments):
+        if word.startswith("hpc.") and arguments[at - 1] == "-m":
+            return word.removeprefix("hpc.")
+        if PurePath(word).name == "hpc":
+            return next((each for each in arguments[at + 1 :] if not each.startswith("-")), "")
+    return ""
 
 
 def write_owner(descriptor: int) -> None:

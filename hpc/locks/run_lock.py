@@ -6,16 +6,19 @@ import fcntl
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from hpc.locks import lock_owner
+from hpc.locks.lock_owner import LockOwner
 from hpc.run.model.run import Run
 from pipeline import limits
 from pipeline.errors import BusyError, RunError
 from pipeline.system.file_system import describe_file_system
 
 LOCK = ".lock"
+SUPERVISE = "supervise"
 # `status` takes the lock for an instant, to see whether it is free.
 LOCK_WAIT_S = 0.5
 # A link, a folder, a socket.
@@ -44,7 +47,11 @@ def locked(folder: Path, busy: str, *, noted: bool = True) -> Iterator[int]:
         RunError: the file system has no locks, or something else lies where the lock should be.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with _held(_take_lock(folder / LOCK, busy), noted=noted) as descriptor:
+
+    def describe(owner: LockOwner | None) -> str:
+        return f"{busy} ({owner})" if owner else busy
+
+    with _held(_take_lock(folder / LOCK, describe), noted=noted) as descriptor:
         yield descriptor
 
 
@@ -82,8 +89,12 @@ def check_lock(run: Run, lock: int) -> None:
         )
 
 
-def _take_lock(path: Path, busy: str) -> int:
+def _take_lock(path: Path, describe: Callable[[LockOwner | None], str]) -> int:
     """Take the lock of a file, and return its file descriptor.
+
+    Args:
+        path: the file.
+        describe: returns the message if another process holds it, who may be unknown.
 
     Raises:
         BusyError: another process holds it.
@@ -99,8 +110,7 @@ def _take_lock(path: Path, busy: str) -> int:
                 if _is_file_at(path, descriptor):
                     return descriptor
             elif time.monotonic() > deadline:
-                who = lock_owner.read_owner(path)
-                raise BusyError(f"{busy} ({who})" if who else busy)
+                raise BusyError(describe(lock_owner.read_owner(path)))
             else:
                 time.sleep(0.05)
         except BaseException:
@@ -176,18 +186,36 @@ def lock_run(run: Run) -> Iterator[int]:
         BusyError: another process holds it.
         RunError: the run's folder was moved or removed, or its file system has no locks.
     """
-    busy = (
-        f"run {run.run_id} is locked by another process (submit, resubmit, supervise or local "
-        "tasks): wait for it or stop it"
-    )
     try:
-        descriptor = _take_lock(run.folder / LOCK, busy)
+        descriptor = _take_lock(run.folder / LOCK, partial(_describe_busy, run))
     except FileNotFoundError:
         raise RunError(
             f"{run.folder} is no longer there: another process has moved or removed the run"
         ) from None
     with _held(descriptor, noted=True):
         yield descriptor
+
+
+def _describe_busy(run: Run, owner: LockOwner | None) -> str:
+    """Return which command works on a run, and how this one gets its turn.
+
+    Waiting for a supervisor may take as long as the run, and it can be started again at any time.
+    """
+    verb = owner.verb if owner else ""
+    if not verb:
+        who = f" ({owner})" if owner else ""
+        return (
+            f"run {run.run_id} is locked by another process (submit, resubmit, supervise or local "
+            f"tasks): wait for it or stop it{who}"
+        )
+    wait, then = (
+        ("", f", and hpc {verb} after it") if verb == SUPERVISE else ("wait for it, or ", "")
+    )
+    stop = f"{wait}press Ctrl-C in its terminal (tasks in Slurm keep running)"
+    return (
+        f"hpc {verb} is working on run {run.run_id} ({owner}): {stop}. Then run this command "
+        f"again{then}"
+    )
 
 
 def is_locked(run: Run) -> bool:

@@ -79,6 +79,24 @@ def test_the_note_and_the_error_name_the_lock_holder(tmp_path: Path, held: Proce
     assert str(busy.value) == f"somebody is at it (pid {held.pid} on {HERE})"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "verb"),
+    [
+        (["/usr/bin/python3", "/home/ana/.venv/bin/hpc", "supervise", "runs/x"], "supervise"),
+        (["hpc", "--debug", "submit", "--wait"], "submit"),
+        (["python", "-u", "-m", "hpc.resubmit", "--force"], "resubmit"),
+        (["python", "-m", "hpc", "gather"], "gather"),
+        (["python", "-m", "ipykernel_launcher", "-f", "hpc.json"], ""),
+        (["hpc"], ""),
+        ([], ""),
+    ],
+)
+def test_the_verb_of_a_lock_holder_is_read_off_its_command_line(
+    arguments: list[str], verb: str
+) -> None:
+    assert lock_owner.verb_of(arguments) == verb
+
+
 def test_a_new_note_replaces_a_longer_one_completely(tmp_path: Path) -> None:
     lock = note(tmp_path, 4194304, "a-host-of-a-much-longer-name.example.org", "1" * 30)
     with run_lock.locked(tmp_path, ""):

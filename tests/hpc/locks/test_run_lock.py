@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from hpc.locks import run_lock
 from hpc.run import run_folder
 from hpc.run.model.run import Run
 from pipeline.errors import BusyError, RunError
+from tests.hpc.cli_bench import ROOT
 from tests.pipeline import run_builders
 
 
@@ -43,6 +45,48 @@ def test_one_process_at_a_time_locks_a_run_and_a_dead_process_frees_it(
     )
     assert killed.returncode == -9
     assert not run_lock.is_locked(run_of_two_shards)
+
+
+@pytest.mark.parametrize(
+    ("verb", "advice"),
+    [
+        (
+            "supervise",
+            "press Ctrl-C in its terminal (tasks in Slurm keep running). Then run this command "
+            "again, and hpc supervise after it",
+        ),
+        (
+            "submit",
+            "wait for it, or press Ctrl-C in its terminal (tasks in Slurm keep running). Then run "
+            "this command again",
+        ),
+    ],
+)
+def test_the_command_that_works_on_a_run_is_named(
+    run_of_two_shards: Run, verb: str, advice: str
+) -> None:
+    """A command line of two words is enough to be one."""
+    script = run_of_two_shards.folder.parent / "hpc"
+    script.write_text(
+        "import pathlib, sys\n"
+        "from hpc.locks import run_lock\n"
+        "with run_lock.locked(pathlib.Path(sys.argv[-1]), ''):\n"
+        "    print('held', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, str(script), verb, str(run_of_two_shards.folder)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    with holder:
+        assert holder.stdout and holder.stdout.readline()
+        with pytest.raises(BusyError) as busy:
+            run_lock.lock_run(run_of_two_shards).__enter__()
+        holder.kill()
+    who = f"(pid {holder.pid} on {socket.gethostname()})"
+    assert str(busy.value) == (
+        f"hpc {verb} is working on run {run_of_two_shards.run_id} {who}: {advice}"
+    )
 
 
 def test_the_lock_of_a_file_that_was_removed_or_replaced_is_lost(run_of_two_shards: Run) -> None:
