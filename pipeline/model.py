@@ -142,15 +142,19 @@ def output_schema(columns: tuple[Column, ...]) -> pa.Schema:
     return pa.schema([*ENVELOPE, *(column.arrow() for column in columns), *PROVENANCE])
 
 
+# A sum over all shards fits 64 bits.
+ShardPosts = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+
+
 class Shard(Section, frozen=True, kw_only=True):
     """One input file of a run. Timestamps are ISO 8601 text in UTC."""
 
     index: int
-    posts: int
+    posts: ShardPosts
     sha256: str
     min_preprocessing_timestamp: str
     max_preprocessing_timestamp: str
-    copies: Annotated[int, key("Posts that get another's answer.", omit_default=True)] = 0
+    copies: Annotated[ShardPosts, key("Posts that get another's answer.", omit_default=True)] = 0
     """The posts with the text of an earlier post of the shard, if the run asks about it once."""
 
 

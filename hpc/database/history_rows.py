@@ -21,7 +21,7 @@ def run_row(run: Run, judgements: Sequence[Judgement]) -> Row:
     return {
         "run_id": manifest.run_id,
         "name": manifest.name,
-        "created_at": datetime.fromisoformat(manifest.created_at),
+        "created_at": manifest.created,
         "run_dir": str(run.folder),
         "posts": manifest.posts,
         "shards": len(manifest.shards),

@@ -18,6 +18,7 @@ from pipeline.errors import InputError
 from pipeline.run_files import amendments, manifest
 from pipeline.run_files.amendments import Amendment
 from pipeline.run_files.manifest import Manifest
+from pipeline.run_files.recorded_values import check_folder_name
 
 PLANNING = ".planning-"
 # The suffix of the manifest of a run that is about to be moved to the folder of this name.
@@ -42,7 +43,8 @@ def read_run_id(folder: Path) -> str | None:
     except OSError:
         return None
     found = re.search(rb'"run_id"\s*:\s*"([^"\\]+)"', beginning)
-    return found[1].decode(errors="replace") if found else None
+    run_id = found[1].decode(errors="replace") if found else ""
+    return None if check_folder_name(run_id) else run_id
 
 
 def load(folder: Path) -> Run:

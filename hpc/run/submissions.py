@@ -16,6 +16,7 @@ from pathlib import Path
 from hpc.naming.job_names import earlier_prefix, new_prefix, parse_job_name
 from hpc.run import run_folder
 from hpc.run.array_indices import format_indices, parse_indices
+from hpc.run.check_submission import check_submission
 from hpc.run.model.arrays import ArrayPlan, ResourceRequest, Submission
 from hpc.run.model.run import Run
 from pipeline import files, limits
@@ -293,12 +294,16 @@ def _read(path: Path, run: Run) -> Submission | None:
     try:
         # A record of an earlier version does not say who submitted, and has no jobs to wait for.
         submission = _parse(content, path, uid)
+        # Its array would be shown as this run's, and canceled with it.
+        other = parse_job_name(submission.job_name)
+        if other and other.run_id != run.run_id:
+            raise InputError(f"{path} is a record of another run, {other.run_id}")
+        problems = Problems()
+        shards = len(run.manifest.shards)
+        check_submission(submission, shards, source=str(path), problems=problems)
+        problems.raise_any()
     except InputError as error:
         raise InputError(f"{error}{_ADVICE}") from None
-    # Its array would be shown as this run's, and canceled with it.
-    other = parse_job_name(submission.job_name)
-    if other and other.run_id != run.run_id:
-        raise InputError(f"{path} is a record of another run, {other.run_id}{_ADVICE}")
     return submission
 
 

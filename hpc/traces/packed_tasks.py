@@ -17,6 +17,7 @@ from hpc.run.model.attempts import LogExcerpt, LogExcerpts, TaskRecord
 from pipeline import archive, files, limits
 from pipeline.errors import DamagedError
 from pipeline.run_files.last_words import LastWords
+from pipeline.run_files.recorded_values import check_time, find_large_number
 
 FILE_NAME = "packed.jsonl"
 
@@ -48,6 +49,7 @@ class _PackedKey(msgspec.Struct, frozen=True):
     attempt: int
 
 
+_TIMES = ("submitted_at", "started_at", "ended_at")
 _DECODER = msgspec.json.Decoder(PackedTask)
 _KEY_DECODER = msgspec.json.Decoder(_PackedKey)
 
@@ -78,11 +80,25 @@ def read_packed_tasks(run_dir: Path) -> tuple[PackedTasks, list[str]]:
     for number, line in enumerate(lines, start=1):
         try:
             task = _DECODER.decode(line)
+            problem = _find_problem(line, task)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            problems.append(f"{path}, line {number}: damaged: {error}")
+            problem = str(error)
+        if problem:
+            problems.append(f"{path}, line {number}: damaged: {problem}")
             continue
         packed[task.attempt, task.shard] = task
     return packed, problems
+
+
+def _find_problem(line: bytes, task: PackedTask) -> str:
+    """Return which value of a line no reader could use, and why; empty if there is none."""
+    if key := find_large_number(line):
+        return f"{key}: the number has more than 64 bits"
+    for name in _TIMES if task.record else ():
+        time = getattr(task.record, name)
+        if time and (problem := check_time(time)):
+            return f"record.{name} {problem}"
+    return ""
 
 
 def read_packed_keys(run_dir: Path, shards: Collection[int]) -> PackedShards | None:

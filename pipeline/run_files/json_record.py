@@ -10,6 +10,7 @@ from pipeline import files, limits, strict_json
 from pipeline.config.check import Problems, check_record
 from pipeline.config.keys import Section
 from pipeline.errors import DamagedError, InputError
+from pipeline.run_files.recorded_values import find_large_number
 
 T = TypeVar("T", bound=Section)
 V = TypeVar("V")
@@ -63,6 +64,7 @@ def parse_record(content: bytes, record: type[T], *, source: str) -> T:
     """Return JSON as a typed value; `source` names it in the InputError that is raised."""
     _check_depth(content, source)
     try:
+        _check_numbers(content, source)
         try:
             return msgspec.json.decode(content, type=record)
         except ValidationError as error:
@@ -80,6 +82,7 @@ def parse_values(content: bytes, kind: type[V], *, source: str) -> V:
     """Return JSON of a plain type, such as `dict[str, object]`. Raises InputError."""
     _check_depth(content, source)
     try:
+        _check_numbers(content, source)
         return msgspec.json.decode(content, type=kind)
     except (DecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{source} is damaged: {error}") from None
@@ -97,6 +100,11 @@ def parse_version(content: bytes, *, source: str, kind: str) -> Version:
         # Not for every file: the rest is checked when it is read.
         _check_depth(content, source)
         raise InputError(f"{source} is damaged: it is not {kind} of this program") from None
+
+
+def _check_numbers(content: bytes, source: str) -> None:
+    if key := find_large_number(content):
+        raise InputError(f"{source} is damaged: {key}: the number has more than 64 bits")
 
 
 def _check_depth(content: bytes, source: str) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -14,11 +15,18 @@ from msgspec import field
 from msgspec.structs import replace
 
 from pipeline import files, limits
-from pipeline.config.keys import Section, key
+from pipeline.config.check import Problems, shown
+from pipeline.config.keys import Count, Positive, Section, key
 from pipeline.errors import InputError
 from pipeline.model import JsonObject, Receipt, Shard
 from pipeline.run_files import portable_paths
 from pipeline.run_files.json_record import parse_record, parse_version, read_content
+from pipeline.run_files.recorded_values import (
+    check_folder_name,
+    check_naive_time,
+    check_path,
+    find_with_nul,
+)
 
 FORMAT = 2
 FILE_NAME = "manifest.json"
@@ -52,12 +60,12 @@ class Manifest(Section, frozen=True, kw_only=True):
     """The classifier's options with every file inlined: a prompt edited later changes nothing."""
     config_hash: str
     """The hash of what decides a label."""
-    min_text_length: int
-    checkpoint_rows: int
+    min_text_length: Count
+    checkpoint_rows: Positive
     checkpoint_seconds: float
     retry: Mapping[str, object]
     cluster: Mapping[str, object]
-    array_size: int
+    array_size: Positive
     """How many indices one array may hold, so that a shard keeps its index on every attempt."""
     shards: tuple[Shard, ...]
     commit: str = ""
@@ -115,6 +123,11 @@ class Manifest(Section, frozen=True, kw_only=True):
         return self.classifier.get("type") == EXTERNAL
 
     @property
+    def created(self) -> datetime:
+        """Return when the run was created (UTC, naive), for comparisons with other runs."""
+        return datetime.fromisoformat(self.created_at).replace(tzinfo=None)
+
+    @property
     def posts(self) -> int:
         """The number of posts in all shards."""
         return sum(shard.posts for shard in self.shards)
@@ -167,7 +180,36 @@ def read(run_dir: Path) -> Manifest:
             f"{run_dir} was made by another version (run format {made_by.format}, written by "
             f"version {made_by.version}; this is {FORMAT}): use that version for it"
         )
-    return _at_its_place(parse_record(content, Manifest, source=str(path)), run_dir)
+    made = parse_record(content, Manifest, source=str(path))
+    _check_values(made, str(path))
+    return _at_its_place(made, run_dir)
+
+
+def _check_values(made: Manifest, source: str) -> None:
+    """Raise an InputError that names each value which the rest of the program could not use."""
+    found = {
+        "run_id": check_folder_name(made.run_id),
+        "name": check_folder_name(made.name),
+        "created_at": check_naive_time(made.created_at.removesuffix("+00:00")),
+        "database": check_path(made.database),
+        "folder": check_path(made.folder),
+        "shards": "" if made.shards else "should be a list of 1 or more shards, not []",
+    }
+    for index, shard in enumerate(made.shards):
+        if shard.index != index:
+            found[f"shards[{index}].index"] = f"should be {index}, not {shard.index}"
+        for name in ("min_preprocessing_timestamp", "max_preprocessing_timestamp"):
+            found[f"shards[{index}].{name}"] = check_naive_time(getattr(shard, name))
+    if not isinstance(kind := made.classifier.get("type"), str):
+        found["classifier.type"] = f"should be text, not {shown(kind)}"
+    for name in ("cluster", "notify", "session"):
+        if place := find_with_nul(getattr(made, name), name):
+            found[place] = "holds a NUL character"
+    problems = Problems()
+    for name, problem in found.items():
+        if problem:
+            problems.add(source, name, problem)
+    problems.raise_any()
 
 
 def _at_its_place(manifest: Manifest, run_dir: Path) -> Manifest:

@@ -6,6 +6,7 @@ import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tests.attack.world import World
 
@@ -84,7 +85,7 @@ def other_json(path: Path, world: World, chance: random.Random) -> None:
         document = json.loads(path.read_bytes())
     except ValueError:
         document = None
-    places = list(_places(document))
+    places = places_in(document)
     if places and chance.random() < 0.9:
         container, key = chance.choice(places)
         container[key] = wrong
@@ -93,7 +94,8 @@ def other_json(path: Path, world: World, chance: random.Random) -> None:
     path.write_text(json.dumps(document))
 
 
-def _places(document: object) -> list[tuple[object, object]]:
+def places_in(document: object) -> list[tuple[Any, Any]]:
+    """Return each object and list in a JSON value with each of its keys or indices."""
     if isinstance(document, dict):
         inner = list(document)
     elif isinstance(document, list):
@@ -101,7 +103,7 @@ def _places(document: object) -> list[tuple[object, object]]:
     else:
         return []
     return [
-        place for key in inner for place in ((document, key), *_places(document[key]))
+        place for key in inner for place in ((document, key), *places_in(document[key]))
     ]  # fmt: skip
 
 

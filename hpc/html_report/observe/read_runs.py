@@ -157,7 +157,7 @@ def _facts(
     )
     return RunFacts(
         run_id=run.run_id,
-        created_at=datetime.fromisoformat(manifest.created_at),
+        created_at=manifest.created,
         state=str(status.state) if status else str(RunState.COMPLETE),
         posts=manifest.posts,
         posts_published=posts_published,

@@ -47,7 +47,7 @@ class Run:
     @property
     def age(self) -> tuple[datetime, str]:
         """Return what sorts runs from the oldest to the newest, as the database sorts them."""
-        return datetime.fromisoformat(self.manifest.created_at), self.run_id
+        return self.manifest.created, self.run_id
 
     @property
     def executor(self) -> ExecutorName:

@@ -1,5 +1,6 @@
 """A run's folder: read, removed, and the records of what was submitted."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -44,7 +45,7 @@ plans = st.builds(
     delay_s=st.integers(0, 86_400),
     why=st.text(max_size=40),
 )
-moments = st.datetimes(timezones=st.just(UTC))
+moments = st.datetimes(datetime(1970, 1, 1), datetime(9990, 1, 1), timezones=st.just(UTC))
 recorded = st.builds(
     Submission,
     number=st.integers(1, 9999),
@@ -68,6 +69,15 @@ def run_of_two_shards(tmp_path: Path) -> Run:
     return run_folder.load(folder)
 
 
+@pytest.fixture
+def run_of_many_shards(run_of_two_shards: Run) -> Run:
+    """A run that has every shard of the records in these tests."""
+    first = run_of_two_shards.manifest.shards[:1]
+    return dataclasses.replace(
+        run_of_two_shards, manifest=replace(run_of_two_shards.manifest, shards=first * 1_002_001)
+    )
+
+
 def refusal(error: type[Exception], act: Any, *arguments: Any) -> str:
     with pytest.raises(error) as raised:
         act(*arguments)
@@ -77,27 +87,27 @@ def refusal(error: type[Exception], act: Any, *arguments: Any) -> str:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(recorded)
 def test_a_submission_is_read_as_it_was_recorded(
-    run_of_two_shards: Run, submission: Submission
+    run_of_many_shards: Run, submission: Submission
 ) -> None:
-    assert submissions.write_submission(run_of_two_shards, submission) is submission
-    assert submissions.read_submissions(run_of_two_shards) == (submission,)
-    submissions.withdraw_submission(run_of_two_shards, submission)
-    assert submissions.read_submissions(run_of_two_shards) == ()
+    assert submissions.write_submission(run_of_many_shards, submission) is submission
+    assert submissions.read_submissions(run_of_many_shards) == (submission,)
+    submissions.withdraw_submission(run_of_many_shards, submission)
+    assert submissions.read_submissions(run_of_many_shards) == ()
 
 
 @pytest.mark.parametrize("place", ["", "12ab9f-"], ids=["a run", "a copy"])
 def test_a_record_of_another_run_is_not_taken_for_one_of_this_run(
-    run_of_two_shards: Run, place: str
+    run_of_many_shards: Run, place: str
 ) -> None:
     """Canceling this run would cancel the other one's array."""
-    (intent,) = submissions.plan_intents(run_of_two_shards, (PLAN,), NOW)
+    (intent,) = submissions.plan_intents(run_of_many_shards, (PLAN,), NOW)
     foreign = replace(intent, job_name=f"hpc-{place}{OTHER}-0001", array_job_id=4711)
-    submissions.write_submission(run_of_two_shards, foreign)
+    submissions.write_submission(run_of_many_shards, foreign)
     with pytest.raises(InputError, match=rf"0001\.json is a record of another run, {OTHER}\n"):
-        submissions.read_submissions(run_of_two_shards)
+        submissions.read_submissions(run_of_many_shards)
     of_copy = f"hpc-{place}{run_builders.RUN_ID}-0001"
-    submissions.write_submission(run_of_two_shards, replace(foreign, job_name=of_copy))
-    assert len(submissions.read_submissions(run_of_two_shards)) == 1
+    submissions.write_submission(run_of_many_shards, replace(foreign, job_name=of_copy))
+    assert len(submissions.read_submissions(run_of_many_shards)) == 1
 
 
 def test_a_record_can_be_read_by_a_person(run_of_two_shards: Run) -> None:
@@ -135,25 +145,25 @@ def test_a_record_can_be_read_by_a_person(run_of_two_shards: Run) -> None:
     }
 
 
-def test_each_intent_has_the_next_number_and_a_unique_job_name(run_of_two_shards: Run) -> None:
-    (earlier,) = submissions.plan_intents(run_of_two_shards, (PLAN,), NOW)
-    submissions.write_submission(run_of_two_shards, replace(earlier, number=8))
-    made = submissions.plan_intents(run_of_two_shards, (PLAN, PLAN, PLAN), NOW, first_number=9)
+def test_each_intent_has_the_next_number_and_a_unique_job_name(run_of_many_shards: Run) -> None:
+    (earlier,) = submissions.plan_intents(run_of_many_shards, (PLAN,), NOW)
+    submissions.write_submission(run_of_many_shards, replace(earlier, number=8))
+    made = submissions.plan_intents(run_of_many_shards, (PLAN, PLAN, PLAN), NOW, first_number=9)
     assert [intent.number for intent in made] == [9, 10, 11]
     assert len({intent.job_name for intent in made}) == 3
     for intent in reversed(made):
-        submissions.write_submission(run_of_two_shards, intent)
-    assert submissions.read_submissions(run_of_two_shards)[1:] == tuple(made)
+        submissions.write_submission(run_of_many_shards, intent)
+    assert submissions.read_submissions(run_of_many_shards)[1:] == tuple(made)
 
 
 def test_other_files_are_ignored_and_a_half_written_record_never_appears(
-    run_of_two_shards: Run,
+    run_of_many_shards: Run,
 ) -> None:
-    (intent,) = submissions.plan_intents(run_of_two_shards, (PLAN,), NOW)
-    submissions.write_submission(run_of_two_shards, intent)
+    (intent,) = submissions.plan_intents(run_of_many_shards, (PLAN,), NOW)
+    submissions.write_submission(run_of_many_shards, intent)
     for name in (".tmp-77-0002.json", "0002.json.damaged", "notes.txt"):
-        (run_of_two_shards.folder / "submissions" / name).write_text("{")
-    assert submissions.read_submissions(run_of_two_shards) == (intent,)
+        (run_of_many_shards.folder / "submissions" / name).write_text("{")
+    assert submissions.read_submissions(run_of_many_shards) == (intent,)
 
 
 @pytest.mark.parametrize(
@@ -170,6 +180,9 @@ def test_other_files_are_ignored_and_a_half_written_record_never_appears(
         ({"offset": ...}, ": offset: is missing"),
         ({"released_at": ...}, ": released_at: is missing"),
         ({"array": ...}, ": array: is missing"),
+        ({"array": "0-2", "offset": 0}, ": array: should name shards of the run, 0 to 1, not 2"),
+        ({"offset": 2, "array": "0"}, ": array: should name shards of the run, 0 to 1, not 2"),
+        ({"array_job_id": 2**64}, " is damaged: array_job_id: the number has more than 64 bits"),
         ({"mem_gb": "8"}, ": mem_gb: should be a number, not '8'"),
         ({"delay": 3}, ": delay: unknown key (did you mean 'delay_s'?)"),
     ],
@@ -227,6 +240,17 @@ def test_what_cannot_be_read_now_is_neither_missing_nor_damaged(
     assert message.startswith(f"{path} cannot be read now: ")
 
 
+@pytest.mark.parametrize("run_id", ["../../x", "..", ".", "a/b", "x" * 300])
+def test_a_run_id_that_no_folder_can_have_names_no_run_next_to_it(
+    run_of_two_shards: Run, run_id: str
+) -> None:
+    path = run_of_two_shards.folder / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "run_id": run_id}))
+    assert run_folder.read_run_id(path.parent) is None
+    assert run_folder.copied_run(path.parent) is None
+    assert str(path) in refusal(InputError, run_folder.load, path.parent)
+
+
 EVIDENCE = st.dictionaries(
     st.integers(1, 12_000),
     st.sets(
@@ -272,13 +296,13 @@ def test_the_packed_log_of_a_shard_shows_a_submission_and_is_not_the_log_of_one_
     assert submissions.was_submitted(run_of_two_shards)
 
 
-def test_two_processes_never_take_the_same_number(run_of_two_shards: Run) -> None:
+def test_two_processes_never_take_the_same_number(run_of_many_shards: Run) -> None:
     """Some file systems do not lock between machines."""
-    (intent,) = submissions.plan_intents(run_of_two_shards, (PLAN,), NOW)
-    submissions.write_intent(run_of_two_shards, intent)
+    (intent,) = submissions.plan_intents(run_of_many_shards, (PLAN,), NOW)
+    submissions.write_intent(run_of_many_shards, intent)
     other = replace(intent, forced=True)
-    assert "0001.json" in refusal(BusyError, submissions.write_intent, run_of_two_shards, other)
-    assert submissions.read_submissions(run_of_two_shards) == (intent,)
+    assert "0001.json" in refusal(BusyError, submissions.write_intent, run_of_many_shards, other)
+    assert submissions.read_submissions(run_of_many_shards) == (intent,)
 
 
 def test_a_withdrawn_submission_leaves_no_record(run_of_two_shards: Run) -> None:
@@ -293,10 +317,11 @@ def test_a_withdrawn_submission_leaves_no_record(run_of_two_shards: Run) -> None
 
 def test_a_copy_of_a_run_leaves_its_originals_jobs_alone(tmp_path: Path) -> None:
     folder, _ = run_builders.make_run(tmp_path / "study", run_builders.posts(1))
+    plan = replace(PLAN, offset=0, indices=(0,))
     path = folder / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "folder": str(folder)}))
     original = run_folder.load(folder)
-    released, on_hold = submissions.plan_intents(original, (PLAN, PLAN), NOW)
+    released, on_hold = submissions.plan_intents(original, (plan, plan), NOW)
     released = submissions.write_submission(original, replace(released, released_at=NOW))
     submissions.write_submission(original, on_hold)
     copy = run_folder.load(
@@ -306,7 +331,7 @@ def test_a_copy_of_a_run_leaves_its_originals_jobs_alone(tmp_path: Path) -> None
     assert (original.original, copy.original) == (None, folder)
     assert submissions.read_submissions(copy) == (released,)
     assert not submissions.belongs_to(copy, released)
-    (own,) = submissions.plan_intents(copy, (PLAN,), NOW, first_number=3)
+    (own,) = submissions.plan_intents(copy, (plan,), NOW, first_number=3)
     assert submissions.belongs_to(copy, own)
     assert not own.job_name.startswith(submissions.job_prefix(original))
     assert not on_hold.job_name.startswith(submissions.job_prefix(copy))

@@ -59,7 +59,22 @@ def changed(run_dir: Path, **changes: object) -> Path:
         ({"colour": "red"}, "colour: unknown key (did you mean 'cluster'?)"),
         ({"cluter": {}}, "cluter: unknown key (did you mean 'cluster'?)"),
         ({"retry": ...}, "retry: is missing"),
-        ({"array_size": "1"}, "array_size: should be a whole number, not '1'"),
+        ({"run_id": "../../x"}, "run_id: should be the name of a folder, not '../../x'"),
+        ({"name": "a\0b"}, r"name: should be the name of a folder, not 'a\x00b'"),
+        ({"database": "a\0b"}, "database: holds a NUL character, which no path can hold"),
+        ({"shards": []}, "shards: should be a list of 1 or more shards, not []"),
+        ({"classifier": {}}, "classifier.type: should be text, not None"),
+        ({"cluster": {"python": "\0"}}, "cluster.python: holds a NUL character"),
+        (
+            {"created_at": "yesterday"},
+            "created_at: should be a time in UTC such as 2026-11-29T09:44:23, not 'yesterday'",
+        ),
+        (
+            {"created_at": "2024-01-01T00:00:00+02:00"},
+            "created_at: should be a time in UTC such as 2026-11-29T09:44:23, not "
+            "'2024-01-01T00:00:00+02:00'",
+        ),
+        ({"array_size": "1"}, "array_size: should be a whole number, 1 or more, not '1'"),
     ],
 )
 def test_a_manifest_of_other_keys_is_reported_with_them(
@@ -68,6 +83,28 @@ def test_a_manifest_of_other_keys_is_reported_with_them(
     run_dir, _ = make_run(tmp_path, posts(1))
     path = changed(run_dir, **changes)
     assert refusal(run_dir).splitlines()[0] == f"{path}: {problem}"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("index", 7, "should be 1, not 7"),
+        ("posts", -5, "should be a whole number, 0 or more, less than 2,147,483,648, not -5"),
+        (
+            "max_preprocessing_timestamp",
+            "x",
+            "should be a time in UTC such as 2026-11-29T09:44:23, not 'x'",
+        ),
+    ],
+)
+def test_a_shard_that_the_run_cannot_have_is_named(
+    tmp_path: Path, key: str, value: object, problem: str
+) -> None:
+    run_dir, run = make_run(tmp_path, posts(2), shards=2)
+    shards = [shard.to_json() for shard in run.shards]
+    shards[1][key] = value
+    path = changed(run_dir, shards=shards)
+    assert refusal(run_dir) == (f"{path}: shards[1].{key}: {problem}")
 
 
 def test_a_receipt_names_the_run_the_shard_and_its_input(tmp_path: Path) -> None:
