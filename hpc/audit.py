@@ -22,7 +22,9 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
         return _describe_post(options, printer)
     result = audit(options.config, overrides=options.set, say=printer)
     if not options.json:
-        printer.show(*describe_audit(result.audit, result.name, result.source, result.files))
+        printer.show(
+            *describe_audit(result.audit, result.name, result.source, result.files, result.config)
+        )
         for run_id, folder in result.runs_gone.items():
             printer(
                 f"the database has run {run_id}, but its folder {folder} is gone: a post of this "

@@ -45,10 +45,12 @@ class AuditResult:
     """The files that were read."""
     files: Files = field(repr=False)
     """The outputs that were read."""
+    config: str = field(repr=False)
+    """What follows `--config` in a command about this backlog."""
 
     def _repr_html_(self) -> str:
         """Return the report, for a notebook."""
-        return to_html(describe_audit(self.audit, self.name, self.source, self.files))
+        return to_html(describe_audit(self.audit, self.name, self.source, self.files, self.config))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,6 +103,7 @@ def audit(config: PathText, *, overrides: Overrides = (), say: Say | None = None
             exit_code=_exit_code(audited.audit),
             source=backlog.source,
             files=audited.files,
+            config=backlog.config.to_paste,
         )
 
 

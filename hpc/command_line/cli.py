@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pipeline
 from hpc.command_line import help_text, quiet_interruption
+from hpc.command_line.missing_config import describe_lack, lacks_config
 from hpc.run.exit_codes import FAILED, WRONG
 from pipeline import terminal
 from pipeline.arrow.skip_pandas import skip_pandas
@@ -127,6 +128,10 @@ def _parse(verb: "Verb", words: Sequence[str]) -> argparse.Namespace:
     """Return a verb's options. What it does not know is reported with its own usage."""
     # The other verbs' parsers would take 15 ms, and nothing shows them.
     parser, of_verb = _build_parsers([verb], (verb.name,))
+    if lacks_config(of_verb[verb.name].format_usage(), words):
+        problem = describe_lack(verb.name, words, Path.cwd())
+        help_text.complain(f"hpc {verb.name}: error: {problem}")
+        sys.exit(WRONG)
     options, unknown = parser.parse_known_args([verb.name, *words])
     if unknown:
         _reject(unknown, of_verb[verb.name])

@@ -1,5 +1,6 @@
 """Load the configuration of a run: every section is declared, and checked at the edge."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from pipeline.config.sections import (
     Storage,
     StorageSection,
 )
+from pipeline.messages.options import OVERRIDES
 
 T = TypeVar("T", bound=Section)
 
@@ -92,6 +94,14 @@ class Config:
     """The file that it was read from, as messages name it."""
     overridden: tuple[str, ...]
     """The paths of the keys that overrides set."""
+    overrides: tuple[str, ...] = ()
+    """The overrides, such as `name=trial`."""
+
+    @property
+    def to_paste(self) -> str:
+        """Return what follows `--config` in a command about this configuration."""
+        settings = (f" {OVERRIDES.flag} {shlex.quote(text)}" for text in self.overrides)
+        return f"{shlex.quote(self.file)}{''.join(settings)}"
 
     def new_problems(self) -> Problems:
         """Return a collection that knows which values do not come from the file."""
@@ -147,6 +157,7 @@ def load(path: Path, overrides: tuple[str, ...] = (), *, mounts: Path = MOUNTS) 
         storage_beside_file=file.storage.resolve(path.parent),
         file=str(path),
         overridden=overridden,
+        overrides=overrides,
     )
 
 

@@ -23,8 +23,8 @@ NOTES = {
     Place.LOST: "labels that are missing from the database: hpc gather --rebuild "
     "(do not delete run folders)",
     Place.UNREADABLE: "perhaps in a file that cannot be read; see below",
-    Place.LATE: "older than the watermark, and in no run: hpc submit --backfill",
-    Place.NEW: "in no run yet: hpc submit",
+    Place.LATE: "older than the watermark, and in no run: hpc submit --config {} --backfill",
+    Place.NEW: "in no run yet: hpc submit --config {}",
 }
 TONES = {
     Place.LABELED: Tone.GOOD,
@@ -69,7 +69,9 @@ _UNDER_WAY = {
 }
 
 
-def describe_audit(audit: Audit, name: str, source: Source, files: Files) -> list[Block]:
+def describe_audit(
+    audit: Audit, name: str, source: Source, files: Files, config: str
+) -> list[Block]:
     """Return the counts with a note for each place, the days that have open posts, the conclusion.
 
     Args:
@@ -77,6 +79,7 @@ def describe_audit(audit: Audit, name: str, source: Source, files: Files) -> lis
         name: of the labels.
         source: the backlog, with what was left out of it.
         files: the files of the name's runs, which name the runs.
+        config: what follows `--config` in a command about the backlog.
     """
     return [
         Line(
@@ -86,7 +89,7 @@ def describe_audit(audit: Audit, name: str, source: Source, files: Files) -> lis
         ),
         *map(Line, (*source.notes, *describe_left_out(source.left_out))),
         Line(""),
-        _places(audit, files),
+        _places(audit, files, config),
         *_copies(audit),
         *_defects(audit),
         *_open_days(audit),
@@ -95,10 +98,11 @@ def describe_audit(audit: Audit, name: str, source: Source, files: Files) -> lis
     ]
 
 
-def _places(audit: Audit, files: Files) -> Table:
+def _places(audit: Audit, files: Files, config: str) -> Table:
     shown = [place for place in Place if audit.places[place] or place is Place.LABELED]
     rows = [
-        (_name(place), f"{audit.places[place]:,}", _note(place, audit, files)) for place in shown
+        (_name(place), f"{audit.places[place]:,}", _note(place, audit, files, config))
+        for place in shown
     ]
     return Table(
         rows=(*rows, ("sum", f"{sum(audit.places.values()):,}", "")),
@@ -112,11 +116,11 @@ def _name(place: Place) -> str:
     return "labeled" if place == Place.LABELED else str(place)
 
 
-def _note(place: Place, audit: Audit, files: Files) -> str:
+def _note(place: Place, audit: Audit, files: Files, config: str) -> str:
     if place is Place.UNLABELABLE:
         return ", ".join(f"{reason} {count:,}" for reason, count in audit.reasons.items())
     if place not in _WITH_RUN:
-        return NOTES[place]
+        return NOTES[place].format(config)
     shard_files = files.not_gathered if place is Place.NOT_GATHERED else files.waiting[place]
     by_run = {file.run_id: file for file in shard_files}
     folders = [file.path.parents[1] for file in by_run.values()]

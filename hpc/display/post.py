@@ -62,8 +62,8 @@ def describe_post(
     lines += problems
     if not has_row and not holders and not problems:
         lines.append(
-            "it is in no run: hpc submit labels it, or hpc submit --backfill if it is older than "
-            "the watermark"
+            f"it is in no run: hpc submit --config {config.to_paste} labels it. If it is older "
+            f"than the watermark: hpc submit --config {config.to_paste} --backfill"
             if in_backlog
             else "it is in no run: hpc submit labels posts of the backlog only"
         )

@@ -183,10 +183,10 @@ def _check_posts(
             None,
             [error(Part.POSTS, describe_error(problem), "correct that, and check again")],
         )
-    return selection, draft, _judge_posts(draft)
+    return selection, draft, _judge_posts(spec.config.to_paste, draft)
 
 
-def _judge_posts(draft: RunDraft) -> list[Finding]:
+def _judge_posts(config: str, draft: RunDraft) -> list[Finding]:
     counts = draft.counts
     findings = []
     if counts.older:
@@ -194,12 +194,12 @@ def _judge_posts(draft: RunDraft) -> list[Finding]:
             warning(
                 Part.POSTS,
                 f"{counted(counts.older, 'post')} from before the watermark have no label",
-                "hpc submit --backfill labels them too",
+                f"hpc submit --config {config} --backfill labels them too",
             )
         )
     if not counts.posts:
         message = f"nothing to label among {counted(counts.rows + counts.unread, 'row')}"
-        remedy = "wait for new posts, or look where they are: hpc audit"
+        remedy = f"wait for new posts, or look where they are: hpc audit --config {config}"
         return [warning(Part.POSTS, message, remedy), *findings]
     if not draft.posts_to_send:
         message = f"none of {counted(counts.posts, 'post')} has a text to send"

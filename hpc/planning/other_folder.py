@@ -5,13 +5,12 @@ all posts would be labeled and paid for again.
 """
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hpc.config.run_config import Config
 from hpc.naming.run_ids import parse_run_id
 from hpc.runs.unusable_runs import list_folders
-from pipeline.config.sections import Storage
 from pipeline.database import duckdb_file, label_tables
 from pipeline.database.duckdb_file import SHORT_PATIENCE
 from pipeline.errors import InputError, RunError
@@ -21,24 +20,22 @@ from pipeline.errors import InputError, RunError
 class OtherFolder:
     """What a name has beside its configuration, while it has nothing where it would go."""
 
-    name: str
-    config: Path
+    config: Config
     """The configuration, as it was named."""
     what: str
     """`runs` or `labels`."""
     there: Path
     """The run root or the database that has them."""
-    here: Storage
-    """Where the command looks."""
 
     @property
     def problem(self) -> str:
         """Say what is where, and what follows."""
-        looked = self.here.run_root if self.what == "runs" else self.here.database
+        here = self.config.storage
+        looked = here.run_root if self.what == "runs" else here.database
         return (
-            f"{self.name} has {self.what} in {self.there}, beside its configuration, and neither "
-            f"runs nor labels in the working folder ({looked}): all posts would be labeled and "
-            "paid for again"
+            f"{self.config.name} has {self.what} in {self.there}, beside its configuration, and "
+            f"neither runs nor labels in the working folder ({looked}): all posts would be labeled "
+            "and paid for again"
         )
 
     def remedy(self, command: str) -> str:
@@ -47,11 +44,12 @@ class OtherFolder:
         Args:
             command: what the name of the configuration follows, such as `hpc submit --config`.
         """
-        folder, file = self.config.parent.absolute(), self.config.name
+        file, here = Path(self.config.file), self.config.storage
+        there = replace(self.config, file=file.name).to_paste
         return (
-            f"to continue with them: cd {shlex.quote(str(folder))} && "
-            f"{command} {shlex.quote(file)}. To begin again here, set storage.run_root "
-            f"to {self.here.run_root} and storage.database to {self.here.database}"
+            f"to continue with them: cd {shlex.quote(str(file.parent.absolute()))} && "
+            f"{command} {there}. To begin again here, set storage.run_root to {here.run_root} and "
+            f"storage.database to {here.database}"
         )
 
 
@@ -68,9 +66,7 @@ def find_other_folder(config: Config) -> OtherFolder | None:
     places = ("runs", there.run_root, _has_runs), ("labels", there.database, _has_labels)
     for what, path, has in places:
         if has(path, name):
-            return OtherFolder(
-                name=name, config=Path(config.file), what=what, there=path, here=here
-            )
+            return OtherFolder(config=config, what=what, there=path)
     return None
 
 

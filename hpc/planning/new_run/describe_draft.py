@@ -38,7 +38,7 @@ def describe_draft(spec: RunSpec, selection: Selection, draft: RunDraft) -> list
             f"for estimates, use {RANDOM_SAMPLE} instead of {LIMIT}"
         )
     lines += describe_left_out(draft.left_out)
-    lines += _describe_late_posts(draft)
+    lines += _describe_late_posts(spec.config.to_paste, draft)
     lines += _describe_odd_times(selection, draft)
     if not draft.counts.posts:
         if (where := spec.config.backlog.where) and not draft.counts.rows + draft.counts.unread:
@@ -136,21 +136,23 @@ def _beyond(selection: Selection) -> str:
     return "after the canary" if selection.canary else f"beyond {LIMIT}"
 
 
-def _describe_late_posts(draft: RunDraft) -> list[str]:
+def _describe_late_posts(config: str, draft: RunDraft) -> list[str]:
     lines = []
     if draft.counts.older:
         have = "has" if draft.counts.older == 1 else "have"
         lines.append(
             f"{counted(draft.counts.older, 'post')} from before the watermark {have} no label: "
-            "submit --backfill labels late posts (hpc audit tells them from lost labels)"
+            f"hpc submit --config {config} --backfill labels late posts (hpc audit --config "
+            f"{config} tells them from lost labels)"
         )
     if draft.counts.unread:
         more = draft.unlabeled_before or 0
         have = "has" if more == 1 else "have"
         found = f"; at least {counted(more, 'row')} {have} no label (duplicates or late posts)"
         lines.append(
-            f"not read: {counted(draft.counts.unread, 'older row')}{found if more else ''}. hpc "
-            "audit counts the late posts among them, and submit --backfill labels them"
+            f"not read: {counted(draft.counts.unread, 'older row')}{found if more else ''}. "
+            f"hpc audit --config {config} counts the late posts among them, and "
+            f"hpc submit --config {config} --backfill labels them"
         )
     return lines
 

@@ -133,8 +133,9 @@ def test_a_plan_reports_late_posts(bench: Bench) -> None:
         "posts since the watermark, 2024-05-31 13:00:00 UTC",
         "posts.db: 43 rows: 0 posts to label, 3 rows of posts already labeled or in an unfinished "
         "run, 40 older posts",
-        "40 posts from before the watermark have no label: submit --backfill labels late posts "
-        "(hpc audit tells them from lost labels)",
+        "40 posts from before the watermark have no label: hpc submit --config "
+        f"{bench.path} --backfill labels late posts (hpc audit --config {bench.path} tells them "
+        "from lost labels)",
         "nothing to label under the name test",
     ]
 
@@ -146,7 +147,10 @@ def test_a_plan_says_how_many_rows_were_not_read(bench: Bench) -> None:
         "posts.db: 43 rows: 0 posts to label, 43 rows of posts already labeled or in an unfinished "
         "run",
     ]
-    advice = "hpc audit counts the late posts among them, and submit --backfill labels them"
+    advice = (
+        f"hpc audit --config {bench.path} counts the late posts among them, and hpc submit "
+        f"--config {bench.path} --backfill labels them"
+    )
     assert plan_lines(bench, draft)[:3] == [*read, f"not read: 3,000,000 older rows. {advice}"]
     assert plan_lines(bench, replace(draft, unlabeled_before=1))[:3] == [
         *read,

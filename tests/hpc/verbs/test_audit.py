@@ -185,13 +185,15 @@ def test_the_report_names_the_day_and_the_next_command(unlabeled: GrowingBacklog
     assert run
     unlabeled.finish(run)
     unlabeled.arrive(post(20, 2))
-    done = unlabeled.bench.hpc("audit", "--config", unlabeled.bench.path)
+    path = unlabeled.bench.path
+    done = unlabeled.bench.hpc("audit", "--config", path, "--set", "sharding.shards=3")
+    command = f"hpc submit --config {path} --set sharding.shards=3 --backfill"
     assert done.stdout.splitlines() == [
         f"{unlabeled.bench.folder}/posts.jsonl: 9 rows, 0 duplicates, "
         "9 posts expected under the name test",
         "",
         "  labeled  8",
-        "  late     1  older than the watermark, and in no run: hpc submit --backfill",
+        f"  late     1  older than the watermark, and in no run: {command}",
         "  sum      9",
         "",
         "days with unlabeled posts:",

@@ -15,7 +15,7 @@ import pytest
 import pipeline
 from hpc.command_line import help_text
 from hpc.command_line.cli import VERBS, build_parser
-from tests.hpc.cli_bench import Bench, valence_run
+from tests.hpc.cli_bench import Bench, exit_code, valence_run
 from tests.hpc.forked_verbs import ForkedVerbs
 from tests.hpc.in_process import Done
 from tests.waiting import PATIENCE_S
@@ -297,13 +297,33 @@ def test_help_does_not_depend_on_docstrings(bench: Bench) -> None:
     assert (optimized.returncode, optimized.stdout) == (0, plain.stdout)
 
 
+def test_a_command_without_its_configuration_is_completed(bench: Bench) -> None:
+    def missing(*words: str) -> str:
+        done = bench.hpc(*words)
+        assert exit_code(done) == 2
+        problem, rest = done.stderr.split("\n", 1)
+        assert problem == f"hpc {words[0]}: error: the following arguments are required: --config"
+        return rest
+
+    assert missing("check") == (
+        "name your configuration: hpc check --config FILE\n"
+        "there is none in this folder; to write one: hpc init\n"
+    )
+    bench.config()
+    (bench.folder / "cluster.yaml").write_text("time: 60\n")
+    assert missing("submit", "--set", "name=my trial") == (
+        "run.yaml is here: hpc submit --config run.yaml --set 'name=my trial'\n"
+    )
+    (bench.folder / "a b.yml").write_text("name: a\nclassifier: {type: valence}\n")
+    assert missing("audit") == (
+        "these are here: a b.yml, run.yaml. For example: hpc audit --config 'a b.yml'\n"
+    )
+
+
 def test_wrong_usage_exits_with_code_2(bench: Bench) -> None:
     done = bench.hpc("status", "--config", "a.yaml", "--run-root", "runs")
     assert done.returncode == 2
     assert done.stderr.endswith("argument --run-root: not allowed with argument --config\n")
-    done = bench.hpc("submit")
-    assert done.returncode == 2
-    assert done.stderr.endswith("the following arguments are required: --config\n")
     for arguments, problem in (
         (["--wacth"], "--wacth (did you mean '--watch'?)"),
         (["--sizes=4", "run"], "--sizes=4"),
