@@ -68,6 +68,17 @@ class Heartbeat(Section, frozen=True, kw_only=True, forbid_unknown_fields=False)
     """How many tasks share the quota, those of other runs included; None if that is not known."""
     throttled: bool = False
     """Whether a quota or the service lets nothing through at the moment."""
+    began_at: UtcTime | None = None
+    """When the task's process began to ask; None in a file of an older version."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether the task's process has only just begun, so that its rate says little.
+
+        A quota lets the first requests through at once, and holds the next ones back.
+        """
+        began = self.began_at
+        return began is not None and (self.written_at - began).total_seconds() < HEARTBEAT_SECONDS
 
 
 class TaskActivity(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,7 +174,7 @@ class HeartbeatWriter:
         """Set while the task waits until it can write its answers."""
         self._spare = SpareDescriptors()
         now = time.monotonic()
-        self._progress = now
+        self._began = self._progress = now
         self._pause = min(_FIRST_PAUSE, HEARTBEAT_SECONDS)
         self._beats = deque([(now, rows, sums().costs)], maxlen=_RATE_BEATS)
         self.beat(now)
@@ -209,6 +220,7 @@ class HeartbeatWriter:
             faults=activity.faults,
             quota_tasks=activity.quota_tasks,
             throttled=activity.throttled,
+            began_at=written_at - timedelta(seconds=now - self._began),
         )
         content = json.dumps(beat.to_json()).encode()
         # A heartbeat is only a sign of life: a full disk or a deleted folder must not end a task

@@ -67,12 +67,14 @@ def _mean_so_far(status: RunStatus, working: Sequence[ShardFacts]) -> float:
 def _is_new(facts: ShardFacts, now: datetime) -> bool:
     """Tell whether a task at work has only just begun, by its last sign of life.
 
-    It first loads what it needs, and watches for some seconds who shares its quota.
+    It first loads what it needs, and watches for some seconds who shares its quota. Slurm's
+    accounting knows the start of a task some seconds after it; until then the heartbeat does.
     """
     record, beat = facts.attempts[-1].record, own_heartbeat(facts)
-    if record is None or record.started_at is None:
+    started = (record.started_at if record else None) or (beat.began_at if beat else None)
+    if started is None:
         return False
-    return (beat.written_at if beat else now) - record.started_at < _SETTLING
+    return (beat.written_at if beat else now) - started < _SETTLING
 
 
 def _published_pace(done: Sequence[ShardFacts]) -> float | None:

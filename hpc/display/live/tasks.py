@@ -104,7 +104,7 @@ def _task(shard: ShardFacts, judgement: Judgement) -> RunningTask:
         node=(record.node if record else None) or (beat.node if beat else None),
         posts=shard.posts,
         posts_done=posts_done(shard, judgement),
-        rate_per_minute=beat.rate_per_minute if beat else None,
+        rate_per_minute=None if beat is None or beat.is_first else beat.rate_per_minute,
         written_at=beat.written_at if beat else None,
         started_at=record.started_at if record else None,
         memory_mb=beat.memory_mb if beat else None,

@@ -85,6 +85,22 @@ def test_there_is_no_time_to_go_while_all_tasks_have_only_just_begun(run: Run) -
     assert per_minute(run, *settled) == pytest.approx(12)
 
 
+def test_a_task_whose_start_only_its_heartbeat_knows_counts_as_new(run: Run) -> None:
+    """Slurm's accounting has not heard of it yet, and a quota has let a burst through."""
+
+    def unaccounted(index: int, age_s: float) -> Shard:
+        facts, judged = begun(index, age_s, rate=38_614.0)
+        (attempt,) = facts.attempts
+        assert attempt.record and facts.heartbeat
+        record = structs.replace(attempt.record, started_at=None)
+        beat = structs.replace(facts.heartbeat, began_at=NOW - timedelta(seconds=age_s))
+        attempts = (structs.replace(attempt, record=record),)
+        return structs.replace(facts, attempts=attempts, heartbeat=beat), judged
+
+    assert per_minute(run, unaccounted(0, 4), begun(1, 4)) == 0
+    assert per_minute(run, unaccounted(0, 60)) == 38_614
+
+
 def test_queued_tasks_take_the_places_of_those_that_have_just_ended(run: Run) -> None:
     ended = [published(index, ended_s_ago=10, took_s=300) for index in range(3)]
     at_work, pace = begun(3, 600, rate=50.0), POSTS / 5

@@ -55,6 +55,15 @@ def test_tasks_that_need_a_person_come_first_and_then_the_slowest(run: Run) -> N
     ]
 
 
+def test_a_task_has_no_rate_in_its_first_seconds(run: Run) -> None:
+    def rate(age_s: float) -> float | None:
+        beat = heartbeat(100, age_s=0, rate=6000, began_at=NOW - timedelta(seconds=age_s))
+        (task,) = running_tasks(status_of(run, [running(0, beat)]))
+        return task.rate_per_minute
+
+    assert [rate(14), rate(15)] == [None, 6000]
+
+
 def test_the_heartbeat_of_an_earlier_attempt_is_no_sign_of_this_one(run: Run) -> None:
     (task,) = running_tasks(status_of(run, [running(0, heartbeat(age_s=601))]))
     assert (task.written_at, task.rate_per_minute, task.memory_mb) == (None, None, None)

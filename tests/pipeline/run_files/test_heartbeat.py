@@ -55,6 +55,7 @@ def test_it_beats_when_a_life_starts(tmp_path: Path) -> None:
         last_error="slow endpoint",
         node="qnode7",
         unlabelable={},
+        began_at=beat.written_at,
     )
     assert [path.name for path in (tmp_path / "00007").iterdir()] == ["0003.heartbeat.json"]
 
@@ -84,6 +85,19 @@ def test_it_beats_every_fifteen_seconds_with_the_last_progress_and_the_recent_ra
     for beat in range(1, 41):
         one.tick(start + 60 + 15 * beat, 50 + beat)
     assert read(tmp_path).rate_per_minute == pytest.approx(4)
+
+
+def test_its_rate_says_little_in_the_first_seconds(tmp_path: Path) -> None:
+    """A quota lets a burst through, and then holds the requests back."""
+    one = heart(tmp_path)
+    start = time.monotonic()
+    one.tick(start + 1.5, 600)
+    assert read(tmp_path).is_first
+    one.tick(start + 16, 900)
+    beat = read(tmp_path)
+    assert beat.began_at is not None
+    assert round((beat.written_at - beat.began_at).total_seconds()) == 16
+    assert not beat.is_first
 
 
 def test_the_first_beats_come_soon_after_one_another(tmp_path: Path) -> None:
