@@ -24,6 +24,7 @@ from hpc.display.screen import Screen
 from hpc.display.system_error import describe_error
 from hpc.executors.factory import create_executor
 from hpc.planning.discard import find_discardable
+from hpc.planning.fingerprint import OtherSetupError
 from hpc.planning.new_run.describe_draft import describe_sizes
 from hpc.planning.new_run.draft_run import draft_run
 from hpc.planning.new_run.run_draft import RunDraft
@@ -32,15 +33,17 @@ from hpc.planning.run_checks import Subject, check_cheaply
 from hpc.planning.run_spec import RunSpec, Selection, validate
 from pipeline import __version__
 from pipeline.backlog import sources
+from pipeline.backlog.catalog import LacksPostsError
 from pipeline.backlog.left_out import describe_left_out
 from pipeline.backlog.sources import Source
 from pipeline.classifiers import frozen_classifier, registry
 from pipeline.config.check import Problems, SeveralProblems
+from pipeline.config.sections import SOURCE_COLUMNS
 from pipeline.errors import InputError, RunError
 from pipeline.messages.options import CONFIG_FILE, NO_REQUEST
 from pipeline.run_files.node_report import NodeOrder
 from pipeline.service.address import host_of, is_loopback, port_of
-from pipeline.text import counted
+from pipeline.text import counted, listed
 
 _INVALID = "correct the file; hpc schema lists every key. The other checks need a valid one"
 _WRONG = "correct the section classifier; the checks that need no classifier follow"
@@ -175,7 +178,7 @@ def _check_posts(
         selection = replace(selection, without=find_discardable(spec, lambda message: None))
         draft = draft_run(spec, selection, _folders(request), screen)
     except InputError as problem:
-        remedy = "correct the section backlog, whose key where leaves rows out, or the name"
+        remedy = _remedy_for_posts(problem, spec)
         return selection, None, [_input_error(Part.POSTS, str(problem), remedy)]
     except (RunError, OSError, MemoryError) as problem:
         return (
@@ -184,6 +187,20 @@ def _check_posts(
             [error(Part.POSTS, describe_error(problem), "correct that, and check again")],
         )
     return selection, draft, _judge_posts(spec.config.to_paste, draft)
+
+
+def _remedy_for_posts(problem: InputError, spec: RunSpec) -> str:
+    """Return what to do where posts cannot be chosen; most messages name the key themselves."""
+    if isinstance(problem, OtherSetupError):
+        again = f"hpc submit --config {spec.config.to_paste} --supersede"
+        return f"give it another name, or label those posts again: {again}"
+    columns = spec.config.backlog.columns
+    if isinstance(problem, LacksPostsError) and problem.column:
+        configured = zip(SOURCE_COLUMNS, columns.values(), strict=True)
+        keys = [f"backlog.columns.{key}" for key, name in configured if name == problem.column]
+        likely = problem.nearest_column
+        return f"set {listed(keys)} to {likely}" if likely else f"correct {listed(keys)}"
+    return "correct the configuration or the source as the message says"
 
 
 def _judge_posts(config: str, draft: RunDraft) -> list[Finding]:

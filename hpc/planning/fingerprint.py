@@ -12,6 +12,10 @@ from pipeline.model import JsonObject
 from pipeline.run_files import manifest
 
 
+class OtherSetupError(InputError):
+    """The labels of a name were made with another labeling setup."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelSpec:
     """The part of a configuration that decides a post's label."""
@@ -67,7 +71,7 @@ def reject_other_fingerprint(
         newest: the newest run with labels that the database knows; its folder may be gone.
 
     Raises:
-        InputError: the labels would not be comparable.
+        OtherSetupError: the labels would not be comparable.
     """
     binding = _find_binding(runs, newest)
     if binding is None or binding.config_hash == label_spec.hash:
@@ -77,7 +81,7 @@ def reject_other_fingerprint(
     delete = ""
     if run and _is_free_without(run, label_spec, runs, newest):
         delete = f"; or delete {run.folder} if nothing in it is worth keeping"
-    raise InputError(
+    raise OtherSetupError(
         f"the labels under the name {name} were made with another configuration (run "
         f"{binding.run_id} differs in {', '.join(keys) or 'its code or options'}): give this one a "
         "new name; or run submit --supersede, which labels those posts again and keeps the old "

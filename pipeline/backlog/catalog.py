@@ -20,6 +20,14 @@ _TO_LOWER = str.maketrans(_UPPER, _UPPER.lower())
 class LacksPostsError(InputError):
     """A file lacks a table or a column that the configuration names; maybe it holds no posts."""
 
+    def __init__(
+        self, message: str, *, column: str = "", nearest_column: str | None = None
+    ) -> None:
+        """Keep the column's configured name, and the name there that is nearest, if any."""
+        super().__init__(message)
+        self.column = column
+        self.nearest_column = nearest_column
+
 
 class CatalogTable(msgspec.Struct, frozen=True, kw_only=True):
     """A table or view of a database."""
@@ -145,12 +153,16 @@ def missing_column(where_from: str, name: str, columns: tuple[str, ...]) -> Lack
     if around and around.keys:
         return LacksPostsError(
             f"backlog.columns: {where_from} has no {name!r}: no value of column "
-            f"{around.column!r} has {join_parts(around.keys)}; check which keys they have"
+            f"{around.column!r} has {join_parts(around.keys)}; check which keys they have",
+            column=name,
         )
     first, *keys = split_path(name)
-    near = did_you_mean(name, columns)
+    likely = nearest(name, columns)
     if keys and (root := nearest(first, columns)):
-        near = f" (did you mean {join_parts((root, *keys))!r}?)"
+        likely = join_parts((root, *keys))
+    near = f" (did you mean {likely!r}?)" if likely else ""
     return LacksPostsError(
-        f"backlog.columns: {where_from} has no column {name!r}{near}; it has {', '.join(columns)}"
+        f"backlog.columns: {where_from} has no column {name!r}{near}; it has {', '.join(columns)}",
+        column=name,
+        nearest_column=likely,
     )

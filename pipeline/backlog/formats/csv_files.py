@@ -148,7 +148,11 @@ def _missing_column(
     error = missing_column(str(file.original), name, columns)
     if any(find_path(other, columns) for other in backlog.columns.values()):
         return error
-    return LacksPostsError(f"{error} (its first line, which has to name the columns)")
+    return LacksPostsError(
+        f"{error} (its first line, which has to name the columns)",
+        column=error.column,
+        nearest_column=error.nearest_column,
+    )
 
 
 def column_names(header: Sequence[str]) -> tuple[str, ...]:

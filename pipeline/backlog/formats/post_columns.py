@@ -23,7 +23,7 @@ from pipeline.config.sections import (
 from pipeline.errors import InputError
 from pipeline.model import INVALID_TEXT, NO_TEXT
 from pipeline.sql import literal, quoted
-from pipeline.text import did_you_mean
+from pipeline.text import did_you_mean, nearest
 
 Types = Mapping[str, DuckDBPyType]
 """The columns of a table with their types."""
@@ -173,7 +173,9 @@ def _find(types: Types, name: str, key: str, place: str) -> _Found:
             present = _field_names((path.column, *fields), tuple(inner_types))
             raise LacksPostsError(
                 f"backlog.columns: {place} has no {name!r}{did_you_mean(name, present)}; it has "
-                f"{_list_names(present)}"
+                f"{_list_names(present)}",
+                column=name,
+                nearest_column=nearest(name, present),
             )
         fields, keys, reached = (*fields, inner.column), inner.keys, inner_types[inner.column]
     if keys and reached.id != "varchar":

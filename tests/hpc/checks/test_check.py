@@ -201,6 +201,22 @@ def test_a_database_that_a_notebook_holds(bench: Bench) -> None:
         assert levels(check(bench, "--no-request", code=1)) == {"database": "error"}
 
 
+def test_each_reason_why_posts_cannot_be_chosen_has_its_own_remedy(bench: Bench) -> None:
+    def remedy(**backlog: Any) -> str:
+        bench.config(posts=4, classifier=VALENCE, backlog=backlog)
+        (finding,) = check(bench, code=2)["posts"]
+        return finding["remedy"]
+
+    assert remedy(columns={"text": "texts"}) == "set backlog.columns.text to text"
+    assert remedy(columns={"uri": "number"}) == "correct backlog.columns.uri"
+    bench.config(posts=4, classifier=VALENCE)
+    assert exit_code(bench.submit()) == 0
+    assert remedy(min_text_length=2) == (
+        "give it another name, or label those posts again: "
+        f"hpc submit --config {bench.path} --supersede"
+    )
+
+
 def test_a_run_root_that_everybody_can_write_to(bench: Bench) -> None:
     bench.config(posts=4, classifier=VALENCE)
     root = bench.folder / "runs"
