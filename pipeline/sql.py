@@ -79,10 +79,25 @@ def fetch_number(
     return int(connection.execute(query, parameters).fetchall()[0][0])
 
 
+class MemoryLimitError(OSError):
+    """A session of DuckDB reached its limit of memory."""
+
+    def __init__(self, doing: str, problem: str) -> None:
+        super().__init__(errno.ENOMEM, f"DuckDB reached its memory limit for {doing}: {problem}")
+
+
+def is_lack_of_disk(error: duckdb.Error) -> bool:
+    """Tell whether DuckDB had no room left on a disk, also for what does not fit into memory."""
+    # By default, that setting is the room on the disk. DuckDB's class is that of lack of memory.
+    return any(words in str(error) for words in ("No space left", "max_temp_directory_size"))
+
+
 def raise_lack_of_space(error: duckdb.Error, doing: str) -> None:
     """Raise OSError if DuckDB ran out of disk or memory, for which no file is to blame."""
-    if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in str(error):
+    if is_lack_of_disk(error):
         raise OSError(errno.ENOSPC, f"No space left for {doing}: {error}") from None
+    if isinstance(error, duckdb.OutOfMemoryException):
+        raise MemoryLimitError(doing, str(error).partition("\n")[0]) from None
 
 
 @contextlib.contextmanager

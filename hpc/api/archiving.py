@@ -158,8 +158,9 @@ def _choose(
                 say(f"{error}")
     if older_than_days is None:
         return runs
-    latest = datetime.now(UTC) - timedelta(days=older_than_days)
-    return [run for run in runs if run.age[0].replace(tzinfo=UTC) < latest]
+    now = datetime.now(UTC).replace(tzinfo=None)
+    # Not as a time before which a run was planned: the calendar begins with the year 1.
+    return [run for run in runs if (now - run.age[0]) / timedelta(days=1) > older_than_days]
 
 
 def _archive(plans: Sequence[RunCleaning], say: Say) -> dict[str, str]:

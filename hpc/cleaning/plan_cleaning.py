@@ -111,8 +111,8 @@ def _describe_odd(content: FolderContent) -> str:
         return ""
     odd = content.odd[0].encode(errors="backslashreplace").decode()
     return (
-        f"an archive cannot hold {odd}, which is neither a file nor a folder or has a name that is "
-        "not UTF-8"
+        f"an archive cannot hold {odd}, which is neither a file nor a folder, lies too deep, "
+        "or has a name that is not UTF-8"
     )
 
 

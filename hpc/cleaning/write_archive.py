@@ -25,6 +25,9 @@ from pipeline.run_files import amendments, manifest
 KEPT = frozenset({manifest.FILE_NAME, amendments.FOLDER, LOCK, archive.FILE_NAME})
 """What stays in the folder of an archived run: it says which run it is."""
 _WORTHLESS = (".seen-", files.TEMPORARY_PREFIX)
+_MOST_FOLDERS = 100
+"""How deep a file may lie. What removes folders descends by recursion."""
+_SHOWN = 80
 # The oldest time that a zip file can hold.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 
@@ -43,7 +46,7 @@ class FolderContent:
     """How many bytes all of these files and caches have."""
     odd: tuple[str, ...] = ()
     """What an archive cannot hold: neither a file nor a folder, such as a link, or with a name
-    that is not UTF-8."""
+    that is not UTF-8, or too deep a folder."""
 
     @property
     def inodes(self) -> int:
@@ -68,7 +71,7 @@ def list_content(run_dir: Path) -> FolderContent:
     size = 0
     for path, status in _walk(run_dir, ""):
         name = path.rpartition("/")[2]
-        if stat.S_ISDIR(status.st_mode):
+        if stat.S_ISDIR(status.st_mode) and not _is_too_deep(path):
             found["folders"].append(path)
             continue
         if not stat.S_ISREG(status.st_mode) or not _is_utf_8(path):
@@ -97,13 +100,17 @@ def _is_utf_8(path: str) -> bool:
     return True
 
 
+def _is_too_deep(path: str) -> bool:
+    return path.count("/") >= _MOST_FOLDERS
+
+
 def _walk(run_dir: Path, folder: str) -> Iterator[tuple[str, os.stat_result]]:
     with os.scandir(run_dir / folder) as entries:
         for entry in entries:
             path = f"{folder}/{entry.name}" if folder else entry.name
             status = entry.stat(follow_symlinks=False)
             yield path, status
-            if stat.S_ISDIR(status.st_mode):
+            if stat.S_ISDIR(status.st_mode) and not _is_too_deep(path):
                 yield from _walk(run_dir, path)
 
 
@@ -241,6 +248,9 @@ def unpack_archive(run_dir: Path) -> int:
         OSError: the disk is full, or a file cannot be written; the archive stays.
     """
     members = archive.members_of(archive_path(run_dir))
+    if deep := next((path for path in members if path.count("/") > _MOST_FOLDERS), None):
+        problem = f"{deep[:_SHOWN]}… lies more than {_MOST_FOLDERS} folders deep"
+        raise DamagedError(archive_path(run_dir), problem)
     place = run_dir / f"{files.TEMPORARY_PREFIX}{uuid.uuid4().hex}"
     place.mkdir()
     mode = _mode_of_files(run_dir)

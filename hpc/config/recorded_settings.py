@@ -20,7 +20,7 @@ from pipeline.config import yaml_file
 from pipeline.config.check import Problems, check
 from pipeline.config.keys import Section
 from pipeline.config.sections import Backlog, CheckpointSettings
-from pipeline.errors import InputError
+from pipeline.errors import InputError, UnreadableError
 from pipeline.run_files.manifest import FILE_NAME
 
 # In a run's folder: the configuration as it was given, after a line for each override.
@@ -81,5 +81,5 @@ def given_configuration(run: Run) -> Mapping[str, Any]:
         return yaml_file.read_mapping(
             path, tuple(line.removeprefix(GIVEN_OVERRIDE) for line in overrides)
         )
-    except (OSError, InputError):
+    except (OSError, InputError, UnreadableError):
         return {}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 
+from pipeline.sql import MemoryLimitError, is_lack_of_disk
 from pipeline.system import ownership
 from pipeline.terminal import one_line
 
@@ -22,6 +23,11 @@ _ADVICE_ON_GONE_FILES = (
     "\nThis file has labels. Restore it together with the database. To make both again from the "
     "run folders, run: hpc gather --rebuild"
 )
+_MAKE_ROOM = "the disk or your quota is full. Make room, then run the same command again"
+_ADVICE_ON_MEMORY = (
+    "Set storage.memory_gb to more in the configuration, and run the same command again. For a run "
+    "that exists: hpc resubmit RUN --set storage.memory_gb=16"
+)
 
 
 def describe_error(error: Exception) -> str:
@@ -31,6 +37,10 @@ def describe_error(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return f"out of memory: {describe_lack_of_memory()}"
     if isinstance(error, duckdb.Error):
+        if is_lack_of_disk(error):
+            return f"DuckDB: {error}\n{_MAKE_ROOM}"
+        if isinstance(error, duckdb.OutOfMemoryException):
+            return f"DuckDB: {error}\n{_ADVICE_ON_MEMORY}"
         gone = _ADVICE_ON_GONE_FILES if re.search(_GONE_LABELS, str(error)) else ""
         return f"DuckDB: {error}{gone}"
     return str(error)
@@ -52,7 +62,9 @@ def describe_system_error(error: OSError) -> str:
         return f"{path}: {error.strerror}. {ownership.describe_denial(path)}"
     where = f"{error.filename}: " if error.filename else ""
     if error.errno in _NO_SPACE and not _is_memory(error):
-        return f"{where}the disk or your quota is full. Make room, then run the same command again"
+        return f"{where}{_MAKE_ROOM}"
+    if isinstance(error, MemoryLimitError):
+        return f"{error.strerror}\n{_ADVICE_ON_MEMORY}"
     if error.errno in (*_NO_SPACE, *_NO_MEMORY):
         return f"{where}{error.strerror}: {describe_lack_of_memory()}"
     return f"{where}{error.strerror or error}"

@@ -6,6 +6,8 @@ import msgspec
 
 from pipeline import limits
 from pipeline.config.check import Problems
+from pipeline.errors import UnreadableError
+from pipeline.system.shortage import is_shortage
 
 
 class InputFiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,21 +39,29 @@ class InputFiles(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(dict.fromkeys(folder / path for folder in self.folders))
 
     def find(self, key: str, name: str) -> Path | None:
-        """Return the first file of that name; None, and a problem, where there is none."""
+        """Return the first file of that name; None, and a problem, where there is none.
+
+        Raises:
+            UnreadableError: it is unknown whether there is one.
+        """
         tried = self.candidates(name)
         for path in tried:
-            if path.is_file():
+            if _is_file(path):
                 return path
         self.report(key, f"there is no file {' or '.join(map(str, tried))}")
         return None
 
     def text(self, key: str, name: str) -> str:
-        """Return the text of a UTF-8 file; '', and a problem, where there is none."""
+        """Return the text of a UTF-8 file; '', and a problem, where there is none.
+
+        Raises:
+            UnreadableError: it cannot be read now.
+        """
         path = self.find(key, name)
         if path is None:
             return ""
         try:
-            text = limits.read_file(path, limits.PROMPT_BYTES).decode()
+            text = read_input(path, limits.PROMPT_BYTES).decode()
         except OSError as error:
             self.report(key, f"{path} cannot be read: {error.strerror}")
             return ""
@@ -61,3 +71,27 @@ class InputFiles(msgspec.Struct, frozen=True, kw_only=True):
         if not text.strip():
             self.report(key, f"{path} is empty")
         return text
+
+
+def read_input(path: Path, most_bytes: int) -> bytes:
+    """Return the content of a file that a person wrote.
+
+    Raises:
+        UnreadableError: this machine cannot read it now, and what is in it may be right.
+        OSError: it is not there, is closed to this user, or is no file of at most this size.
+    """
+    try:
+        return limits.read_file(path, most_bytes)
+    except OSError as error:
+        if is_shortage(error):
+            raise UnreadableError(path, error) from error
+        raise
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:
+        if is_shortage(error):
+            raise UnreadableError(path, error) from error
+        raise

@@ -12,6 +12,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from yaml.reader import ReaderError
 
 from pipeline import limits
+from pipeline.config.input_files import read_input
 from pipeline.limits import YAML_LEVELS
 from pipeline.terminal import shorten_line
 
@@ -64,11 +65,12 @@ def read_file(path: Path) -> Any:
     """Return the values of a file, as `read` does.
 
     Raises:
+        UnreadableError: it cannot be read now.
         OSError: it cannot be read, or is too large for any configuration.
         InvalidYaml: it is not YAML, or says something twice.
     """
     try:
-        return read(limits.read_file(path, limits.YAML_BYTES).decode())
+        return read(read_input(path, limits.YAML_BYTES).decode())
     except UnicodeDecodeError as error:
         raise InvalidYaml(str(error)) from None
 

@@ -23,6 +23,7 @@ def read_mapping(path: Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
     """Read a YAML file and apply `a.b=value` overrides, whose values are YAML too.
 
     Raises:
+        UnreadableError: the file cannot be read now.
         InputError: the file or an override is not a mapping of keys, or not valid YAML.
     """
     values = _read(path)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipeline.config.check import Problems, check
 from pipeline.config.sections import StorageSection
-from pipeline.errors import InputError
+from pipeline.errors import InputError, UnreadableError
 from pipeline.late_imports import yaml_file
 
 # What a path relative to the run's folder begins with. Without it, `../venv/bin/python` and the
@@ -103,7 +103,7 @@ def former_project(run_dir: Path, database: str) -> tuple[Path, Path] | None:
     """
     try:
         values = yaml_file.read_mapping(run_dir / "config.yaml")
-    except InputError:
+    except (InputError, UnreadableError):
         return None
     storage = check(
         StorageSection, values.get("storage", {}), source="", path="storage", problems=Problems()

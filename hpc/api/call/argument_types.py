@@ -7,6 +7,7 @@ import dataclasses
 import enum
 import functools
 import inspect
+import os
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -64,12 +65,40 @@ def _problems(name: str, value: object, annotation: object) -> Iterator[str]:
     """Yield what is wrong with a value or its fields."""
     if not _fits(value, annotation):
         yield f"{name} should be {_words(annotation)}, not {_shown(value)}"
+    elif not _admits_path(annotation) and not _can_be_encoded(value):
+        yield f"{name} should be text in UTF-8, not {_shown(value)}"
     elif _is_settings(value):
         assert dataclasses.is_dataclass(value)
         kinds = inspect.get_annotations(type(value), eval_str=True)
         for field in dataclasses.fields(value):
             inner = getattr(value, field.name)
             yield from _problems(f"{name}.{field.name}", inner, kinds[field.name])
+
+
+def _admits_path(kind: object) -> bool:
+    """Tell whether a value may be a path, which on Linux holds any bytes."""
+    if isinstance(kind, type) and issubclass(kind, os.PathLike):
+        return True
+    kinds = (typing.get_origin(kind), *typing.get_args(kind))
+    return any(_admits_path(each) for each in kinds if each is not None and each is not kind)
+
+
+def _can_be_encoded(value: object) -> bool:
+    """Tell whether a text, or each text of a list, has no byte of a shell that is not UTF-8.
+
+    The file system takes such a text, and no database does.
+    """
+    try:
+        for text in (value,) if isinstance(value, str) else _listed(value):
+            str(text).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _listed(value: object) -> Iterator[str]:
+    each = value if isinstance(value, Sequence | frozenset) else ()
+    return (text for text in each if isinstance(text, str))
 
 
 def _is_settings(value: object) -> bool:

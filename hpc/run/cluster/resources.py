@@ -293,7 +293,10 @@ def _read_template(
         return None
     try:
         values = strict_yaml.read_file(path)
-    except (OSError, InvalidYaml) as error:
+    except OSError as error:
+        inputs.report("template", f"{path} cannot be read: {error.strerror}")
+        return None
+    except InvalidYaml as error:
         inputs.report("template", f"{path} is not valid YAML: {error}")
         return None
     if check(ClusterTemplate, values, source=str(path), problems=problems) is None:

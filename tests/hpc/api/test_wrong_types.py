@@ -174,3 +174,23 @@ def test_a_result_without_a_run_is_no_run(project: Path) -> None:
 
     with pytest.raises(api.InputError):
         api.status(Thing())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter", "value"),
+    [
+        ("explain_post", "uri", "at://\udcff"),
+        ("export", "query", api.LabelQuery(where="text = '\udcff'")),
+        ("export", "query", api.LabelQuery(columns=("\udcff",))),
+    ],
+)
+def test_a_text_of_bytes_that_are_not_utf8_is_named(
+    project: Path, name: str, parameter: str, value: object
+) -> None:
+    with pytest.raises(api.InputError, match=rf"^{name}: {parameter}.* should be text in UTF-8"):
+        call(name, parameter, value)
+
+
+def test_a_path_may_have_bytes_that_are_not_utf8(project: Path) -> None:
+    with pytest.raises(api.InputError, match=r"^the configuration .* cannot be read: No such file"):
+        call("audit", "config", "\udcff.yaml")

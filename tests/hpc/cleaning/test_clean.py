@@ -275,7 +275,8 @@ def test_an_archive_is_a_zip_file_with_every_file_as_it_was(complete: Bench) -> 
 
 
 def test_older_than_leaves_newer_runs_alone(complete: Bench) -> None:
-    assert complete.document("clean", "--older-than", "1")["runs"] == []
+    for days in ("1", "99999999999"):
+        assert complete.document("clean", "--older-than", days)["runs"] == []
     assert len(complete.document("clean", "--older-than", "0.0000001")["runs"]) == 1
 
 
@@ -334,6 +335,21 @@ def test_a_name_that_is_no_utf_8_stays_and_is_reported(complete: Bench) -> None:
     (run_dir(complete) / "logs" / os.fsdecode(b"\xff.txt")).write_text("a note")
     (run,) = complete.document("clean", "--yes")["runs"]
     assert (run["decision"], "\\udcff.txt" in run["reason"]) == ("keep", True)
+
+
+def test_a_folder_that_lies_too_deep_is_neither_archived_nor_unpacked(complete: Bench) -> None:
+    """What removes a folder descends by recursion."""
+    folder, deep = run_dir(complete), "/".join("d" * 120)
+    (folder / deep).mkdir(parents=True)
+    assert complete.document("clean", "--yes")["runs"][0]["decision"] == "keep"
+    shutil.rmtree(folder / "d")
+    assert complete.hpc("clean", "--yes").returncode == 0
+    with zipfile.ZipFile(folder / "archive.zip", "a") as archive:
+        archive.writestr(f"{'d/' * 1500}file", b"")
+    done = complete.hpc("clean", "--restore", "test")
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert str(folder / "archive.zip") in done.stderr
+    assert not {"d", "outputs"} & set(names(folder))
 
 
 def test_a_file_of_the_user_with_the_name_of_an_archive_is_none(complete: Bench) -> None:

@@ -1,6 +1,8 @@
 """What a configuration's mistakes are answered with: the file, the key, what it should be."""
 
+import errno
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,10 @@ from typing import Any
 import pytest
 
 from hpc.config import run_config
-from pipeline.errors import InputError
+from pipeline import limits
+from pipeline.config.check import Problems
+from pipeline.config.input_files import InputFiles
+from pipeline.errors import InputError, UnreadableError
 
 SECTIONS: dict[str, Any] = {
     "name": "v",
@@ -376,3 +381,46 @@ def test_an_override_that_is_no_yaml_is_rejected(tmp_path: Path) -> None:
 )
 def test_a_long_override_is_not_shown_whole(tmp_path: Path, override: str) -> None:
     assert len(rejection(tmp_path, SECTIONS, override)) < 1_000
+
+
+@pytest.mark.parametrize("name", ["run.yaml", "cluster.yaml", "prompt.md"])
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        *((error, UnreadableError) for error in (errno.EIO, errno.ESTALE, errno.EMFILE)),
+        *((error, UnreadableError) for error in (errno.ENFILE, errno.ENOMEM)),
+        *((error, InputError) for error in (errno.EACCES, errno.EISDIR, errno.ENOENT)),
+    ],
+    ids=errno.errorcode.get,
+)
+def test_a_file_that_this_machine_cannot_read_now_is_no_mistake_of_a_person(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    error: int,
+    expected: type[Exception],
+) -> None:
+    def open_regular(path: Path) -> int:
+        if path.name == name:
+            raise OSError(error, os.strerror(error), str(path))
+        return open_it(path)
+
+    open_it = limits.open_regular
+    monkeypatch.setattr(limits, "open_regular", open_regular)
+    (tmp_path / "cluster.yaml").write_text("cpus: 2")
+    (tmp_path / "prompt.md").write_text("Is it toxic?")
+    cluster = {"executor": "slurm", "template": "cluster.yaml"}
+    path = tmp_path / "run.yaml"
+    path.write_text(json.dumps({**SECTIONS, "cluster": cluster}))
+    problems = Problems()
+    inputs = InputFiles(source=str(path), path="classifier", folders=(tmp_path,), problems=problems)
+
+    def read() -> None:
+        run_config.load(path)
+        inputs.text("prompt", "prompt.md")
+        problems.raise_any()
+
+    with pytest.raises(expected) as raised:
+        read()
+    assert f"{tmp_path / name} cannot be read" in str(raised.value)
+    assert os.strerror(error) in str(raised.value)

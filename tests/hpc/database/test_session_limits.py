@@ -3,6 +3,7 @@
 A folder for temporary files that is not there shows which verbs use it: each of them names it.
 """
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from pipeline.backlog import select
 from pipeline.config.session_limits import LOGIN_NODE, SessionLimits
 from pipeline.database import duckdb_file
+from pipeline.sql import raise_lack_of_space
 from tests.hpc.cli_bench import Bench
 from tests.hpc.growing_backlog import GrowingBacklog, post
 
@@ -40,6 +42,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     [
         ("submit", "--config", "run.yaml", "--dry-run"),
         ("gather",),
+        ("try", "run.yaml"),
         ("audit", "--config", "run.yaml"),
         ("compare", "test", "other", "--config", "run.yaml"),
         ("export", "test", "--to", "labels.csv", "--config", "run.yaml"),
@@ -79,3 +82,20 @@ def test_by_default_a_session_takes_the_share_of_a_login_node(tmp_path: Path) ->
     query = "SELECT current_setting('memory_limit'), current_setting('threads')"
     for connection in opened(tmp_path, LOGIN_NODE):
         assert connection.execute(query).fetchall() == [("953.6 MiB", 2)]
+
+
+@pytest.mark.parametrize(
+    ("setting", "error"),
+    [("temp_directory = ''", errno.ENOMEM), ("max_temp_directory_size = '1MB'", errno.ENOSPC)],
+)
+def test_a_limit_of_memory_is_told_from_a_full_disk(
+    tmp_path: Path, setting: str, error: int
+) -> None:
+    many = "CREATE TABLE rows AS SELECT repeat('x', 900) || i FROM range(100_000) t(i) ORDER BY 1"
+    with select.staging(tmp_path, SessionLimits(memory_gb=0.04)) as connection:
+        connection.execute(f"SET {setting}")
+        with pytest.raises(duckdb.Error) as raised:
+            connection.execute(many)
+        with pytest.raises(OSError, match=r".") as lack:
+            raise_lack_of_space(raised.value, "planning")
+    assert lack.value.errno == error

@@ -13,7 +13,12 @@ import pytest
 
 from hpc.command_line.verb import Verb
 from pipeline.errors import InputError, Interruption, RunError
+from pipeline.sql import MemoryLimitError
 
+MORE_MEMORY = (
+    "Set storage.memory_gb to more in the configuration, and run the same command again. For a run "
+    "that exists: hpc resubmit RUN --set storage.memory_gb=16"
+)
 FULL = "the disk or your quota is full. Make room, then run the same command again"
 NO_MEMORY = (
     "this machine gives this process no more memory. Run the same command again "
@@ -50,6 +55,11 @@ def end_with(error: BaseException, **options: Any) -> int:
          f"runs/1: Cannot allocate memory: {NO_MEMORY}"),
         (MemoryError(), 1, f"out of memory: {NO_MEMORY}"),
         (duckdb.Error("Out of Memory"), 1, "DuckDB: Out of Memory"),
+        (duckdb.OutOfMemoryException("Out of Memory"), 1, f"DuckDB: Out of Memory\n{MORE_MEMORY}"),
+        (duckdb.OutOfMemoryException("the 'max_temp_directory_size' setting"), 1,
+         f"DuckDB: the 'max_temp_directory_size' setting\n{FULL}"),
+        (MemoryLimitError("adopting", "Out of Memory"), 1,
+         f"DuckDB reached its memory limit for adopting: Out of Memory\n{MORE_MEMORY}"),
     ],
 )  # fmt: skip
 def test_an_error_has_a_message_and_an_exit_code(
