@@ -51,7 +51,7 @@ VERB = Verb(
     example="hpc check --config valence.yaml",
     arguments=arguments,
     act=act,
-    if_interrupted="no run was created",
+    if_interrupted="nothing was submitted",
     classifies=True,
 )
 

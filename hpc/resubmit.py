@@ -10,7 +10,7 @@ from hpc.command_line.verb import Outcome, Verb, chosen_run
 from hpc.config import run_config
 from hpc.database.gathered_shards import is_gathered
 from hpc.display.console import Printer
-from hpc.display.next_step import command, describe_next_step
+from hpc.display.next_step import command, describe_caretaken, describe_next_step
 from hpc.display.run.amendments import changes_document
 from hpc.display.run.run_summary import show_status
 from hpc.overview import other_runs
@@ -91,6 +91,8 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     gathered = is_gathered(result.run, result.look.observation)
     if result.has_ended:
         show_status(result.look, printer, is_gathered=gathered)
+    elif result.has_caretaker and (result.shards or result.look.is_under_way):
+        printer(describe_caretaken(result.run))
     elif not result.shards:
         if not (is_moved and gathered and result.look.state is RunState.COMPLETE):
             printer(describe_next_step(result.look, is_gathered=gathered))

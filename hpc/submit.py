@@ -17,7 +17,7 @@ from hpc.planning.run_spec import Canary, Selection
 from hpc.planning.service_end import end_document, until_end
 from hpc.run.array_indices import parse_jobs_to_await
 from hpc.run.run_state import RunStatus
-from pipeline.errors import InputError
+from pipeline.errors import InputError, Interruption
 from pipeline.sampling.allocate import Allocation
 from pipeline.sampling.draw import MONTH, DrawRequest
 
@@ -173,14 +173,21 @@ def act(options: argparse.Namespace, printer: Printer) -> Outcome:
     if options.plan_only:
         planned_run = plan(options.config, selection=selection, overrides=options.set, say=printer)
         return planned_run.exit_code, _document(planned_run)
-    result = submit(
-        options.config,
-        selection=selection,
-        overrides=options.set,
-        wait=options.wait,
-        caretaker=options.caretaker,
-        say=printer,
-    )
+    try:
+        result = submit(
+            options.config,
+            selection=selection,
+            overrides=options.set,
+            wait=options.wait,
+            caretaker=options.caretaker,
+            say=printer,
+        )
+    except Interruption as interruption:
+        if not interruption.continues_by_repeating:
+            raise
+        yes = " --yes" if options.yes else ""
+        again = f"{same_command('submit', vars(options))}{yes}"
+        raise Interruption(f"{interruption}: {again}") from None
     if result.canary and result.canary.waits_for_yes:
         printer(f"\nnext: {same_command('submit', vars(options))} --yes")
     return result.exit_code, _document(result)

@@ -48,6 +48,11 @@ class DamagedError(RunError):
 class Interruption(KeyboardInterrupt):
     """Ctrl-C or SIGTERM, with a message that says how to continue. Exit code 130."""
 
+    def __init__(self, message: str, *, continues_by_repeating: bool = False) -> None:
+        """Keep the message, and whether it ends by advising to run the same command."""
+        super().__init__(message)
+        self.continues_by_repeating = continues_by_repeating
+
 
 class Cause(StrEnum):
     """Why a shard is not done. `hpc.run.causes` maps each cause to its remedy."""

@@ -87,6 +87,8 @@ class ResubmitResult:
     """What `hpc resubmit` exits with: 0 done, 1 a person is needed, 3 still under way."""
     look: RunStatus = field(repr=False)
     """The last look at the run."""
+    has_caretaker: bool = False
+    """Whether a Slurm job supervises the run from here on, as was asked for."""
 
 
 @check_argument_types
@@ -162,6 +164,7 @@ def resubmit(
         has_ended=result.has_ended,
         exit_code=result.exit_code,
         look=result.end,
+        has_caretaker=result.has_caretaker,
     )
 
 

@@ -9,14 +9,19 @@ from pipeline.errors import Interruption
 
 
 @contextlib.contextmanager
-def on_interruption_say(message: str) -> Iterator[None]:
-    """Make Ctrl-C in the block raise Interruption with this message, unless it has one already."""
+def on_interruption_say(message: str, *, continues_by_repeating: bool = False) -> Iterator[None]:
+    """Make Ctrl-C in the block raise Interruption with this message, unless it has one already.
+
+    Args:
+        message: what goes on, and how to continue.
+        continues_by_repeating: whether it ends by advising to run the same command.
+    """
     try:
         yield
     except Interruption:
         raise
     except KeyboardInterrupt:
-        raise Interruption(message) from None
+        raise Interruption(message, continues_by_repeating=continues_by_repeating) from None
 
 
 def explain_interruption(
@@ -29,6 +34,24 @@ def explain_interruption(
         runs_in_background: whether its tasks run without this process.
     """
     return on_interruption_say(_describe(run, runs_in_background=runs_in_background))
+
+
+def explain_canary_interruption(
+    run: Run, *, runs_in_background: bool
+) -> contextlib.AbstractContextManager[None]:
+    """Make Ctrl-C in the block say how to continue with a canary: by the same command.
+
+    `supervise` would only finish the canary, and neither report on it nor submit what follows.
+    The arguments are those of `explain_interruption`.
+    """
+    lines = ["interrupted; the tasks on this machine save their answers and stop"]
+    if runs_in_background:
+        lines = [
+            "interrupted; the jobs in Slurm keep running",
+            f"to end the jobs: {command('cancel', run)}",
+        ]
+    message = "\n".join([*lines, "to resume the canary, run the same command"])
+    return on_interruption_say(message, continues_by_repeating=True)
 
 
 def explain_submission_interruption(

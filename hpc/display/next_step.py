@@ -44,6 +44,14 @@ def command(verb: str, run: Run, *options: str) -> str:
     return f"hpc {' '.join([verb, *options, shlex.quote(str(folder))])}"
 
 
+def describe_caretaken(run: Run) -> str:
+    """Return that a caretaker continues a run, and how to look at it."""
+    return (
+        "next: nothing; the caretaker continues when the arrays have ended. To look: "
+        f"{command('status', run)}"
+    )
+
+
 def describe_next_command(status: RunStatus) -> str:
     """Return the command to type next, whether or not anything is left to gather."""
     return _command(status.run, next_command(status))

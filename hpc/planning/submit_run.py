@@ -10,11 +10,12 @@ from hpc.database.gathered_shards import is_gathered
 from hpc.database.register_runs import forget_run, register_run, register_samples
 from hpc.display.interruption import (
     describe_leaving,
+    explain_canary_interruption,
     explain_interruption,
     explain_submission_interruption,
     on_interruption_say,
 )
-from hpc.display.next_step import command, describe_next_step
+from hpc.display.next_step import command, describe_caretaken, describe_next_step
 from hpc.display.run.run_summary import show_result, show_status
 from hpc.display.screen import Screen
 from hpc.executors.base import (
@@ -109,8 +110,11 @@ def submit_run(request: SubmitRequest, printer: Screen) -> SubmitResult:
         for locked in started.runs if _goes_to_end(request, executor) else ():
             its_executor = executor_of(locked.run)
             in_background = its_executor.runs_in_background
+            explain = explain_interruption
+            if request.selection.canary and locked is started.runs[-1]:
+                explain = explain_canary_interruption
             with (
-                explain_interruption(locked.run, runs_in_background=in_background),
+                explain(locked.run, runs_in_background=in_background),
                 printer.watching(describe_leaving(runs_in_background=in_background)) as view,
             ):
                 ends.append(supervise(locked.run, its_executor, locked.lock, view))
@@ -119,7 +123,9 @@ def submit_run(request: SubmitRequest, printer: Screen) -> SubmitResult:
         return SubmitResult(draft=started.draft, run=None, exit_code=code)
     run = started.runs[-1].run
     if not ends:
-        printer(f"next: {command('supervise', run)} (or look: hpc status)")
+        is_cared_for = request.caretaker and started.has_caretakers
+        supervise_it = f"next: {command('supervise', run)} (or look: hpc status)"
+        printer(describe_caretaken(run) if is_cared_for else supervise_it)
         nothing_fits = started.wave.waiting and not started.wave.sent
         code = UNDER_WAY if nothing_fits else 0
         code = code if started.has_caretakers and not started.unreadable else FAILED
@@ -199,7 +205,10 @@ def _start(
         if run is not None:
             say(f"run {run.folder}")
             in_background = executor.runs_in_background
-            with explain_submission_interruption(run, runs_in_background=in_background):
+            explain = explain_submission_interruption
+            if request.selection.canary:
+                explain = explain_canary_interruption
+            with explain(run, runs_in_background=in_background):
                 lock = locks.enter_context(run_lock.lock_run(run))
                 if in_background:
                     wave = _submit_or_forget(LockedRun(run, lock), executor, request, say)

@@ -87,6 +87,8 @@ class Outcome:
     """How many shards the executor refused, while it accepted others."""
     lacks_caretaker: bool = False
     """Whether the caretaker that was asked for was rejected."""
+    has_caretaker: bool = False
+    """Whether there is one."""
 
     @property
     def shards(self) -> tuple[int, ...]:
@@ -162,6 +164,7 @@ def resubmit(
         waiting=wave.waiting,
         refused=len(choice.shards) - wave.sent - wave.waiting,
         lacks_caretaker=lacks_caretaker,
+        has_caretaker=wants_caretaker and not lacks_caretaker,
     )
 
 

@@ -6,7 +6,7 @@ same command resumes the canary, and does not repeat one that is complete.
 
 from dataclasses import dataclass, replace
 
-from hpc.display.interruption import describe_leaving, explain_interruption
+from hpc.display.interruption import describe_leaving, explain_canary_interruption
 from hpc.display.run.run_summary import show_result
 from hpc.display.run.usage import usage_of
 from hpc.display.screen import Screen
@@ -153,7 +153,7 @@ def _finish(run: Run, screen: Screen) -> RunState:
     in_background = executor.runs_in_background
     with (
         hold_run(run) as locked,
-        explain_interruption(run, runs_in_background=in_background),
+        explain_canary_interruption(run, runs_in_background=in_background),
         screen.watching(describe_leaving(runs_in_background=in_background)) as view,
     ):
         end = supervise(locked.run, executor, locked.lock, view)

@@ -26,6 +26,7 @@ from pipeline.run_files.heartbeat import HeartbeatWriter
 from pipeline.run_files.last_words import LastWordsWriter
 from pipeline.run_files.manifest import log_path, output_path, work_path
 from tests.hpc.file_reads import counted_reads
+from tests.hpc.in_process import call_verb
 from tests.pipeline import run_builders
 
 LONG_AGO = datetime(2026, 11, 25, tzinfo=UTC)
@@ -157,6 +158,21 @@ def test_words_that_are_gone_are_not_remembered(twice_submitted_run: Run) -> Non
     assert look(run, slurm()).judgements[1].message == "no luck"
     last_words.path_of(run.folder, 2, 1).unlink()
     assert look(run, slurm()).judgements[1].message != "no luck"
+
+
+def test_a_run_with_a_caretaker_needs_no_other_command(twice_submitted_run: Run) -> None:
+    def last_line() -> str:
+        words = (twice_submitted_run.folder, "--caretaker")
+        folder = twice_submitted_run.folder.parents[1]
+        done = call_verb("resubmit", words, folder=folder, env=os.environ, modules=folder)
+        return done.stdout.splitlines()[-1]
+
+    advice = (
+        "next: nothing; the caretaker continues when the arrays have ended. To look: "
+        f"hpc status runs/{twice_submitted_run.run_id}"
+    )
+    assert last_line() == advice, "it submits a shard again"
+    assert last_line() == advice, "no shard has failed"
 
 
 def test_resubmitting_a_shard_reads_each_submission_once(twice_submitted_run: Run) -> None:

@@ -1,12 +1,14 @@
 """What Ctrl-C says at each stage of a verb: what goes on, and the command that continues."""
 
 import importlib
+import re
 from pathlib import Path
 
 import pytest
 
 from hpc.command_line.cli import VERBS
 from hpc.display.interruption import (
+    explain_canary_interruption,
     explain_interruption,
     explain_submission_interruption,
     on_interruption_say,
@@ -39,7 +41,7 @@ def test_every_verb_says_what_ctrl_c_leaves_behind() -> None:
     ("module", "function", "verb", "message"),
     [
         ("hpc.planning.check_run", "draft_run", ("check", *CONFIG),
-         "interrupted; no run was created"),
+         "interrupted; nothing was submitted"),
         ("hpc.planning.submit_run", "create_run", ("submit", *CONFIG),
          "interrupted; no new run was submitted. To start again, run the same command"),
         ("hpc.planning.submit_run", "create_run", ("submit", *CONFIG, "--canary", "1"),
@@ -71,6 +73,19 @@ def test_a_submit_that_has_created_its_run_names_it(bench: Bench) -> None:
         130,
         "interrupted; the tasks on this machine save their answers and stop\n"
         f"to resume: hpc supervise runs/{run.name}\n",
+    )
+
+
+@pytest.mark.parametrize("yes", [(), ("--yes",)])
+def test_a_canary_is_resumed_by_the_whole_command(bench: Bench, yes: tuple[str, ...]) -> None:
+    """`supervise` would neither report on the canary nor submit the other posts."""
+    bench.config(posts=3)
+    words = ("submit", *CONFIG, "--canary", 1, *yes)
+    done = bench.python(INTERRUPTED, "hpc.planning.submit_run", "register_run", *words)
+    assert outcome(done) == (
+        130,
+        "interrupted; the tasks on this machine save their answers and stop\n"
+        f"to resume the canary, run the same command: hpc {' '.join(map(str, words))}\n",
     )
 
 
@@ -128,6 +143,13 @@ def test_jobs_in_slurm_go_on_without_the_process(tmp_path: Path) -> None:
     with (
         pytest.raises(Interruption) as end,
         explain_submission_interruption(run, runs_in_background=True),
+    ):
+        raise KeyboardInterrupt
+    canary = f"interrupted; the jobs in Slurm keep running\nto end the jobs: {cancel}\n"
+    canary += "to resume the canary, run the same command"
+    with (
+        pytest.raises(Interruption, match=re.escape(canary)),
+        explain_canary_interruption(run, runs_in_background=True),
     ):
         raise KeyboardInterrupt
     assert str(end.value) == (
