@@ -36,6 +36,19 @@ _SIGNATURE = b"PK\x03\x04"
 _DIRECTORIES = 4
 
 
+class DamagedArchiveError(DamagedError):
+    """The archive of a run cannot be read as one, so that nothing is known about its files."""
+
+    def __init__(self, archive: Path, problem: str) -> None:
+        """Keep the file, and what is wrong with it."""
+        root = archive.parent.parent
+        super().__init__(
+            archive,
+            f"{problem}. Restore it from a backup. If all labels of the run are in the database, "
+            f"or you do not need them, move the run's folder out of {root} instead",
+        )
+
+
 class Member(msgspec.Struct, frozen=True, kw_only=True):
     """One file in an archive."""
 
@@ -64,8 +77,8 @@ def archive_path(run_dir: Path) -> Path:
 
 
 def is_archived(run_dir: Path) -> bool:
-    """Tell whether a run's folder has an archive."""
-    return archive_path(run_dir).is_file()
+    """Tell whether a run's folder has an archive, even one that cannot be read."""
+    return os.path.lexists(archive_path(run_dir))
 
 
 def find_member(path: Path) -> Member | None:
@@ -160,7 +173,7 @@ def open_part(path: Path) -> Iterator[Part]:
 
 @contextlib.contextmanager
 def _opened_member(member: Member) -> Iterator[Part]:
-    descriptor = _open(member.archive)
+    descriptor = _open_archive(member.archive)
     try:
         start = _start_of(member, descriptor)
         yield Part(descriptor=descriptor, size=member.size, start=start, crc=member.crc)
@@ -231,7 +244,7 @@ def copy_member(member: Member, target: Path) -> None:
             crc = zlib.crc32(chunk, crc)
             stream.write(chunk)
     if crc != member.crc:
-        raise DamagedError(member.archive, "the bytes of a member are not those of its file")
+        raise DamagedArchiveError(member.archive, "the bytes of a member are not those of its file")
 
 
 def digest_member(member: Member) -> str:
@@ -253,6 +266,19 @@ def _open(path: Path) -> int:
     return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
+def _open_archive(archive: Path) -> int:
+    """Open an archive for reading, and return its descriptor.
+
+    Raises:
+        DamagedArchiveError: it is no regular file.
+    """
+    descriptor = _open(archive)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise DamagedArchiveError(archive, "it is not a regular file")
+
+
 def _start_of(member: Member, descriptor: int) -> int:
     """Return where the bytes of a member begin in its archive, which `descriptor` has open.
 
@@ -264,7 +290,7 @@ def _start_of(member: Member, descriptor: int) -> int:
         signature, name, extra = _LOCAL_HEADER.unpack(header)
         if signature == _SIGNATURE:
             return int(member.header + _LOCAL_HEADER.size + name + extra)
-    raise DamagedError(member.archive, "the header of a member is not where it should be")
+    raise DamagedArchiveError(member.archive, "the header of a member is not where it should be")
 
 
 def _directories_above(path: Path) -> list[tuple[_Directory, str]]:
@@ -273,8 +299,15 @@ def _directories_above(path: Path) -> list[tuple[_Directory, str]]:
     for folder in path.parents[:_LEVELS]:
         archive = folder / FILE_NAME
         try:
-            status = archive.stat()
+            # A link to a disk that is not mounted hides the files as a folder without any would.
+            status = archive.lstat()
+            if stat.S_ISLNK(status.st_mode):
+                status = archive.stat()
         except (FileNotFoundError, NotADirectoryError):
+            if archive.is_symlink() and (folder / _MANIFEST).exists():
+                raise DamagedArchiveError(
+                    archive, "it is a link to a file that is not there"
+                ) from None
             continue
         if not (folder / _MANIFEST).exists():
             continue  # such as a file of the user in the run root or the project
@@ -289,15 +322,19 @@ def _read_directory(archive: Path, stamp: tuple[int, int, int]) -> _Directory:
     members: dict[str, Member] = {}
     names: dict[str, set[str]] = defaultdict(set)
     try:
-        with zipfile.ZipFile(archive) as file:
+        with os.fdopen(_open_archive(archive), "rb") as stream, zipfile.ZipFile(stream) as file:
             entries = file.infolist()
     except (zipfile.BadZipFile, ValueError, EOFError, struct.error, UnicodeDecodeError) as error:
-        raise DamagedError(archive, f"it is not a zip file: {error}") from error
+        raise DamagedArchiveError(archive, "it is not a zip file") from error
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(archive)) from error
     for entry in entries:
         if entry.is_dir():
             continue
         if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
-            raise DamagedError(archive, f"its member {entry.filename} is compressed or encrypted")
+            raise DamagedArchiveError(
+                archive, f"its member {entry.filename} is compressed or encrypted"
+            )
         members[entry.filename] = Member(
             archive=archive, header=entry.header_offset, size=entry.file_size, crc=entry.CRC
         )

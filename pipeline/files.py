@@ -263,14 +263,22 @@ def _with_retries(path: Path, read: Callable[[], T], pauses: Sequence[float]) ->
             raise
         except (OSError, MemoryError) as error:
             if isinstance(error, OSError) and error.errno in LASTING:
-                raise UnreadableError(path, error) from error
+                raise UnreadableError(_unreadable_file(path, error), error) from error
         time.sleep(pause)
     try:
         return read()
     except FileNotFoundError:
         raise
     except (OSError, MemoryError) as error:
-        raise UnreadableError(path, error) from error
+        raise UnreadableError(_unreadable_file(path, error), error) from error
+
+
+def _unreadable_file(path: Path, error: OSError | MemoryError) -> Path:
+    """Return what an error is about: the file that was wanted, or the archive that has it."""
+    name = error.filename if isinstance(error, OSError) else None
+    if isinstance(name, str) and Path(name).name == archive.FILE_NAME:
+        return Path(name)
+    return path
 
 
 def _read(path: Path, last_bytes: int | None, most_bytes: int | None) -> bytearray:

@@ -23,6 +23,7 @@ from hpc.run.model.run import Run, Say
 from hpc.run.run_folder import load
 from hpc.runs import find_runs
 from hpc.runs.left_out import report_left_out
+from hpc.runs.unusable_runs import find_unusable
 from pipeline.errors import InputError, RunError
 from pipeline.text import counted
 
@@ -40,7 +41,7 @@ class CleanResult:
     failures: Mapping[str, str]
     """By run id, why a run could not be archived."""
     exit_code: int
-    """What `hpc clean` exits with: 0 done, 1 a run failed, or a named one has to stay as it is."""
+    """What `hpc clean` exits with: 0 done, 1 a run fails, cannot be read, or is named and stays."""
 
     @property
     def to_archive(self) -> tuple[str, ...]:
@@ -94,20 +95,21 @@ def clean(
     check_above_zero("older_than_days", older_than_days)
     screen = screen_of(say)
     with library_call():
-        chosen = _choose(runs, older_than_days, at, screen)
+        chosen, unreadable = _choose(runs, older_than_days, at, screen)
         # Only live jobs are asked for, by their names, and no submission.
         plans = plan_cleaning(chosen, shared_executors([(run, ()) for run in chosen]))
         if not runs:
             plans = [plan for plan in plans if plan.decision is not Decision.ARCHIVED]
         screen.show(*describe_plan(plans))
         failures = _archive(plans, screen) if archive else {}
+        unreadable += [plan.run.run_id for plan in plans if plan.is_unreadable]
         stays = bool(runs) and any(plan.decision is Decision.KEEP for plan in plans)
         return CleanResult(
             run_root=at.find_run_root(),
             plans=tuple(plans),
             is_done=archive,
             failures=failures,
-            exit_code=FAILED if failures or stays else 0,
+            exit_code=FAILED if failures or stays or unreadable else 0,
         )
 
 
@@ -142,25 +144,29 @@ def restore(*runs: RunChoice, at: Place = HERE, say: Say | None = None) -> Resto
 
 def _choose(
     wanted: Sequence[RunChoice], older_than_days: float | None, at: Place, say: Say
-) -> list[Run]:
-    """Return the runs that are meant, oldest first."""
+) -> tuple[list[Run], list[str]]:
+    """Return the runs that are meant, oldest first, and the ids of those that cannot be read."""
+    unreadable: list[str] = []
     if wanted:
         named = {run.run_id: run for run in (find_run(each, at=at) for each in wanted)}
         runs = sorted(named.values(), key=lambda run: run.age)
     else:
         root = at.find_run_root()
         report_left_out(root, say)
+        unreadable = [each.run_id for each in find_unusable(root)]
         runs = []
         for folder in find_runs.all_runs(root):
             try:
                 runs.append(load(folder))
             except (InputError, RunError, OSError) as error:
                 say(f"{error}")
+                unreadable.append(folder.name)
     if older_than_days is None:
-        return runs
+        return runs, unreadable
     now = datetime.now(UTC).replace(tzinfo=None)
     # Not as a time before which a run was planned: the calendar begins with the year 1.
-    return [run for run in runs if (now - run.age[0]) / timedelta(days=1) > older_than_days]
+    old = [run for run in runs if (now - run.age[0]) / timedelta(days=1) > older_than_days]
+    return old, unreadable
 
 
 def _archive(plans: Sequence[RunCleaning], say: Say) -> dict[str, str]:

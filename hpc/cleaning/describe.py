@@ -44,6 +44,8 @@ def _outcome(plan: RunCleaning) -> str:
 
 def _total(plans: Sequence[RunCleaning]) -> str:
     chosen = [plan for plan in plans if plan.inodes_to_go]
+    if not chosen and any(plan.is_unreadable for plan in plans):
+        return "nothing can be archived now: runs or their database cannot be read"
     if not chosen:
         return "nothing to clean: no run here is complete, gathered and not archived yet"
     inodes = sum(plan.inodes for plan in chosen)

@@ -14,14 +14,17 @@ import duckdb
 
 from hpc.cleaning.write_archive import FolderContent, list_content
 from hpc.database.gathered_shards import find_not_gathered
+from hpc.display.system_error import describe_briefly
 from hpc.executors.base import Executor, ExecutorError
 from hpc.locks.run_lock import is_locked
 from hpc.run.model.run import Run
 from hpc.run.outputs import verify_outputs
+from pipeline import files
 from pipeline.archive import archive_path, is_archived
 from pipeline.database import duckdb_file, history
 from pipeline.database.duckdb_file import SHORT_PATIENCE
-from pipeline.errors import RunError
+from pipeline.errors import BusyError, RunError, UnreadableError
+from pipeline.run_files.manifest import output_path
 from pipeline.system.ownership import user_name
 
 INODES_LEFT = 3
@@ -51,6 +54,8 @@ class RunCleaning:
     """Why the run stays as it is; empty otherwise."""
     content: FolderContent
     """What lies in its folder now, besides an archive."""
+    is_unreadable: bool = False
+    """Whether it stays because its folder or its database cannot be read."""
 
     @property
     def size(self) -> int:
@@ -82,12 +87,24 @@ def plan_cleaning(runs: Sequence[Run], executor_of: Mapping[str, Executor]) -> l
 
 
 def _plan(run: Run, executor: Executor) -> RunCleaning:
+    content = FolderContent()
     try:
         content = list_content(run.folder)
-    except OSError as error:
-        reason = f"its folder cannot be read now: {error.strerror}"
-        return RunCleaning(run=run, decision=Decision.KEEP, reason=reason, content=FolderContent())
+        return _decide(run, executor, content)
+    except (RunError, OSError) as error:
+        return RunCleaning(
+            run=run,
+            decision=Decision.KEEP,
+            reason=describe_briefly(error),
+            content=content,
+            is_unreadable=True,
+        )
+
+
+def _decide(run: Run, executor: Executor, content: FolderContent) -> RunCleaning:
+    """Return what cleaning a run would do. Raises OSError and RunError if it cannot be read now."""
     if is_archived(run.folder):
+        files.names_in(run.folder / "outputs")  # raises an error if the archive cannot be read
         decision = Decision.FINISH if content.leftovers else Decision.ARCHIVED
         return RunCleaning(run=run, decision=decision, content=content)
     reason = (
@@ -117,8 +134,17 @@ def _describe_odd(content: FolderContent) -> str:
 
 
 def describe_ungathered(run: Run) -> str:
-    """Return why labels of a run would be missing from the database; empty if none would."""
+    """Return why labels of a run would be missing from the database; empty if none would.
+
+    Raises:
+        RunError: an output or the database cannot be read, so nobody can tell.
+        OSError: the same.
+    """
     checks = verify_outputs(run)
+    for index, check in enumerate(checks):
+        if check.unreadable:
+            path = output_path(run.folder, index)
+            raise RunError(f"{path} cannot be read now: {check.unreadable}")
     missing = sum(not check.verified for check in checks)
     if missing:
         return f"shards not done: {missing:,} of {len(checks):,}"
@@ -128,8 +154,12 @@ def describe_ungathered(run: Run) -> str:
     try:
         with duckdb_file.open_database(database, read_only=True, patience=SHORT_PATIENCE) as labels:
             known = history.gathered_shards(labels, run.run_id)
-    except (RunError, OSError, duckdb.Error) as error:
+    except BusyError as error:
         return f"{database} cannot be read now: {error}"
+    except OSError as error:
+        raise UnreadableError(database, error) from error
+    except duckdb.Error as error:
+        raise RunError(f"{database} cannot be read: {error}") from error
     missing = len(find_not_gathered(known, checks))
     return f"shards not gathered: {missing:,} of {len(checks):,}" if missing else ""
 

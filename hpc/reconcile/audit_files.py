@@ -140,7 +140,7 @@ def _sort_run(
         status = look(run, executor_of(run), open_only=True, verified=unchanged)
     except (InputError, RunError, OSError) as error:
         found.problems.append(f"run {run.run_id}: {error}")
-        checks = outputs.verify_outputs(run, without=unchanged)
+        checks = _verify_if_readable(run, unchanged)
         places = [Place.UNREADABLE] * len(checks)
     else:
         checks = tuple(facts.output for facts in status.observation.shards)
@@ -152,6 +152,14 @@ def _sort_run(
     if is_corrected or run.manifest.classifier.get("keep_raw"):
         done = [index for index, check in enumerate(checks) if check.verified]
         found.problems += responses.find_problems(run.folder, done, of_all=not is_corrected)
+
+
+def _verify_if_readable(run: Run, unchanged: Collection[int]) -> Sequence[OutputCheck]:
+    """Return what the outputs show of a run that cannot be looked at: nothing if it is archived."""
+    try:
+        return outputs.verify_outputs(run, without=unchanged)
+    except (RunError, OSError):  # the same trouble again
+        return [OutputCheck()] * len(run.manifest.shards)
 
 
 def _find_unchanged(run: Run, known: Mapping[int, GatheredShard]) -> Collection[int]:

@@ -27,6 +27,8 @@ from hpc.html_report.observe.read_sample import read_sample
 from hpc.html_report.observe.read_speed import read_costs, read_speeds
 from hpc.html_report.subjects import Chosen
 from hpc.run.model.run import Run, Say
+from pipeline import files
+from pipeline.errors import RunError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +55,7 @@ def read_subject(chosen: Chosen, folder: Path, say: Say) -> SubjectFacts:
         OSError: the disk is full.
     """
     now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
-    trusted = chosen.place.trusted_runs(chosen.name, say)
+    trusted, unreadable = _leave_out_unreadable(chosen.place.trusted_runs(chosen.name, say))
     only = chosen.run.run_id if chosen.run else ""
     runs = [run for run in trusted if only in ("", run.run_id)]
     sample, weights = read_sample(runs)
@@ -67,7 +69,8 @@ def read_subject(chosen: Chosen, folder: Path, say: Say) -> SubjectFacts:
             # What submit counts as the future, at the latest submit.
             until=max((_in_utc(each.created_at) for each in run_facts), default=now),
         )
-    for problem in published.problems:
+    problems = (*unreadable, *published.problems)
+    for problem in problems:
         say(problem)
     return SubjectFacts(
         name=chosen.name,
@@ -84,8 +87,21 @@ def read_subject(chosen: Chosen, folder: Path, say: Say) -> SubjectFacts:
         adoptions=_read_adoptions(runs),
         posts_of_gone_runs=labels.posts_of_gone_runs,
         is_coded_by_people=bool(runs) and all(run.manifest.is_coded_by_people for run in runs),
-        problems=tuple(map(without_paths, published.problems)),
+        problems=tuple(map(without_paths, problems)),
     )
+
+
+def _leave_out_unreadable(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
+    """Return the runs whose archives can be read, if they have one, and why others cannot be."""
+    readable, problems = [], []
+    for run in runs:
+        try:
+            files.names_in(run.folder / "outputs")
+        except RunError as error:
+            problems.append(str(error))
+        else:
+            readable.append(run)
+    return readable, problems
 
 
 def _in_utc(moment: datetime) -> datetime:

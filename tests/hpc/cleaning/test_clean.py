@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +256,41 @@ def test_a_damaged_archive_is_an_error_and_no_run_without_labels(complete: Bench
         assert complete.hpc(verb).returncode == 1
     assert complete.submit().returncode == 1
     assert complete.asked() == once(POSTS)
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "torn": lambda path: path.write_bytes(b"PK"),
+    "folder": Path.mkdir,
+    "pipe": os.mkfifo,
+    "link": lambda path: path.symlink_to("gone"),
+}
+
+
+@pytest.mark.parametrize("file", ["labels.duckdb", "manifest.json"])
+def test_clean_fails_where_it_cannot_read_a_run(complete: Bench, file: str) -> None:
+    folder = run_dir(complete)
+    path = folder.parent.parent / file if file == "labels.duckdb" else folder / file
+    path.rename(path.with_name("kept"))
+    path.symlink_to(folder / "gone" / file)  # such as a disk that is not mounted
+    done = complete.hpc("clean", "--yes")
+    assert (done.returncode, "archive.zip" in names(folder)) == (1, False), (
+        done.stdout + done.stderr
+    )
+    assert str(path) in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_archive_is_named_and_the_audit_goes_on(complete: Bench, damage: str) -> None:
+    complete.hpc("clean", "--yes")
+    archive = run_dir(complete) / "archive.zip"
+    archive.unlink()
+    DAMAGE[damage](archive)
+    for words in (("status",), ("clean",), ("clean", "--restore", "test"), ("report", "test")):
+        done = complete.hpc(*words)
+        assert (done.returncode, str(archive) in done.stdout + done.stderr) == (1, True), words
+    audited = complete.hpc("audit", "--config", complete.path)
+    assert audited.returncode == 1
+    assert f"{archive} is damaged" in audited.stdout
 
 
 def test_a_shard_of_an_archived_run_is_not_resubmitted(complete: Bench) -> None:
