@@ -132,9 +132,14 @@ PROVENANCE = [
 # When a row was replaced, in table `superseded_<name>`.
 SUPERSEDED_AT = "superseded_at"
 
+# DuckDB's number of a row in its table. A column of that name would hide it.
+ROWID = "rowid"
+
 # The names that no label column may have: a part or a table with two columns of one name cannot
 # be read. In lower case, as DuckDB compares names.
-RESERVED = frozenset({*(field.name for field in (*ENVELOPE, *PROVENANCE, RAW)), SUPERSEDED_AT})
+RESERVED = frozenset(
+    {*(field.name for field in (*ENVELOPE, *PROVENANCE, RAW)), SUPERSEDED_AT, ROWID}
+)
 
 
 def output_schema(columns: tuple[Column, ...]) -> pa.Schema:

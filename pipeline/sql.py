@@ -155,6 +155,31 @@ def file_list(paths: Iterable[Path | str]) -> str:
     return f"[{', '.join(map(literal, exact))}]"
 
 
+def files_table(
+    function: str, paths: Iterable[Path | str], *options: str, path_column: str = ""
+) -> str:
+    """Return the call of a table function that reads exactly these files, and only their content.
+
+    DuckDB takes a folder `reason=x` for a column, which would replace the files' own. So SQL of
+    this program reads files by this function only.
+
+    Args:
+        function: such as `read_csv`.
+        paths: the files.
+        options: further arguments, such as `union_by_name = true`.
+        path_column: the column that gets the path of each row's file, if one is wanted. Its name
+            should have a blank, so that no column of the files has it.
+    """
+    path = [f"filename = {literal(path_column)}"] if path_column else []
+    arguments = [file_list(paths), "hive_partitioning = false", *path, *options]
+    return f"{function}({', '.join(arguments)})"
+
+
+def parquet_rows(paths: Iterable[Path | str], *, path_column: str = "") -> str:
+    """Return SQL for the rows of Parquet files; the arguments are those of `files_table`."""
+    return files_table("read_parquet", paths, path_column=path_column)
+
+
 def where_all(conditions: Sequence[str]) -> str:
     """Return a WHERE clause that requires all conditions; empty where there are none.
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from hpc.adoption import adoption_record
 from hpc.adoption.answer_files import AnswerFile
 from hpc.adoption.row_problems import RowProblems
-from hpc.adoption.stage_answers import ANSWERS
+from hpc.adoption.stage_answers import ANSWERS, FILE, ROW, WRONG
 from hpc.run.model.run import Run
 from pipeline.backlog.unsent import too_short_sql
 from pipeline.classifiers.external import ExternalLabel
@@ -21,16 +21,29 @@ from pipeline.errors import RunError
 from pipeline.messages.options import MISSING
 from pipeline.model import TOO_SHORT
 from pipeline.run_files.manifest import output_path, shard_path
-from pipeline.sql import fetch_number, file_list, literal, quoted, raise_lack_of_space
+from pipeline.sql import (
+    fetch_number,
+    files_table,
+    literal,
+    parquet_rows,
+    quoted,
+    raise_lack_of_space,
+)
 from pipeline.terminal import one_line
 
 POSTS, FRESH, KEPT = "posts", "fresh", "kept"
 """Tables: the run's posts, the answers to adopt, and those that were adopted before into shards
 that are not complete."""
 COPIES, UNANSWERED = "copies", "unanswered"
-"""Tables: the posts that get the answer to another one, and the posts that have none, with `why` if
+"""Tables: the posts that get the answer to another one, and the posts that have none, with WHY if
 they need none."""
-_SHARD = "CAST(regexp_extract(filename, '(\\d+)\\.parquet$', 1) AS INTEGER)"
+SHARD, WHY = '"its shard"', '"why it is unlabeled"'
+"""Columns beside the labels, as SQL. Each name has a blank, so no label is called so."""
+_FIRST_FILE, _FIRST_ROW = '"first file"', '"first row"'
+_PATH = "path of its file"
+_SHARD_OF_PATH = (
+    f"CAST(regexp_extract({quoted(_PATH)}, '(\\d+)\\.parquet$', 1) AS INTEGER) AS {SHARD}"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,9 +140,9 @@ class AnswerMatch:
         paths = [shard_path(self._run.folder, shard.index) for shard in manifest.shards]
         too_short = too_short_sql(manifest.min_text_length)
         self._connection.execute(
-            f"CREATE TABLE {POSTS} AS SELECT uri, {_SHARD} AS shard, coalesce(reason, CASE WHEN "
-            f"{too_short} THEN {literal(TOO_SHORT)} END) AS why "
-            f"FROM read_parquet({file_list(paths)}, filename = true)"
+            f"CREATE TABLE {POSTS} AS SELECT uri, {_SHARD_OF_PATH}, coalesce(reason, "
+            f"CASE WHEN {too_short} THEN {literal(TOO_SHORT)} END) AS {WHY} "
+            f"FROM {parquet_rows(paths, path_column=_PATH)}"
         )
 
     def _stage_kept(self, kept: Iterable[pa.Table]) -> None:
@@ -145,8 +158,9 @@ class AnswerMatch:
     def _stage_usable(self) -> None:
         """Create the table of the rows that answer a post which is to be labeled."""
         self._connection.execute(
-            f"CREATE TABLE usable AS SELECT a.*, p.shard FROM {ANSWERS} AS a JOIN {POSTS} AS p "
-            f"USING (uri) WHERE a.problem IS NULL AND p.why IS NULL AND NOT ({self._is_empty('a')})"
+            f"CREATE TABLE usable AS SELECT a.*, p.{SHARD} FROM {ANSWERS} AS a JOIN {POSTS} AS p "
+            f"USING (uri) WHERE a.{WRONG} IS NULL AND p.{WHY} IS NULL "
+            f"AND NOT ({self._is_empty('a')})"
         )
 
     def _reopen(self) -> None:
@@ -154,7 +168,7 @@ class AnswerMatch:
         if not self._published or self._missing not in self._given:
             return
         counts = self._connection.execute(
-            f"SELECT u.shard, count(DISTINCT uri) FROM usable AS u JOIN {self._outputs()} AS o "
+            f"SELECT u.{SHARD}, count(DISTINCT uri) FROM usable AS u JOIN {self._outputs()} AS o "
             f"USING (uri) WHERE o.reason = ? AND ({self._differs('u', 'o')}) GROUP BY 1",
             [self._missing],
         ).fetchall()
@@ -167,7 +181,7 @@ class AnswerMatch:
         is_own = " AND copied_from IS NULL" if self._run.manifest.ask_each_text_once else ""
         self._connection.execute(
             f"INSERT INTO {KEPT} SELECT uri, {self._columns} "
-            f"FROM read_parquet({file_list(paths)}) SEMI JOIN (SELECT uri FROM {POSTS} WHERE why "
+            f"FROM {parquet_rows(paths)} SEMI JOIN (SELECT uri FROM {POSTS} WHERE {WHY} "
             f"IS NULL) USING (uri) WHERE reason IS DISTINCT FROM ?{is_own}",
             [self._missing],
         )
@@ -179,22 +193,22 @@ class AnswerMatch:
     def _find_problems(self) -> RowProblems:
         problems = RowProblems(self._connection)
         problems.add(
-            "SELECT file, row, 'the uri is that of no post of this run', "
+            f"SELECT {FILE}, {ROW}, 'the uri is that of no post of this run', "
             f"uri || ' is no post of this run', uri FROM {ANSWERS} "
-            f"ANTI JOIN {POSTS} USING (uri) WHERE problem IS NULL"
+            f"ANTI JOIN {POSTS} USING (uri) WHERE {WRONG} IS NULL"
         )
         has_label = " OR ".join(f"{name} IS NOT NULL" for name in self._names)
         both = literal("it has a reason and labels")
         problems.add(
-            f"SELECT file, row, {both}, {both}, NULL FROM {ANSWERS} "
-            f"WHERE problem IS NULL AND reason IS NOT NULL AND ({has_label})"
+            f"SELECT {FILE}, {ROW}, {both}, {both}, NULL FROM {ANSWERS} "
+            f"WHERE {WRONG} IS NULL AND reason IS NOT NULL AND ({has_label})"
         )
         for label in self._labels:
             if not label.may_be_null:
                 lack = literal(f"{label.name} is missing")
                 problems.add(
-                    f"SELECT file, row, {lack}, {lack}, NULL FROM {ANSWERS} WHERE "
-                    f"problem IS NULL AND reason IS NULL AND {quoted(label.name)} IS NULL AND "
+                    f"SELECT {FILE}, {ROW}, {lack}, {lack}, NULL FROM {ANSWERS} WHERE "
+                    f"{WRONG} IS NULL AND reason IS NULL AND {quoted(label.name)} IS NULL AND "
                     f"({has_label})"
                 )
         self._find_contradictions(problems)
@@ -202,18 +216,19 @@ class AnswerMatch:
 
     def _find_contradictions(self, problems: RowProblems) -> None:
         first = (
-            f"SELECT uri, file AS first_file, row AS first_row, {self._columns} FROM usable "
-            "QUALIFY row_number() OVER (PARTITION BY uri ORDER BY file, row) = 1"
+            f"SELECT uri, {FILE} AS {_FIRST_FILE}, {ROW} AS {_FIRST_ROW}, {self._columns} "
+            f"FROM usable QUALIFY row_number() OVER (PARTITION BY uri ORDER BY {FILE}, {ROW}) = 1"
         )
         self._connection.execute(f"CREATE TABLE firsts AS {first}")
+        place = f"f.name || ', row ' || {_FIRST_ROW}"
         problems.add(
-            "SELECT u.file, u.row, 'another row has another answer to the same post', "
-            "format('{} has another answer in {}', u.uri, f.name || ', row ' || first_row), "
-            "f.name || ', row ' || first_row FROM usable AS u JOIN firsts USING (uri) "
-            f"JOIN files AS f ON f.number = first_file WHERE {self._differs('u', 'firsts')}"
+            f"SELECT u.{FILE}, u.{ROW}, 'another row has another answer to the same post', "
+            f"u.uri || ' has another answer in ' || {place}, {place} FROM usable AS u "
+            f"JOIN firsts USING (uri) JOIN files AS f ON f.number = {_FIRST_FILE} "
+            f"WHERE {self._differs('u', 'firsts')}"
         )
         problems.add(
-            "SELECT u.file, u.row, 'the post was adopted before with another answer', "
+            f"SELECT u.{FILE}, u.{ROW}, 'the post was adopted before with another answer', "
             "u.uri || ' was adopted before with another answer', u.uri "
             f"FROM usable AS u JOIN {KEPT} AS k USING (uri) WHERE {self._differs('u', 'k')}"
         )
@@ -223,14 +238,14 @@ class AnswerMatch:
                 "ELSE ' was published with the reason ' || o.reason END"
             )
             problems.add(
-                f"SELECT u.file, u.row, 'the post' || {how}, u.uri || {how} || ', in ' || "
-                "regexp_extract(o.filename, 'outputs/.*$'), u.uri FROM usable AS u "
+                f"SELECT u.{FILE}, u.{ROW}, 'the post' || {how}, u.uri || {how} || ', in ' || "
+                f"regexp_extract(o.{quoted(_PATH)}, 'outputs/.*$'), u.uri FROM usable AS u "
                 f"JOIN {self._outputs()} AS o USING (uri) WHERE {self._differs('u', 'o')}"
             )
 
     def _outputs(self) -> str:
         paths = [output_path(self._run.folder, index) for index in self._published]
-        return f"read_parquet({file_list(paths)}, filename = true)"
+        return parquet_rows(paths, path_column=_PATH)
 
     def _differs(self, one: str, other: str) -> str:
         return " OR ".join(
@@ -253,12 +268,12 @@ class AnswerMatch:
         ]
 
     def _select(self) -> Matched:
-        is_published = f"shard IN ({', '.join(map(str, self._published)) or 'NULL'})"
+        is_published = f"{SHARD} IN ({', '.join(map(str, self._published)) or 'NULL'})"
         self._connection.execute(
-            f"CREATE TABLE {FRESH} AS SELECT uri, shard, {self._columns} FROM usable "
-            f"JOIN (SELECT uri, first_file AS file, first_row AS row FROM firsts) "
-            f"USING (uri, file, row) ANTI JOIN {KEPT} USING (uri) "
-            f"WHERE NOT coalesce({is_published}, false) ORDER BY shard"
+            f"CREATE TABLE {FRESH} AS SELECT uri, {SHARD}, {self._columns} FROM usable "
+            f"JOIN (SELECT uri, {_FIRST_FILE} AS {FILE}, {_FIRST_ROW} AS {ROW} FROM firsts) "
+            f"USING (uri, {FILE}, {ROW}) ANTI JOIN {KEPT} USING (uri) "
+            f"WHERE NOT coalesce({is_published}, false) ORDER BY {SHARD}"
         )
         missing = self._count_missing(is_published)
         fresh, answered = self._count(FRESH), self._count("firsts")
@@ -268,7 +283,7 @@ class AnswerMatch:
             adopted_before=answered - fresh,
             repeated=self._count("usable") - answered,
             empty=self._count(f"{of_posts} {self._is_empty('a')}"),
-            not_asked=self._count(f"{of_posts} why IS NOT NULL AND NOT ({self._is_empty('a')})"),
+            not_asked=self._count(f"{of_posts} {WHY} IS NOT NULL AND NOT ({self._is_empty('a')})"),
             missing=missing,
             reopened=self._reopened,
             late=self._late,
@@ -281,21 +296,21 @@ class AnswerMatch:
         """Create the table COPIES; return how many posts of each shard lack an answer."""
         own = f"SELECT uri FROM {FRESH} UNION ALL SELECT uri FROM {KEPT}"
         self._connection.execute(
-            f"CREATE TABLE missing AS SELECT uri, shard FROM {POSTS} ANTI JOIN ({own}) USING (uri) "
-            f"WHERE why IS NULL AND NOT coalesce({is_published}, false)"
+            f"CREATE TABLE missing AS SELECT uri, {SHARD} FROM {POSTS} ANTI JOIN ({own}) "
+            f"USING (uri) WHERE {WHY} IS NULL AND NOT coalesce({is_published}, false)"
         )
         self._connection.execute(
-            f"CREATE TABLE {COPIES} (uri VARCHAR, shard INTEGER, origin VARCHAR)"
+            f"CREATE TABLE {COPIES} (uri VARCHAR, {SHARD} INTEGER, origin VARCHAR)"
         )
         if self._run.manifest.ask_each_text_once:
             self._find_copies(own)
             self._connection.execute(f"DELETE FROM missing WHERE uri IN (SELECT uri FROM {COPIES})")
         counts = dict(
-            self._connection.execute("SELECT shard, count(*) FROM missing GROUP BY 1").fetchall()
+            self._connection.execute(f"SELECT {SHARD}, count(*) FROM missing GROUP BY 1").fetchall()
         )
         self._connection.execute(
-            f"CREATE TABLE {UNANSWERED} AS SELECT shard, uri, NULL AS why FROM missing UNION ALL "
-            f"SELECT shard, uri, why FROM {POSTS} WHERE why IS NOT NULL"
+            f"CREATE TABLE {UNANSWERED} AS SELECT {SHARD}, uri, NULL AS {WHY} FROM missing "
+            f"UNION ALL SELECT {SHARD}, uri, {WHY} FROM {POSTS} WHERE {WHY} IS NOT NULL"
         )
         shards = (shard.index for shard in self._run.manifest.shards)
         return {
@@ -304,18 +319,16 @@ class AnswerMatch:
 
     def _find_copies(self, own: str) -> None:
         """Give each post without an answer that of the first post of its shard with its text."""
-        rows = self._connection.execute("SELECT DISTINCT shard FROM missing").fetchall()
+        rows = self._connection.execute(f"SELECT DISTINCT {SHARD} FROM missing").fetchall()
         paths = [shard_path(self._run.folder, shard) for (shard,) in rows]
         if not paths:
             return
-        texts = (
-            f"SELECT uri, text, file_row_number AS place, {_SHARD} AS shard FROM read_parquet("
-            f"{file_list(paths)}, filename = true, file_row_number = true)"
-        )
+        posts = files_table("read_parquet", paths, "file_row_number = true", path_column=_PATH)
+        texts = f"SELECT uri, text, file_row_number AS place, {_SHARD_OF_PATH} FROM {posts}"
         self._connection.execute(
             f"INSERT INTO {COPIES} WITH texts AS MATERIALIZED ({texts}) "
-            "SELECT m.uri, m.shard, min_by(other.uri, other.place) FROM missing AS m "
+            f"SELECT m.uri, m.{SHARD}, min_by(other.uri, other.place) FROM missing AS m "
             "JOIN texts AS mine USING (uri) JOIN texts AS other "
-            "ON other.shard = mine.shard AND other.text = mine.text "
+            f"ON other.{SHARD} = mine.{SHARD} AND other.text = mine.text "
             f"SEMI JOIN ({own}) AS answered ON answered.uri = other.uri GROUP BY ALL"
         )

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import duckdb
 
 from hpc.adoption.answer_files import AnswerFile
-from hpc.adoption.stage_answers import ANSWERS
+from hpc.adoption.stage_answers import ANSWERS, FILE, ROW, WRONG
 from pipeline.errors import InputError
 from pipeline.sql import fetch_number
 from pipeline.terminal import one_line
@@ -31,13 +31,13 @@ class RowProblems:
         """Begin with what is wrong with a row by itself; the table ANSWERS has it."""
         self._connection = connection
         connection.execute(
-            f"CREATE TABLE {_TABLE} AS SELECT file, row, problem.kind AS kind, problem.kind || "
-            "coalesce(', not ' || problem.value, '') AS text, problem.value AS value "
-            f"FROM {ANSWERS} WHERE problem IS NOT NULL"
+            f"CREATE TABLE {_TABLE} AS SELECT {FILE} AS file, {ROW} AS row, {WRONG}.kind AS kind, "
+            f"{WRONG}.kind || coalesce(', not ' || {WRONG}.value, '') AS text, "
+            f"{WRONG}.value AS value FROM {ANSWERS} WHERE {WRONG} IS NOT NULL"
         )
 
     def add(self, query: str) -> None:
-        """Add problems: `query` returns file, row, kind, text and value (or null)."""
+        """Add problems: `query` returns FILE, ROW, kind, text and value (or null)."""
         self._connection.execute(f"INSERT INTO {_TABLE} {query}")
 
     def reject(self, answer_files: Sequence[AnswerFile], *, advice: Sequence[str]) -> None:

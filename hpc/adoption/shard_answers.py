@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hpc.adoption.kept_answers import KeptAnswers
-from hpc.adoption.match_answers import COPIES, FRESH, KEPT, POSTS, UNANSWERED
+from hpc.adoption.match_answers import COPIES, FRESH, KEPT, POSTS, SHARD, UNANSWERED, WHY
 from pipeline.model import UTC_TIMESTAMP
 from pipeline.run_files import output
 from pipeline.run_files.answer_row import part_schema
@@ -86,7 +86,7 @@ class ShardAnswers:
         """
         path = output_path(self._run.folder, index)
         published = read_table(path, columns=self._schema.names)
-        query = f"SELECT uri FROM {KEPT} JOIN {POSTS} USING (uri) WHERE shard = ?"
+        query = f"SELECT uri FROM {KEPT} JOIN {POSTS} USING (uri) WHERE {SHARD} = ?"
         own = self._connection.sql(query, params=[index]).to_arrow_table()["uri"]
         is_own = pc.is_in(published["uri"], value_set=own.combine_chunks())
         parts.write_part(
@@ -109,10 +109,10 @@ class ShardAnswers:
             )
 
     def _fresh(self, index: int) -> pa.Table:
-        return self._rows(f"SELECT * FROM {FRESH} WHERE shard = ?", index)
+        return self._rows(f"SELECT * FROM {FRESH} WHERE {SHARD} = ?", index)
 
     def _unlabeled_rows(self, index: int, missing: str) -> pa.Table:
-        rows = f"SELECT uri, coalesce(why, ?) AS reason FROM {UNANSWERED} WHERE shard = ?"
+        rows = f"SELECT uri, coalesce({WHY}, ?) AS reason FROM {UNANSWERED} WHERE {SHARD} = ?"
         return self._rows(rows, missing, index)
 
     def _rows(self, query: str, *parameters: object) -> pa.Table:
@@ -133,5 +133,5 @@ class ShardAnswers:
         return pa.table(columns, schema=self._schema)
 
     def _copies(self, index: int) -> dict[str, str]:
-        query = f"SELECT uri, origin FROM {COPIES} WHERE shard = ?"
+        query = f"SELECT uri, origin FROM {COPIES} WHERE {SHARD} = ?"
         return dict(self._connection.execute(query, [index]).fetchall())

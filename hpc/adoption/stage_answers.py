@@ -20,13 +20,14 @@ from hpc.adoption.read_columns import (
 from pipeline.classifiers.external import ExternalLabel
 from pipeline.errors import InputError
 from pipeline.model import KIND_TYPES
-from pipeline.sql import fetch_number, file_list, quoted, raise_lack_of_space
+from pipeline.sql import fetch_number, files_table, parquet_rows, quoted, raise_lack_of_space
 from pipeline.terminal import one_line
 from pipeline.text import counted
 
 ANSWERS = "answers"
-"""The table: file and row (from 1), uri, reason, the labels, and what is wrong with the row."""
-_ROW = "file_row_number"
+"""The table: FILE and ROW (from 1), uri, reason, the labels, and what is WRONG with the row."""
+FILE, ROW, WRONG = '"its file"', '"its row"', '"what is wrong"'
+"""Columns beside the labels, as SQL. Each name has a blank, so no label is called so."""
 _LONGEST_MESSAGE = 300
 _MOST_NAMES = 4
 
@@ -61,8 +62,8 @@ def stage_answers(
         f", {quoted(label.name)} {KIND_TYPES[label.column.kind].duckdb}" for label in labels
     )
     connection.execute(
-        f"CREATE TABLE {ANSWERS} (file INTEGER, row BIGINT, uri VARCHAR, reason VARCHAR{typed}, "
-        f"problem {PROBLEM})"
+        f"CREATE TABLE {ANSWERS} ({FILE} INTEGER, {ROW} BIGINT, uri VARCHAR, reason VARCHAR"
+        f"{typed}, {WRONG} {PROBLEM})"
     )
     rows: list[int] = []
     ignored: set[str] = set()
@@ -82,7 +83,7 @@ def stage_answers(
             unusable.setdefault(str(error), []).append(str(file.path))
         if unusable:
             continue
-        count = f"SELECT count(*) FROM {ANSWERS} WHERE file = {number}"
+        count = f"SELECT count(*) FROM {ANSWERS} WHERE {FILE} = {number}"
         rows.append(fetch_number(connection, count))
     if unusable:
         raise InputError(_describe_unusable(unusable))
@@ -114,9 +115,9 @@ def _stage(
 ) -> set[str]:
     """Insert the rows of one file; return the names of its columns."""
     if file.layout is Layout.PARQUET:
-        source = f"read_parquet({file_list([file.path])}, file_row_number = true)"
+        source = parquet_rows([file.path])
         described = connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
-        types = {name: kind for name, kind, *_ in described if name != _ROW}
+        types = {name: kind for name, kind, *_ in described}
         if missing := [
             name
             for name in (URI, *(label.name for label in labels if not label.may_be_null))
@@ -124,14 +125,12 @@ def _stage(
         ]:
             columns = one_line(", ".join(types), _LONGEST_MESSAGE)
             raise _NoColumn(f"has no column {', '.join(missing)}; it has: {columns or 'none'}")
-        _insert(connection, number, ParquetRows(types), source, f"{_ROW} + 1", labels)
+        _insert(connection, number, ParquetRows(types), source, labels)
         return set(types)
     compression = "gzip" if file.layout is Layout.JSON_LINES_GZIP else "none"
-    source = (
-        f"read_json_objects({file_list([file.path])}, format = 'newline_delimited', "
-        f"compression = '{compression}')"
-    )
-    _insert(connection, number, JsonRows(), source, "row_number() OVER ()", labels)
+    layout = ("format = 'newline_delimited'", f"compression = '{compression}'")
+    source = files_table("read_json_objects", [file.path], *layout)
+    _insert(connection, number, JsonRows(), source, labels)
     keys = connection.execute(
         f"SELECT DISTINCT unnest(json_keys(json)) FROM {source} WHERE json_type(json) = 'OBJECT'"
     ).fetchall()
@@ -143,7 +142,6 @@ def _insert(
     number: int,
     rows: Rows,
     source: str,
-    row: str,
     labels: Sequence[ExternalLabel],
 ) -> None:
     uri_field = rows.field(URI)
@@ -154,7 +152,7 @@ def _insert(
     problems += [reading.problem for reading in readings.values()]
     values = "".join(f", {reading.value}" for reading in readings.values())
     connection.execute(
-        f"INSERT INTO {ANSWERS} SELECT {number}, {row}, {uri.value}, "
+        f"INSERT INTO {ANSWERS} SELECT {number}, row_number() OVER (), {uri.value}, "
         f"nullif(trim({reason.value}), ''){values}, "
         f"coalesce({', '.join(problems)}) FROM {source}"
     )

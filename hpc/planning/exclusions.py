@@ -18,7 +18,7 @@ from pipeline.backlog import select
 from pipeline.database import choose_posts, duckdb_file, history, label_tables, supersede
 from pipeline.errors import InputError, RunError
 from pipeline.messages.options import ONLY_LABELED_BY, RETRY_REASON
-from pipeline.sql import file_list
+from pipeline.sql import parquet_rows
 from pipeline.text import did_you_mean
 
 # The labels' database on the planning connection.
@@ -149,7 +149,7 @@ def uris_chosen_by_labels(spec: RunSpec, selection: Selection, folder: Path) -> 
             duckdb_file.attach(connection, database, LABELS)
         uris_labeled_under(other, spec, connection)
     choose_posts.write_chosen_uris(database, other, selection.where, file, limits)
-    return f"SELECT uri FROM read_parquet({file_list([file])})"
+    return f"SELECT uri FROM {parquet_rows([file])}"
 
 
 def _runs_that_count(spec: RunSpec, selection: Selection) -> list[Run]:

@@ -14,7 +14,7 @@ from hpc.run.model.run import Run
 from pipeline.errors import DamagedError, RunError, UnreadableError
 from pipeline.run_files import output, read_parquet
 from pipeline.run_files.manifest import shard_path
-from pipeline.sql import clean_up_with, fetch_number, file_list, raise_lack_of_space
+from pipeline.sql import clean_up_with, fetch_number, parquet_rows, raise_lack_of_space
 from pipeline.text import counted
 
 TABLE = "waiting_posts"
@@ -33,9 +33,7 @@ def stage(connection: duckdb.DuckDBPyConnection, shards: Sequence[tuple[Run, int
     paths = [shard_path(run.folder, index) for run, index in shards]
     posts = sum(run.manifest.shards[index].posts for run, index in shards)
     try:
-        connection.execute(
-            f"CREATE TABLE {TABLE} AS SELECT uri FROM read_parquet({file_list(paths)})"
-        )
+        connection.execute(f"CREATE TABLE {TABLE} AS SELECT uri FROM {parquet_rows(paths)}")
         is_whole = fetch_number(connection, f"SELECT count(*) FROM {TABLE}") == posts
     except duckdb.Error as error:
         raise_lack_of_space(error, "planning")

@@ -23,13 +23,15 @@ from pipeline.database.output_proofs import describe_rows, row_hash
 from pipeline.database.places import small_files
 from pipeline.database.places.post_keys import post_key
 from pipeline.errors import DamagedError
-from pipeline.sql import clean_up_with, file_list, literal, raise_lack_of_space
+from pipeline.sql import clean_up_with, literal, parquet_rows, quoted, raise_lack_of_space
 
 # DuckDB keeps what it knows of each file of a query in memory.
 FILES_PER_QUERY = 500
 ROWS_PER_QUERY = 1_000_000
 # Outputs of this many rows are compared row by row at once.
 ROWS_IN_MEMORY = 200_000
+# The column with the path of each row's file. No label column has this name: it has a blank.
+_PATH = "path of the output"
 
 Claim = tuple[str, int]
 """Run id and shard index, which a row of the database has."""
@@ -186,8 +188,8 @@ def _sums_of(
         with _readable(files) as (relation, file_of):
             row_hash = labels.row_hash(_types(connection, relation))
             rows = connection.execute(
-                f"SELECT filename, count(*), sum({row_hash}::HUGEINT) FROM {relation} "
-                "GROUP BY filename"
+                f"SELECT {quoted(_PATH)}, count(*), sum({row_hash}::HUGEINT) FROM {relation} "
+                "GROUP BY 1"
             ).fetchall()
         sums.update({file_of[name].file: (count, total) for name, count, total in rows})
 
@@ -213,9 +215,7 @@ def _readable(files: Sequence[ShardFile]) -> Iterator[tuple[str, dict[str, Shard
                 copy = folder / f"{number}.parquet"
                 name = str(copy) if _is_copied(file.path, copy) else name
             file_of[name] = file
-        # The path of a file says nothing about its rows.
-        names = file_list(file_of)
-        yield f"read_parquet({names}, hive_partitioning=false, filename=true)", file_of
+        yield parquet_rows(file_of, path_column=_PATH), file_of
 
 
 def _is_copied(path: Path, copy: Path) -> bool:
@@ -350,7 +350,7 @@ def find_uri(
     def look(batch: Sequence[ShardFile]) -> None:
         with _readable(batch) as (relation, file_of):
             rows = connection.execute(
-                f"SELECT DISTINCT filename FROM {relation} WHERE uri = ?", [uri]
+                f"SELECT DISTINCT {quoted(_PATH)} FROM {relation} WHERE uri = ?", [uri]
             ).fetchall()
         holders.extend(file_of[row[0]] for row in rows)
 

@@ -71,17 +71,19 @@ class GrowingBacklog:
 
     Args:
         paying: label with `Paying`, by tasks that run in this process; else, outputs are made up.
+        runs: the folder of the runs.
     """
 
-    def __init__(self, folder: Path, *, paying: bool = False) -> None:
+    def __init__(self, folder: Path, *, paying: bool = False, runs: str = "runs") -> None:
         self.bench = Bench(folder)
+        self.run_root = folder / runs
         self.posts: list[SourcePost] = []
         with (self.bench.site / "scripted-1.dist-info" / "entry_points.txt").open("a") as entries:
             entries.write("paying = tests.hpc.growing_backlog:Paying\n")
         self.bench.config(
             classifier={"type": "paying", "folder": str(folder)} if paying else {"type": "valence"},
             checkpoint={"rows": CHECKPOINT_ROWS},
-            storage={"run_root": str(folder / "runs"), "database": str(folder / "labels.duckdb")},
+            storage={"run_root": str(self.run_root), "database": str(folder / "labels.duckdb")},
         )
 
     def settings(self) -> Config:
@@ -130,9 +132,7 @@ class GrowingBacklog:
         return made, draft
 
     def runs(self) -> list[Run]:
-        return [
-            run_folder.load(folder) for folder in find_runs.all_runs(self.bench.folder / "runs")
-        ]
+        return [run_folder.load(folder) for folder in find_runs.all_runs(self.run_root)]
 
     def publish(self, run: Run, *shards: int) -> None:
         for index in shards or range(len(run.manifest.shards)):

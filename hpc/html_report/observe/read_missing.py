@@ -14,7 +14,7 @@ from hpc.html_report.observe.labels_view import IS_EARLY, is_later, post_time
 from hpc.run.model.run import Run
 from hpc.run.outputs import verify_outputs
 from pipeline.run_files.manifest import shard_path
-from pipeline.sql import literal
+from pipeline.sql import parquet_rows
 
 
 def inputs_without_output(runs: Sequence[Run]) -> list[str]:
@@ -62,14 +62,10 @@ def count_odd_times(
         return 0, 0
     later, early = connection.execute(
         f"SELECT count(*) FILTER ({is_later(until)}), count(*) FILTER ({IS_EARLY}) "
-        f"FROM {_files(inputs)}"
+        f"FROM {parquet_rows(inputs)}"
     ).fetchall()[0]
     return later, early
 
 
 def _posts(inputs: Sequence[str], until: datetime) -> str:
-    return f"(SELECT {post_time(until)} AS moment FROM {_files(inputs)})"
-
-
-def _files(inputs: Sequence[str]) -> str:
-    return f"read_parquet([{', '.join(map(literal, inputs))}])"
+    return f"(SELECT {post_time(until)} AS moment FROM {parquet_rows(inputs)})"

@@ -14,7 +14,7 @@ from pipeline.backlog.decompress import needs_unpacking
 from pipeline.backlog.file_formats import SourceFile
 from pipeline.backlog.formats.file_table import describe_types, first_line
 from pipeline.errors import InputError
-from pipeline.sql import configure_session, fetch_number, file_list, literal, quoted
+from pipeline.sql import configure_session, fetch_number, file_list, literal, parquet_rows, quoted
 
 _ALIAS = "inspected"
 _LONGEST_TEXT = 4000
@@ -63,7 +63,7 @@ def inspect_parquet(files: Sequence[SourceFile]) -> TableFacts:
         configure_session(connection)
         facts = _inspect(
             connection,
-            f"read_parquet({file_list([first.path])}, hive_partitioning=false)",
+            parquet_rows([first.path]),
             name=None,
             place=str(first.path),
             is_sampled=True,

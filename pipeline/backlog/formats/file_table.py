@@ -9,7 +9,7 @@ import msgspec
 from pipeline.backlog.file_formats import Compression, SourceFile
 from pipeline.backlog.formats.post_columns import PostColumns, Types
 from pipeline.errors import InputError
-from pipeline.sql import file_list, literal, quoted, where_all
+from pipeline.sql import files_table, literal, quoted, where_all
 
 PATH = "path of the file"
 """The column with the path of a row's file, if one is wanted; no real column is called so."""
@@ -77,10 +77,9 @@ class FileTable(msgspec.Struct, frozen=True, kw_only=True):
 
     def call(self, *, with_path: bool = False) -> str:
         """Return the call of the table function, with or without the column PATH."""
-        names = file_list(file.path for file in self.files)
-        path = f", filename={literal(PATH)}" if with_path else ""
-        options = f", {self.options}" if self.options else ""
-        return f"{self.function}({names}, hive_partitioning=false{path}{options})"
+        paths = (file.path for file in self.files)
+        options = [self.options] if self.options else []
+        return files_table(self.function, paths, *options, path_column=PATH if with_path else "")
 
     def sql(self, added: Mapping[str, str] | None = None) -> str:
         """Return the table as SQL, with further columns whose SQL may use the column PATH."""

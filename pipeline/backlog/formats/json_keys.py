@@ -21,7 +21,7 @@ from pipeline.backlog.formats.file_table import (
     rows_exist,
 )
 from pipeline.errors import InputError
-from pipeline.sql import file_list, literal
+from pipeline.sql import files_table, literal
 
 Keys = tuple[str, ...]
 """The keys that lead from an object to a value inside it."""
@@ -107,9 +107,11 @@ def _value_at(value: object, keys: Keys) -> object:
 def objects_table(files: Sequence[ReadableFile]) -> str:
     """Return SQL for a table of the objects of files that are arranged alike, in column `json`."""
     layout, compression = files[0].file.format.layout, files[0].compression
-    return (
-        f"read_json_objects({file_list(file.path for file in files)}, hive_partitioning=false, "
-        f"compression={literal(str(compression))}, format={literal(str(layout))})"
+    return files_table(
+        "read_json_objects",
+        (file.path for file in files),
+        f"compression={literal(str(compression))}",
+        f"format={literal(str(layout))}",
     )
 
 

@@ -22,7 +22,7 @@ from pipeline import files
 from pipeline.config.sections import PARQUET
 from pipeline.database.label_tables import labels_table
 from pipeline.database.stores.layouts import parquet_names
-from pipeline.sql import clean_up_with, file_list, literal, quoted
+from pipeline.sql import clean_up_with, literal, parquet_rows, quoted
 
 _OWN_NAME = re.compile(r"(?P<run>.*)-\d{5,}-[0-9a-f]{16}\.parquet")
 # The column with the path of each row's file. No label column has this name: it has a blank.
@@ -72,8 +72,7 @@ class Parts:
 
     def relation(self, parts: Sequence[Part]) -> str:
         """Return SQL for the rows of some files, at least one, with the column FILE."""
-        names = file_list(map(self.path, parts))
-        return f"read_parquet({names}, hive_partitioning = false, filename = {literal(FILE)})"
+        return parquet_rows(map(self.path, parts), path_column=FILE)
 
     def write(self, query: str, run_id: str, number: int) -> Part | None:
         """Write the rows of a query to a new file and register it; None if there are no rows.
@@ -254,8 +253,7 @@ def _show(connection: duckdb.DuckDBPyConnection, name: str, columns: Mapping[str
     rows = connection.execute(
         "SELECT file FROM label_parts WHERE name = ? ORDER BY part", [name]
     ).fetchall()
-    names = ", ".join(literal(file) for (file,) in rows)
-    query = f"SELECT * FROM read_parquet([{names}], hive_partitioning = false)"
+    query = f"SELECT * FROM {parquet_rows(file for (file,) in rows)}"
     view = quoted(labels_table(name))
     connection.execute(f"CREATE OR REPLACE VIEW {view} AS {query if rows else _no_rows(columns)}")
 
