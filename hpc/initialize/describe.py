@@ -24,6 +24,7 @@ def describe_project(project: Project) -> list[Block]:
 
 
 def _notes(project: Project) -> Iterator[str]:
+    yield from _note_on_times(project)
     classifier = project.answers.classifier
     file = classifier.key.file
     if file is not None and not _key_exists(project, file):
@@ -44,6 +45,24 @@ def _notes(project: Project) -> Iterator[str]:
         )
     if project.answers.resources is None:
         yield f"the template {project.answers.template} stays as it is"
+
+
+def _note_on_times(project: Project) -> Iterator[str]:
+    """Yield what to know about rows without a time, which stop every submit."""
+    source, file = project.answers.source, configuration_name(project.answers.name)
+    if not source.lacks_times:
+        return
+    time = source.backlog.columns.preprocessing_timestamp
+    if source.backlog.where:
+        yield (
+            f"some rows have no time in {time}: backlog.where in {file} leaves them out "
+            f"({source.backlog.where})"
+        )
+    else:
+        yield (
+            f"some rows have no time in {time}: set backlog.where in {file} so that it leaves them "
+            "out, or correct them. hpc check names the first"
+        )
 
 
 def next_commands(project: Project) -> list[str]:

@@ -132,7 +132,8 @@ def _section_of(name: str, values: Mapping[str, object]) -> list[str]:
 def _backlog_values(answers: Answers) -> dict[str, object]:
     backlog = answers.source.backlog
     table = {} if backlog.table is None else {"table": backlog.table}
-    return {"source": backlog.source, **table, "columns": backlog.columns.to_json()}
+    where = {"where": backlog.where} if backlog.where else {}
+    return {"source": backlog.source, **table, "columns": backlog.columns.to_json(), **where}
 
 
 def _sharding_values(answers: Answers) -> dict[str, object]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
+from msgspec import structs
 
 from hpc.initialize.given import Given
 from hpc.initialize.questions.question import Answerer, InvalidAnswer, Option, Question
@@ -23,12 +24,15 @@ from hpc.initialize.source.propose_columns import (
 from pipeline.backlog.decompress import needs_unpacking
 from pipeline.backlog.scan import Scan
 from pipeline.backlog.sources import DATABASES, Source, find_source
+from pipeline.backlog.times.leave_out import condition_without_bad_times
 from pipeline.config.sections import Backlog, SourceColumns
 from pipeline.errors import InputError, RunError
 from pipeline.sql import configure_session
 from pipeline.text import did_you_mean, listed
 
 _MOST_INSPECTED = 20
+# About ten seconds of reading.
+_MOST_ROWS_READ = 5_000_000
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|(?:[\w.-]+@)?[\w-]+(?:\.[\w-]+)*:/?\S")
 _TIMES = "2024-05-31-13:00:00, ISO 8601 or a native type"
 
@@ -41,6 +45,8 @@ class SourceAnswers:
     """Its source is written as the configuration has it."""
     facts: SourceFacts
     table: TableFacts
+    lacks_times: bool = False
+    """Whether sampled rows have no time, so that `backlog.where` has to leave such rows out."""
 
 
 def ask_source(answerer: Answerer, given: Given) -> SourceAnswers | None:
@@ -220,10 +226,33 @@ def _ask_columns(
         )
         problem = _find_problem(found, backlog)
         if not problem:
-            return SourceAnswers(backlog=backlog, facts=facts, table=table)
+            column = table.column(time)
+            lacks_times = column is not None and column.times < column.sampled
+            if lacks_times:
+                where = _find_condition(found, backlog, table)
+                backlog = structs.replace(backlog, where=where)
+            return SourceAnswers(backlog=backlog, facts=facts, table=table, lacks_times=lacks_times)
         if not answerer.can_ask_again or _are_given(given):
             raise InputError(problem)
         answerer.reject(Question(flag="--text-column", text="", missing=""), problem)
+
+
+def _find_condition(found: Source, backlog: Backlog, table: TableFacts) -> str | None:
+    """Return a condition that leaves out the rows without a time; None if none is known soon.
+
+    It is tried on all rows.
+    """
+    if any(needs_unpacking(file) for file in found.source_files):
+        return None
+    if table.rows is None or table.rows > _MOST_ROWS_READ:
+        return None
+    with closing(duckdb.connect()) as connection:
+        configure_session(connection)
+        try:
+            source = replace(found, backlog=backlog)
+            return condition_without_bad_times(connection, source, joins="") or None
+        except (InputError, RunError, duckdb.Error):  # `check` names it
+            return None
 
 
 def _are_given(given: Given) -> bool:

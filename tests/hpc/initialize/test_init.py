@@ -13,6 +13,7 @@ import pytest
 from hpc.coding.codebook import parse_labels
 from hpc.config import run_config
 from hpc.initialize.example_prompt import EXAMPLE_LABELS, example_prompt
+from hpc.initialize.questions import ask_source
 from hpc.initialize.source.inspect_sqlite import inspect_sqlite
 from pipeline.backlog.databases import lock_wait
 from pipeline.classifiers.llm.placeholders import find_placeholder
@@ -86,6 +87,27 @@ def test_the_configuration_of_each_classifier_can_be_planned(
     found = document(bench, "--classifier", kind, "--api-key-file", "my.key", *options)
     assert found["files"][:2] == [f"{kind}.yaml", "cluster.yaml"]
     assert dry_run(bench, kind)["posts"] == 5
+
+
+@pytest.mark.parametrize("name", ["posts.db", "posts.csv", "posts.parquet"])
+def test_rows_without_a_time_are_left_out(bench: Bench, name: str) -> None:
+    WRITERS[name](bench.folder / name, [*ROWS * 4, ("at://did:plc:a/9", "no time", None)])
+    done = init(bench, "--uri-column", "uri")
+    (note,) = [line for line in done.stdout.splitlines() if "some rows have no time" in line]
+    where = run_config.load(bench.folder / "valence.yaml").backlog.where
+    assert where
+    assert where in note
+    assert dry_run(bench, "valence")["posts"] == 5
+
+
+def test_a_source_that_is_large_is_not_read_for_a_condition(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ask_source, "_MOST_ROWS_READ", 20)
+    sqlite_file(bench.folder / "posts.db", [*ROWS * 4, ("at://did:plc:a/9", "no time", None)])
+    done = init(bench, "--uri-column", "uri")
+    assert "set backlog.where in valence.yaml" in done.stdout
+    assert run_config.load(bench.folder / "valence.yaml").backlog.where is None
 
 
 def test_a_local_model_is_configured_before_it_is_downloaded(bench: Bench) -> None:
