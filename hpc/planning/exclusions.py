@@ -170,6 +170,7 @@ def reject_unreadable_labels(
     try:
         connection.execute(f"SELECT count(uri) FROM ({exclusions.uris or 'SELECT NULL AS uri'})")
     except duckdb.Error as error:
+        duckdb_file.raise_system_error(spec.config.storage.database, error)
         raise RunError(
             f"the database {spec.config.storage.database} cannot be read: {error}. To "
             "rebuild it from the run folders, run: hpc gather --rebuild"

@@ -51,6 +51,8 @@ _EMPTY_BYTES = 3 * 4096
 _SYSTEM_ERRORS = {os.strerror(number): number for number in errno.errorcode}
 # Not compiled here, which takes 3 ms.
 _FAILED_CALL = rf": ({'|'.join(map(re.escape, _SYSTEM_ERRORS))})(?=[\"\n]|$)"
+# These calls failed too, and DuckDB does not say why, or with a number that has no words.
+_NAMELESS_FAILURE = r"fsync failed|Could not (fsync|write|seek)|Failed to write to file"
 Opened = TypeVar("Opened")
 
 
@@ -335,6 +337,8 @@ def raise_system_error(path: Path, error: duckdb.Error) -> None:
     if failed := re.search(_FAILED_CALL, str(error)):
         number = _SYSTEM_ERRORS[failed[1]]
         raise OSError(number, failed[1], str(path)) from None
+    if re.search(_NAMELESS_FAILURE, str(error)):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path)) from None
 
 
 @contextmanager

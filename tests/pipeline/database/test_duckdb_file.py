@@ -124,6 +124,28 @@ def test_whatever_call_fails_the_database_is_not_damaged(
         assert (os.strerror(failed.value.errno), failed.value.filename) == (words, str(path))
 
 
+@pytest.mark.parametrize(
+    "message",
+    ["FATAL Error: fsync failed!", "IO Error: Could not write file: Unknown error 524"],
+)
+def test_a_call_that_fails_without_known_words_is_an_input_output_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: str
+) -> None:
+    path = tmp_path / "labels.duckdb"
+    with monkeypatch.context() as patch:
+        patch.setattr(duckdb, "connect", Mock(side_effect=duckdb.FatalException(message)))
+        with (
+            pytest.raises(OSError, match="Input/output") as opening,
+            duckdb_file.open_database(path),
+        ):
+            pass
+    monkeypatch.setattr(duckdb_file, "CREATE_TABLES", f"SELECT error('{message}');")
+    with pytest.raises(OSError, match="Input/output") as creating, duckdb_file.open_database(path):
+        pass
+    for failed in (opening.value, creating.value):
+        assert (failed.errno, failed.filename) == (errno.EIO, str(path))
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_is_told_as_one_and_not_as_a_strangers_database(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
