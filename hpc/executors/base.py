@@ -345,6 +345,9 @@ class Executor(Protocol):
     def requeue(self, attempt: Attempt) -> None:
         """End a running task and start it again later, under the same id and attempt."""
 
+    def start_now(self, attempts: Sequence[Attempt]) -> None:
+        """Let pending tasks of one array start that were submitted for later."""
+
     def cancel_pending(self, jobs: Sequence[int]) -> None:
         """Cancel the tasks of these arrays that have not started."""
 

@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from msgspec import structs
-
 from hpc.display.next_step import command, describe_unchanged
 from hpc.display.run.submissions import describe_limit, describe_waiting
 from hpc.executors.base import CaretakerRole, Executor, ExecutorError, SubmitLimitError
@@ -19,11 +17,13 @@ from hpc.reconcile.backoff import PASSING_ERRORS, Backoff, LeftUnreadError
 from hpc.reconcile.checks.preflight import check_before_submission
 from hpc.reconcile.checks.trust import check_run, describe_older_run
 from hpc.reconcile.checks.unrecorded import cancel_unrecorded
+from hpc.reconcile.delayed_tasks import start_when_back
 from hpc.reconcile.gathering.gather_rounds import GatherRounds
 from hpc.reconcile.gathering.pack import pack_and_report
 from hpc.reconcile.look import OccasionalLooks, look, supervised_sight
 from hpc.reconcile.polling.waits import Waits
 from hpc.reconcile.room import RoomAtSlurm
+from hpc.reconcile.stalled_tasks import requeue_stalled
 from hpc.reconcile.submit import (
     SubmittedWave,
     prepare,
@@ -170,7 +170,9 @@ class _Supervision:
         if not (todo or trouble or goes_on):
             return self._finish(waits=not hand_over)
         self._gathering.gather_for_now(status)
-        self._requeue_stalled(status)
+        context = self._run, self._executor, status, self._view
+        if requeue_stalled(*context) | start_when_back(*context):
+            self._waits.interval.quicken()
         if todo and not no_room and self._submit(status, todo):
             return None
         if self._once or hand_over:
@@ -290,32 +292,6 @@ class _Supervision:
 
     def _adds_nothing(self) -> bool:
         return not self._has_waited and not self._gathering.rows_added
-
-    def _requeue_stalled(self, status: RunStatus) -> None:
-        """Requeue stalled tasks once per attempt, if the configuration says so."""
-        if not self._run.retry.restart_stalled:
-            return
-        recorded = {submission.number: submission for submission in status.observation.submissions}
-        for judgement, shard in zip(status.judgements, status.observation.shards, strict=True):
-            last = shard.attempts[-1] if shard.attempts else None
-            if not judgement.stalled or last is None or last.restarted or last.task is None:
-                continue
-            if not submissions.belongs_to(self._run, recorded[last.number]):
-                continue
-            # Recorded first: nobody would ever look at a task that is requeued again and again.
-            submission = recorded[last.number]
-            recorded[last.number] = submissions.write_submission(
-                self._run,
-                structs.replace(
-                    submission, restarted=(*submission.restarted, last.array_task_index)
-                ),
-            )
-            self._view(f"shard {judgement.index}: {judgement.message}: requeuing it")
-            try:
-                self._executor.requeue(last)
-                self._waits.interval.quicken()
-            except ExecutorError as error:
-                self._view(f"shard {judgement.index} was not requeued: {error}")
 
     def _submit(self, status: RunStatus, todo: Sequence[int]) -> bool:
         """Submit shards, and run them to their end if nothing else does; tell whether they ended.

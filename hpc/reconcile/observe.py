@@ -220,6 +220,7 @@ def _attempt(
         words=None if isinstance(words, UnreadableFile) else words,
         unread_words=words if isinstance(words, UnreadableFile) else None,
         request=submission.plan.request,
+        starts_at=submission.begin_of(index),
         upstream=submission.plan.upstream,
         rows=0 if is_done else _kept_rows(task_files, number, shard, record),
         solo_attempts=work.solo_attempts.get(number, 0),

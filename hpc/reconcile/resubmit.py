@@ -14,6 +14,7 @@ from hpc.executors.base import (
 from hpc.reconcile.caretaker import submit_caretaker
 from hpc.reconcile.checks.preflight import check_before_submission
 from hpc.reconcile.checks.unrecorded import cancel_unrecorded
+from hpc.reconcile.delayed_tasks import start_now
 from hpc.reconcile.look import look
 from hpc.reconcile.submit import (
     SubmittedWave,
@@ -23,6 +24,7 @@ from hpc.reconcile.submit import (
     submit_shards,
 )
 from hpc.run.array_plan import next_number
+from hpc.run.delays import DelayedTask, tasks_to_start
 from hpc.run.exit_codes import FAILED, UNDER_WAY
 from hpc.run.model.arrays import ResourceRequest, Submission
 from hpc.run.model.attempts import Phase
@@ -67,6 +69,8 @@ class Choice:
     """Shards left out because nobody knows how they are."""
     blocked: tuple[int, ...]
     """Shards left out because they need a person."""
+    delayed: tuple[DelayedTask, ...] = ()
+    """Tasks in the queue that wait for their time, and start now instead."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,7 +114,8 @@ class Outcome:
         is_left_out = self.choice.unsettled.keys() - set(self.choice.shards)
         if nothing_fits or is_left_out or self.choice.unknown:
             return UNDER_WAY
-        return FAILED if self.choice.blocked and not self.choice.shards else 0
+        does_nothing = not (self.choice.shards or self.choice.delayed)
+        return FAILED if self.choice.blocked and does_nothing else 0
 
 
 def resubmit(
@@ -143,6 +148,7 @@ def resubmit(
         choice = _choose(status, request)
     for line in _describe_left_out(status, request, choice):
         say(line)
+    start_now(run, executor, status, choice.delayed, say)
     wants_caretaker = _wants_caretaker(request, executor)
     selection = _selection(request, executor, choice)
     outcome = Outcome(choice=choice, sent=(), has_ended=False, end=status)
@@ -181,6 +187,8 @@ def preview(run: Run, executor: Executor, request: Request, say: Say) -> Outcome
     choice = _choose(status, request)
     for line in _describe_left_out(status, request, choice):
         say(line)
+    for task in choice.delayed:
+        say(f"would start shard {task.shard} now, which waits in the queue")
     plans = plan_submission(status, executor, _selection(request, executor, choice))
     observation = status.observation
     first = next_number(observation.submissions)
@@ -235,8 +243,15 @@ def _report_alive(status: RunStatus, say: Say) -> None:
 def _choose(status: RunStatus, request: Request) -> Choice:
     indices, force = request.indices, request.force
     unsettled = unsettled_shards(status, indices=indices, force=force)
+    # Those in the queue have the former settings.
+    delayed = (
+        ()
+        if request.corrected
+        else tasks_to_start(status.observation, indices=indices, force=force)
+    )
+    early = {task.shard for task in delayed}
     if indices is not None:
-        indices = tuple(index for index in indices if index not in unsettled)
+        indices = tuple(index for index in indices if index not in {*unsettled, *early})
     shards, refusal = resubmittable(status.judgements, indices=indices, force=force)
     if refusal:
         raise RunError(refusal)
@@ -255,6 +270,7 @@ def _choose(status: RunStatus, request: Request) -> Choice:
         unsettled=unsettled,
         unknown=tuple(each.index for each in left if each.state is State.UNKNOWN),
         blocked=tuple(each.index for each in left if each.state is State.BLOCKED),
+        delayed=delayed,
     )
 
 
@@ -301,7 +317,7 @@ def _describe_left_out(status: RunStatus, request: Request, choice: Choice) -> l
     elif choice.unsettled:
         seconds = max(choice.unsettled.values())
         lines.append(f"would first wait {format_duration(seconds)} for late files")
-    if choice.shards:
+    if choice.shards or choice.delayed:
         return lines
     if choice.blocked and request.indices is None:
         hint = "see hpc status" if request.force else f"{FORCE.on} resubmits those that have ended"

@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hpc.run.causes import Remedy, cause_of, remedy, task_name, why_ended
+from hpc.run.delays import is_delayed
 from hpc.run.model.attempts import Attempt, Phase, UnreadableFile
 from hpc.run.model.shards import Judgement, Observation, ShardFacts, State
 from hpc.run.outage import Outage, find_outage
@@ -105,6 +106,8 @@ def _judge_alive(
     if waiting := _in_phase(shard, Phase.WAITING):
         assert waiting.record
         why = f" ({waiting.record.reason})" if waiting.record.reason else ""
+        if is_delayed(waiting, observation.observed_at):
+            why += f" until {waiting.starts_at:%Y-%m-%d %H:%M:%S} UTC"
         message = f"{task_name(waiting)} is {waiting.record.slurm_state}{why}"
         return judgement(rule=5, state=State.QUEUED, message=message)
     return None

@@ -271,8 +271,11 @@ def _document(submission: Submission) -> dict[str, object]:
     values = fields_to_json(submission) | fields_to_json(submission.plan) | request
     nested = ("plan", "request", "indices")
     document = {name: value for name, value in values.items() if name not in nested}
+    # Earlier versions know neither key.
     if not submission.plan.upstream:
         del document["upstream"]
+    if not submission.started_early:
+        del document["started_early"]
     return document | {"array": format_indices(submission.plan.indices)}
 
 
@@ -316,7 +319,7 @@ def _owner(path: Path) -> int:
 
 def _parse(content: bytes, path: Path, uid: int) -> Submission:
     read = parse_values(content, dict[str, object], source=str(path))
-    values = {"submitter": uid, "upstream": [], **read}
+    values = {"submitter": uid, "upstream": [], "started_early": [], **read}
     try:
         if isinstance(values.get("array"), str):
             values["indices"] = parse_indices(str(values.pop("array")))

@@ -196,6 +196,17 @@ def test_a_throttled_shard_starts_later(bench: Bench) -> None:
     assert bench.document("supervise")["state"] == "complete"
 
 
+def test_a_person_starts_a_shard_that_waits_for_its_time(bench: Bench) -> None:
+    bench.script(0, "throttle")
+    config = one_shard(bench, retry={"throttled_minutes": 600.0})
+    bench.document("submit", "--config", config)
+    wait_for(lambda: bench.states() == {0: ("failed", "throttled")}, 90, "it was throttled")
+    bench.document("resubmit")
+    assert bench.states() == {0: ("queued", None)}
+    bench.document("resubmit", "--indices", "0")
+    assert bench.document("supervise")["state"] == "complete"
+
+
 def test_a_post_that_kills_its_task_twice_is_set_aside_and_the_others_are_labeled(
     bench: Bench,
 ) -> None:

@@ -137,6 +137,9 @@ class LocalExecutor:
     def requeue(self, attempt: Attempt) -> None:
         """Do nothing: a stalled task ends with the process that started it."""
 
+    def start_now(self, attempts: Sequence[Attempt]) -> None:
+        """Do nothing: a delay passes in the process that holds the run's lock."""
+
     def cancel_pending(self, jobs: Sequence[int]) -> None:
         """Do nothing: local tasks have no job ids."""
 

@@ -21,7 +21,7 @@ from hpc.executors.slurm.answers.submission_answers import (
 from hpc.executors.slurm.commands import SlurmError, run_command, run_sbatch
 from hpc.executors.slurm.limits import submit_limits
 from hpc.executors.slurm.limits.partitions import SINFO_FORMAT, Partition, parse_partitions
-from hpc.run.array_indices import TaskId
+from hpc.run.array_indices import TaskId, format_indices
 from hpc.run.model.attempts import Phase, TaskRecord
 from pipeline.errors import RunError
 from pipeline.system.ownership import user_name
@@ -160,6 +160,11 @@ class Slurm:
                 return
             raise
         raise_if_held(shown, command, refusal, datetime.now(UTC))
+
+    def start_now(self, job: int, indices: Sequence[int]) -> None:
+        """Let pending tasks of an array start that were submitted for later."""
+        tasks = f"{job}_[{format_indices(indices)}]" if len(indices) > 1 else f"{job}_{indices[0]}"
+        self._change([job], "scontrol", "update", f"JobId={tasks}", "StartTime=now")
 
     def cancel(self, jobs: Sequence[int]) -> None:
         """Cancel jobs, whatever their state."""

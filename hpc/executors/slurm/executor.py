@@ -167,6 +167,14 @@ class SlurmExecutor:
         if attempt.array_job_id is not None:
             self._slurm.requeue(attempt.array_job_id, attempt.array_task_index)
 
+    def start_now(self, attempts: Sequence[Attempt]) -> None:
+        """Set the start time of the array's tasks to now."""
+        jobs = {attempt.array_job_id for attempt in attempts}
+        indices = [attempt.array_task_index for attempt in attempts]
+        for job in jobs:
+            if job is not None:
+                self._slurm.start_now(job, indices)
+
     def cancel_pending(self, jobs: Sequence[int]) -> None:
         """Cancel the pending tasks of arrays."""
         self._slurm.cancel_waiting(jobs)

@@ -1,7 +1,7 @@
 """Define arrays to submit, and what was submitted, as values. Pure."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -124,5 +124,13 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a person submitted it by force."""
     restarted: tuple[int, ...] = ()
     """Array indices that were requeued because their tasks stalled."""
+    started_early: tuple[int, ...] = ()
+    """Array indices whose tasks were started before the plan's delay was over."""
     submitter: int | None = None
     """The user id of who submitted it; None where nobody knows."""
+
+    def begin_of(self, index: int) -> datetime | None:
+        """Return when a task may start at the earliest (UTC); None if that is at once."""
+        if self.released_at is None or not self.plan.delay_s or index in self.started_early:
+            return None
+        return self.released_at + timedelta(seconds=self.plan.delay_s)

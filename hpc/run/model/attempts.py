@@ -119,6 +119,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """Its last words, if they are there but cannot be read now."""
     request: ResourceRequest = FIRST_REQUEST
     """What the task requested."""
+    starts_at: datetime | None = None
+    """When it may start at the earliest (UTC), if it was submitted for later; None if at once."""
     upstream: tuple[str, ...] = ()
     """Jobs of others that had to succeed before it started."""
     rows: int = 0

@@ -132,6 +132,36 @@ def test_the_report_says_why_tasks_are_pending_and_what_helps(run_of_eight_shard
     assert "\npending: Priority (2), PartitionDown (1)\n  PartitionDown: ask the site" in text
 
 
+def test_the_report_says_until_when_tasks_wait_that_were_submitted_for_later(
+    run_of_eight_shards: Run,
+) -> None:
+    def delayed(index: int, cause: Cause, number: int) -> ShardFacts:
+        record = TaskRecord(
+            phase=Phase.WAITING, slurm_state="PENDING", reason="BeginTime", advice="later"
+        )
+        end = TaskRecord(phase=Phase.ENDED, slurm_state="FAILED", cause=cause, ended_at=NOW)
+        first = structs.replace(attempt(1, index, started_min_ago=20), record=end)
+        starts_at = NOW + timedelta(minutes=11)
+        again = attempt(number, index, started_min_ago=None)
+        again = structs.replace(again, record=record, starts_at=starts_at)
+        return ShardFacts(index=index, posts=250, output=OutputCheck(), attempts=(first, again))
+
+    facts = [
+        delayed(0, Cause.UNAVAILABLE, 2),
+        delayed(1, Cause.THROTTLED, 3),
+        delayed(2, Cause.THROTTLED, 3),
+    ]
+    text = table(run_of_eight_shards, facts, [judgement(index, State.QUEUED) for index in range(3)])
+    at, until = (f"{time.astimezone():%H:%M:%S}" for time in (NOW, NOW + timedelta(minutes=11)))
+    assert text.endswith(
+        "\npending: BeginTime (3)\n"
+        f"  shard 0 waits until {until}, then asks the service again, which did not answer at {at}."
+        " hpc resubmit starts it now\n"
+        f"  shards 1-2 wait until {until}, since the quota was used up at {at}. "
+        "hpc resubmit --indices 1-2 starts them now"
+    )
+
+
 def test_a_planned_run_has_a_short_report(run_of_eight_shards: Run) -> None:
     planned = [judgement(index, State.PLANNED) for index in range(8)]
     facts = [ShardFacts(index=index, posts=250, output=OutputCheck()) for index in range(8)]

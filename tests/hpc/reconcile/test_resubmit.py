@@ -1,23 +1,32 @@
 """Resubmitting a run whose tasks ended a moment ago, by a Slurm that answers as it is written."""
 
+import json
 import os
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from hpc.display.live.plain_lines import PlainLines
 from hpc.executors.base import ExecutorError
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.executor import SlurmExecutor
 from hpc.locks import run_lock
+from hpc.reconcile.loop import supervise
 from hpc.reconcile.resubmit import Outcome, Request, preview, resubmit
 from hpc.run import run_folder
 from hpc.run.exit_codes import FAILED, UNDER_WAY
 from hpc.run.model.arrays import ArrayPlan, ResourceRequest, Submission
 from hpc.run.model.run import Run, Wait
-from hpc.run.submissions import write_submission
-from pipeline.errors import RunError
+from hpc.run.run_state import RunStatus
+from hpc.run.submissions import read_submissions, write_submission
+from pipeline.errors import Cause, RunError
+from pipeline.run_files import heartbeat, last_words
+from pipeline.run_files.heartbeat import HeartbeatWriter
+from pipeline.run_files.last_words import LastWords
+from pipeline.run_files.manifest import work_path
 from tests.pipeline import run_builders
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
@@ -53,6 +62,38 @@ class ScriptedSlurm:
             for index, state in enumerate(states)
         ]
         self._program("sacct", "cat <<END\n" + "\n".join(lines) + "\nEND")
+
+    def waits_for_later(self, cause: Cause, *, others: str = "FAILED") -> Submission:
+        """Let shard 0 fail for a cause, and wait in the queue for an hour."""
+        now = datetime.now(UTC)
+        self.ended("FAILED", others, ago=timedelta(seconds=2 * GRACE_S))
+        self._program("squeue", "echo '4713_0|PENDING|N/A||BeginTime'")
+        self._program("scontrol", f'echo "$*" >> {self._folder}/asked')
+        words = LastWords(cause=cause, message="no", traceback="", node="n1", written_at="")
+        path = last_words.path_of(self.run.folder, 1, 0)
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(words.to_json()))
+        plan = ArrayPlan(offset=0, indices=(0,), throttle=1, parallel_tasks=1, delay_s=3600)
+        return write_submission(
+            self.run,
+            Submission(
+                number=2, job_name="job 2", plan=plan, intended_at=now, array_job_id=4713,
+                released_at=now,
+            ),
+        )  # fmt: skip
+
+    @property
+    def started(self) -> bool:
+        """Whether the waiting task was started since this was last asked."""
+        asked = self._folder / "asked"
+        lines = asked.read_text().splitlines() if asked.exists() else []
+        asked.unlink(missing_ok=True)
+        return "update JobId=4713_0 StartTime=now" in lines
+
+    def supervise_once(self) -> RunStatus:
+        with run_lock.lock_run(self.run) as lock:
+            executor, lines = SlurmExecutor(Slurm()), PlainLines(lambda line: None)
+            return supervise(self.run, executor, lock, lines, once=True)
 
     def rejects(self) -> None:
         self._program("sbatch", "echo 'Invalid account' >&2; exit 1")
@@ -168,3 +209,49 @@ def test_a_rejected_submission_says_how_to_correct_the_run(slurm: ScriptedSlurm)
     slurm.rejects()
     with pytest.raises(ExecutorError, match=f"resubmit --set .*{slurm.run.run_id}"):
         slurm.resubmit(PLAIN)
+
+
+NAMED = replace(PLAIN, indices=(0,))
+
+
+@pytest.mark.parametrize(
+    ("cause", "request_", "starts"),
+    [
+        (Cause.UNAVAILABLE, PLAIN, True),
+        (Cause.UNAVAILABLE, NAMED, True),
+        (Cause.UNAVAILABLE, replace(PLAIN, indices=(1,)), False),
+        (Cause.UNAVAILABLE, replace(FORCE, corrected=True), False),
+        (Cause.THROTTLED, PLAIN, False),
+        (Cause.THROTTLED, NAMED, True),
+        (Cause.THROTTLED, FORCE, True),
+    ],
+)
+def test_a_task_that_waits_for_its_time_starts_when_a_person_wants_it(
+    slurm: ScriptedSlurm, cause: Cause, request_: Request, starts: bool
+) -> None:
+    slurm.waits_for_later(cause)
+    preview(slurm.run, SlurmExecutor(Slurm()), request_, lambda line: None)
+    assert not slurm.started
+    outcome = slurm.resubmit(request_)
+    assert 0 not in outcome.shards
+    assert (slurm.started, outcome.exit_code) == (starts, 0)
+    # It may wait for a node now, and is not started again.
+    _, waiting, *_ = read_submissions(slurm.run)
+    assert waiting.started_early == ((0,) if starts else ())
+    if starts and request_ is NAMED:
+        with pytest.raises(RunError, match="still alive"):
+            slurm.resubmit(NAMED)
+
+
+def test_a_supervisor_starts_the_waiting_task_once_another_one_gets_answers(
+    slurm: ScriptedSlurm,
+) -> None:
+    slurm.waits_for_later(Cause.UNAVAILABLE, others="RUNNING")
+    slurm.supervise_once()
+    assert not slurm.started
+    path = heartbeat.path_of(work_path(slurm.run.folder, 1), 1)
+    HeartbeatWriter(path, posts=2, rows=0, node="n1").tick(time.monotonic() + 60, 1)
+    slurm.supervise_once()
+    assert slurm.started
+    slurm.supervise_once()
+    assert not slurm.started

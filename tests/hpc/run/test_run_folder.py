@@ -59,6 +59,7 @@ recorded = st.builds(
     ),
     forced=st.booleans(),
     restarted=st.lists(st.integers(0, 2000), max_size=3).map(tuple),
+    started_early=st.lists(st.integers(0, 2000), max_size=3).map(tuple),
     submitter=st.none() | st.integers(0, 2**31),
 )
 
