@@ -2,14 +2,19 @@
 
 import contextlib
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import timedelta
+
+from msgspec.structs import replace
 
 from hpc.display.next_step import describe_left_blocked
 from hpc.executors.base import Executor
 from hpc.reconcile.observe import observe
 from hpc.run.judge import judge_all
+from hpc.run.model.arrays import Submission
+from hpc.run.model.attempts import Attempt, Phase, TaskRecord
 from hpc.run.model.run import Run
+from hpc.run.model.shards import Observation
 from hpc.run.run_state import RunStatus
 from hpc.run.run_view import RunView, Sight
 from pipeline.errors import InputError, RunError
@@ -36,12 +41,40 @@ def look(
         verified=verified,
         lock_is_ours=lock_is_ours,
     )
+    return _judged(run, observation)
+
+
+def add_submissions(status: RunStatus, submitted: Sequence[Submission]) -> RunStatus:
+    """Return a run as it is after these submissions, without another look at it.
+
+    Their tasks count as pending. The next look, which asks the executor, may be a minute away.
+    """
+    shards = list(status.observation.shards)
+    for submission in submitted:
+        assert submission.released_at
+        for index in submission.plan.indices:
+            attempt = Attempt(
+                number=submission.number,
+                array_job_id=submission.array_job_id,
+                array_task_index=index,
+                submitted_at=submission.released_at,
+                record=TaskRecord(phase=Phase.WAITING, slurm_state="PENDING"),
+                request=submission.plan.request,
+                starts_at=submission.begin_of(index),
+            )
+            facts = shards[submission.plan.offset + index]
+            shards[facts.index] = replace(facts, attempts=(*facts.attempts, attempt))
+    recorded = (*status.observation.submissions, *submitted)
+    after = replace(status.observation, shards=tuple(shards), submissions=recorded)
+    return _judged(status.run, after)
+
+
+def _judged(run: Run, observation: Observation) -> RunStatus:
     grace = timedelta(seconds=run.cluster.grace_seconds)
-    policy = run.retry
     return RunStatus(
         run=run,
         observation=observation,
-        judgements=judge_all(observation, grace=grace, policy=policy),
+        judgements=judge_all(observation, grace=grace, policy=run.retry),
     )
 
 

@@ -20,7 +20,7 @@ from hpc.reconcile.checks.unrecorded import cancel_unrecorded
 from hpc.reconcile.delayed_tasks import start_when_back
 from hpc.reconcile.gathering.gather_rounds import GatherRounds
 from hpc.reconcile.gathering.pack import pack_and_report
-from hpc.reconcile.look import OccasionalLooks, look, supervised_sight
+from hpc.reconcile.look import OccasionalLooks, add_submissions, look, supervised_sight
 from hpc.reconcile.polling.waits import Waits
 from hpc.reconcile.room import RoomAtSlurm
 from hpc.reconcile.stalled_tasks import requeue_stalled
@@ -323,6 +323,7 @@ class _Supervision:
             self._waits.interval.quicken()
         if not wave.submissions:
             return False
+        self._view.show(supervised_sight(add_submissions(status, wave.submissions)))
         looks = OccasionalLooks(self._run, self._executor, self._view)
         return self._executor.run_to_end(self._run, wave.submissions, self._lock, self._view, looks)
 

@@ -19,8 +19,9 @@ from hpc.reconcile.resubmit import Outcome, Request, preview, resubmit
 from hpc.run import run_folder
 from hpc.run.exit_codes import FAILED, UNDER_WAY
 from hpc.run.model.arrays import ArrayPlan, ResourceRequest, Submission
-from hpc.run.model.run import Run, Wait
-from hpc.run.run_state import RunStatus
+from hpc.run.model.run import Run, Say, Wait
+from hpc.run.model.shards import State
+from hpc.run.run_view import Sight
 from hpc.run.submissions import read_submissions, write_submission
 from pipeline.errors import Cause, RunError
 from pipeline.run_files import heartbeat, last_words
@@ -42,6 +43,17 @@ PROGRAMS = {
     "sacctmgr": "true",
     "sinfo": "echo 'normal|1-00:00:00|1000|n1'",
 }
+
+
+class SeenStates(PlainLines):
+    """Keeps the states of the shards that it is asked to show."""
+
+    def __init__(self, say: Say) -> None:
+        super().__init__(say)
+        self.states: list[list[State]] = []
+
+    def show(self, sight: Sight) -> None:
+        self.states.append([judgement.state for judgement in sight.status.judgements])
 
 
 class ScriptedSlurm:
@@ -90,10 +102,12 @@ class ScriptedSlurm:
         asked.unlink(missing_ok=True)
         return "update JobId=4713_0 StartTime=now" in lines
 
-    def supervise_once(self) -> RunStatus:
+    def supervise_once(self) -> list[list[State]]:
+        """Return the states of the shards that the supervisor showed, one list a sight."""
+        seen = SeenStates(lambda line: None)
         with run_lock.lock_run(self.run) as lock:
-            executor, lines = SlurmExecutor(Slurm()), PlainLines(lambda line: None)
-            return supervise(self.run, executor, lock, lines, once=True)
+            supervise(self.run, SlurmExecutor(Slurm()), lock, seen, once=True)
+        return seen.states
 
     def rejects(self) -> None:
         self._program("sbatch", "echo 'Invalid account' >&2; exit 1")
@@ -255,3 +269,9 @@ def test_a_supervisor_starts_the_waiting_task_once_another_one_gets_answers(
     assert slurm.started
     slurm.supervise_once()
     assert not slurm.started
+
+
+def test_a_supervisor_shows_what_it_has_just_submitted_as_queued(slurm: ScriptedSlurm) -> None:
+    """The next look, which asks Slurm, may be most of a minute away."""
+    slurm.ended("FAILED", "FAILED", ago=timedelta(seconds=2 * GRACE_S))
+    assert slurm.supervise_once() == [[State.FAILED] * 2, [State.QUEUED] * 2]
