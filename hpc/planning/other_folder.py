@@ -33,9 +33,9 @@ class OtherFolder:
         here = self.config.storage
         looked = here.run_root if self.what == "runs" else here.database
         return (
-            f"{self.config.name} has {self.what} in {self.there}, beside its configuration, and "
-            f"neither runs nor labels in the working folder ({looked}): all posts would be labeled "
-            "and paid for again"
+            f"{self.config.name} has {self.what} in {self.there.resolve()}, beside its "
+            f"configuration, and neither runs nor labels in the working folder ({looked}): all "
+            "posts would be labeled and paid for again"
         )
 
     def remedy(self, command: str) -> str:
@@ -47,7 +47,7 @@ class OtherFolder:
         file, here = Path(self.config.file), self.config.storage
         there = replace(self.config, file=file.name).to_paste
         return (
-            f"to continue with them: cd {shlex.quote(str(file.parent.absolute()))} && "
+            f"to continue with them: cd {shlex.quote(str(file.parent.resolve()))} && "
             f"{command} {there}. To begin again here, set storage.run_root to {here.run_root} and "
             f"storage.database to {here.database}"
         )
