@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hpc.adoption import adoption_record
+from hpc.adoption.adoption_number import next_number
 from hpc.adoption.adoption_record import AdoptedFile, Adoption
 from hpc.adoption.answer_files import AnswerFolder, find_answer_files, reject_changed
 from hpc.adoption.kept_answers import find_kept
@@ -126,7 +127,7 @@ def adopt_run(
         if not (adopted.complete or adopted.matched.fresh):
             return adopted
         run_lock.check_lock(run, locked.lock)
-        number = adoption_record.next_number(run.folder)
+        number = next_number(run)
         record = _record(number, request, adopted, shards.adopted_at)
         adoption_record.write(run.folder, record)
         total = len(adopted.matched.missing)

@@ -4,15 +4,23 @@ The record is written before the first output of the adoption, whose number is t
 rows. So every row leads to the files that it came from, whatever ended the adoption.
 """
 
+import re
 from pathlib import Path
 
 from pipeline import files
 from pipeline.config.keys import Section
+from pipeline.errors import InputError, RunError
 from pipeline.run_files.json_record import find_record
 
 FORMAT = 1
 FOLDER = "adoptions"
-_ENDING = ".json"
+_NAME = re.compile(r"(\d{4,9})\.json")
+LARGEST = 10**9 - 1
+"""The largest number that an adoption can have."""
+_ADVICE = (
+    "Restore the file from a backup, or move it out of the folder. Without it, the labels of that "
+    "adoption stay, but nothing says which files and which engine they came from"
+)
 
 
 class AdoptedFile(Section, frozen=True, kw_only=True):
@@ -47,17 +55,17 @@ class Adoption(Section, frozen=True, kw_only=True):
 
 def path_of(run_dir: Path, number: int) -> Path:
     """Return the file of an adoption."""
-    return run_dir / FOLDER / f"{number:04d}{_ENDING}"
+    return run_dir / FOLDER / f"{number:04d}.json"
 
 
-def next_number(run_dir: Path) -> int:
-    """Return the number of the next adoption.
+def numbers(run_dir: Path) -> list[int]:
+    """Return the numbers of all records of a run, sorted; other files in the folder are none.
 
     Raises:
         UnreadableError: the folder cannot be read now.
     """
-    numbers = (name.removesuffix(_ENDING) for name in files.names_in(run_dir / FOLDER))
-    return 1 + max((int(number) for number in numbers if number.isdecimal()), default=0)
+    found = map(_NAME.fullmatch, files.names_in(run_dir / FOLDER))
+    return sorted(int(match[1]) for match in found if match)
 
 
 def write(run_dir: Path, adoption: Adoption) -> None:
@@ -70,9 +78,18 @@ def read_all(run_dir: Path) -> tuple[Adoption, ...]:
     """Return all records of a run, in order, also of one that was archived.
 
     Raises:
-        InputError: one is damaged, or another version wrote it.
+        RunError: one is damaged, or another version wrote it; the message says what to do.
         UnreadableError: the folder cannot be read now.
     """
-    numbers = range(1, next_number(run_dir))
-    records = (find_record(path_of(run_dir, number), Adoption) for number in numbers)
+    records = (_read(path_of(run_dir, number), number) for number in numbers(run_dir))
     return tuple(record for record in records if record)
+
+
+def _read(path: Path, number: int) -> Adoption | None:
+    try:
+        record = find_record(path, Adoption)
+    except InputError as error:
+        raise RunError(f"{error}. {_ADVICE}") from None
+    if record and record.number != number:
+        raise RunError(f"{path} is the record of adoption {record.number}. {_ADVICE}")
+    return record

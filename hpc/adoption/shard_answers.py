@@ -6,8 +6,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hpc.adoption.adoption_number import set_aside_name
 from hpc.adoption.kept_answers import KeptAnswers
 from hpc.adoption.match_answers import COPIES, FRESH, KEPT, POSTS, SHARD, UNANSWERED, WHY
+from pipeline import files
 from pipeline.model import UTC_TIMESTAMP
 from pipeline.run_files import output
 from pipeline.run_files.answer_row import part_schema
@@ -95,7 +97,8 @@ class ShardAnswers:
             metadata=self._run.manifest.part_metadata(index),
             attempt=number,
         )
-        path.rename(path.with_name(f"{path.name}.replaced-{number:04d}"))
+        kept = path.with_name(set_aside_name(path.name, number))
+        path.rename(files.name_to_keep(path) if kept.exists() else kept)
 
     def keep(self, index: int, number: int) -> None:
         """Keep the new answers to a shard that lacks others; the arguments are as above."""
