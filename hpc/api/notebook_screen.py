@@ -17,6 +17,7 @@ from hpc.display.blocks import Block, Line
 from hpc.display.html.render import progress_html, to_html
 from hpc.display.run.status_table import describe_status
 from hpc.display.terminal.render import plain_text
+from hpc.run.run_state import RunState
 from hpc.run.run_view import RunView, Sight, never_early, sleep_until_due
 from pipeline.progress import Measure, Step
 from pipeline.terminal import clean
@@ -206,7 +207,8 @@ class _NotebookView:
     def show(self, sight: Sight) -> None:
         """Show the run as it was just seen."""
         seen = f"{sight.status.observation.observed_at:%H:%M:%S} UTC"
-        blocks = [*describe_status(sight.status), Line(f"Seen at {seen}. {self._leaving}")]
+        leaving = "" if sight.status.state is RunState.COMPLETE else f" {self._leaving}"
+        blocks = [*describe_status(sight.status), Line(f"Seen at {seen}.{leaving}")]
         text = f"{seen}: {sight.status.state}, {sight.status.posts_done:,} posts done"
         self._area.show(to_html(blocks), text)
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import msgspec
 from msgspec.structs import replace
 
-from hpc.run.causes import task_name
+from hpc.run.causes import describe_exit, task_name
 from hpc.run.model.attempts import Attempt, EarlyEnd, Phase
 from hpc.run.model.shards import ShardFacts
 from pipeline.errors import Cause
@@ -243,7 +243,7 @@ def _describe(attempt: Attempt) -> str:
     record = attempt.record
     assert record
     details = [record.slurm_state]
-    details += [f"exit code {record.exit_code}"] if record.exit_code else []
+    details += [describe_exit(record.exit_code)] if record.exit_code else []
     details += [f"on {record.node}"] if record.node else []
     return f"{task_name(attempt)} ({', '.join(details)})"
 

@@ -34,6 +34,17 @@ REMEDY: dict[Cause, Remedy] = {
 }
 
 
+# Those of Linux that end a task from outside or after a crash. A program may exit with others.
+_KILLED_BY = {
+    "6": "SIGABRT",
+    "7": "SIGBUS",
+    "8": "SIGFPE",
+    "9": "SIGKILL",
+    "11": "SIGSEGV",
+    "15": "SIGTERM",
+}
+
+
 def remedy(cause: Cause) -> Remedy:
     """Return what is done about a cause."""
     return REMEDY[cause]
@@ -59,7 +70,8 @@ def why_ended(attempt: Attempt) -> tuple[Cause, str]:
         keeper = "Slurm has" if attempt.task else "there is"
         return Cause.LOST, f"{keeper} no record of {task_name(attempt)}"
     message = f"{task_name(attempt)} {_how_it_ended(record)}"
-    details = [f"exit code {record.exit_code}"] if record.exit_code not in (None, "0:0") else []
+    failed = record.exit_code if record.exit_code != "0:0" else None
+    details = [describe_exit(failed)] if failed else []
     details += [f"on {record.node}"] if record.node else []
     message = f"{message} ({', '.join(details)})" if details else message
     if record.cause is Cause.CANCELLED and attempt.upstream and not attempt.began:
@@ -67,6 +79,19 @@ def why_ended(attempt: Attempt) -> tuple[Cause, str]:
         jobs = ",".join(attempt.upstream)
         message = f"{message} while it waited for {jobs} to succeed (sacct -j {jobs})"
     return record.cause, message
+
+
+def describe_exit(exit_code: str) -> str:
+    """Return an exit code in words, with the signal that ended a task of Slurm.
+
+    Args:
+        exit_code: as Slurm writes it, `CODE:SIGNAL`, or that of a process. Slurm subtracts 128
+            from a code above that, so 9:0 is what a shell calls 137.
+    """
+    code, is_slurm, ended_by = exit_code.partition(":")
+    number = code if ended_by == "0" else ended_by
+    name = _KILLED_BY.get(number) if is_slurm else None
+    return f"killed by {name}, exit code {exit_code}" if name else f"exit code {exit_code}"
 
 
 def _how_it_ended(record: TaskRecord) -> str:

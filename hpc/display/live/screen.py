@@ -18,10 +18,11 @@ from hpc.display.run.status_table import (
     describe_activity,
     describe_messages,
     describe_progress_so_far,
+    describe_state,
     describe_troubles,
 )
 from hpc.run.model.shards import State
-from hpc.run.run_state import RunStatus, posts_done
+from hpc.run.run_state import RunState, RunStatus, posts_done
 from hpc.run.run_view import Sight
 from pipeline.text import format_duration
 
@@ -49,6 +50,8 @@ class SeenRun:
     """The running tasks, in the order in which a person should see them."""
     notes: tuple[Block, ...]
     """In full, what the table cuts off at the edge of the screen."""
+    is_complete: bool = False
+    """Whether no task is left that Ctrl-C could reach."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +77,10 @@ def describe_sight(sight: Sight, local: datetime) -> SeenRun:
     state, labels = status.state, status.labels  # once: they go through all shards
     return SeenRun(
         head=(
-            Line(f"run {status.run.run_id}: {state}", RUN_TONES[state]),
+            Line(
+                f"run {status.run.run_id}: {describe_state(state, status.judgements)}",
+                RUN_TONES[state],
+            ),
             _bar(status),
             *describe_progress_so_far(status, labels, local),
             *describe_activity(status),
@@ -86,6 +92,7 @@ def describe_sight(sight: Sight, local: datetime) -> SeenRun:
         ),
         tasks=tuple(most_urgent_first(running_tasks(status), local)),
         notes=tuple(describe_troubles(status.observation, status.judgements)),
+        is_complete=state is RunState.COMPLETE,
     )
 
 
@@ -103,7 +110,7 @@ def screen(seen: SeenRun, clock: Clock, leaving: str) -> FullScreen:
         table=describe_tasks(shown, clock.now),
         noun="running task",
         more_rows=len(seen.tasks) - len(shown),
-        foot=Line(_foot(clock, leaving), Tone.FAINT),
+        foot=Line(_foot(clock, "" if seen.is_complete else leaving), Tone.FAINT),
         notes=seen.notes,
     )
 

@@ -11,7 +11,7 @@ from hpc.display.run.status_table import TONES
 from hpc.efficiency.sampled_memory import LEAST_SAMPLED_S, SOURCE, is_short, sampled_peak_mb
 from hpc.executors.base import Executor
 from hpc.run.array_indices import format_indices
-from hpc.run.causes import attempt_title, cause_of
+from hpc.run.causes import attempt_title, cause_of, describe_exit
 from hpc.run.model.attempts import Attempt, Phase
 from hpc.run.model.shards import Judgement, ShardFacts, State
 from hpc.run.run_state import RunStatus
@@ -232,7 +232,7 @@ def _record(attempt: Attempt, trouble: str | None) -> str:
     if record is None:
         return f"{who}: does not answer: {trouble}" if trouble else f"{who}: no record"
     parts = [record.slurm_state]
-    parts += [f"exit code {record.exit_code}"] if record.exit_code else []
+    parts += [describe_exit(record.exit_code)] if record.exit_code else []
     if _ran_out_of_memory(attempt):
         pass  # a line of its own has both what it requested and what it used
     elif peak := sampled_peak_mb(record.max_rss_mb, record.elapsed_s):

@@ -20,6 +20,7 @@ from hpc.run.array_indices import format_indices
 from hpc.run.model.run import Run
 from hpc.run.model.shards import Judgement, Observation, ShardFacts, State
 from hpc.run.run_state import LabelCounts, RunState, RunStatus, posts_done
+from pipeline.errors import Cause
 from pipeline.text import counted
 from pipeline.usage import cost_options
 
@@ -53,7 +54,7 @@ def describe_status(status: RunStatus) -> list[Block]:
     state, labels = status.state, status.labels  # once: they go through all shards
     return [
         Line(
-            f"run {status.run.run_id}: {state}",
+            f"run {status.run.run_id}: {describe_state(state, status.judgements)}",
             Tone.BAD if status.lacks_labels else RUN_TONES[state],
         ),
         *_original(status.run),
@@ -71,6 +72,20 @@ def describe_status(status: RunStatus) -> list[Block]:
         *_unreadable(status.observation),
         *describe_amendments(status.run.amendments),
     ]
+
+
+def describe_state(state: RunState, judgements: Sequence[Judgement]) -> str:
+    """Return a run's state in words: canceled, if nothing else is the matter with its tasks.
+
+    Args:
+        state: the run's, which follows from the judgements.
+        judgements: how its shards are.
+    """
+    left = [each for each in judgements if each.state not in (State.DONE, State.PLANNED)]
+    is_canceled = left and all(
+        each.state is State.BLOCKED and each.cause is Cause.CANCELLED for each in left
+    )
+    return "canceled" if is_canceled else state
 
 
 def local_time(status: RunStatus) -> datetime:

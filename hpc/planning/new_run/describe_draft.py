@@ -159,12 +159,13 @@ def _describe_late_posts(config: str, draft: RunDraft) -> list[str]:
 
 def _describe_unsent(draft: RunDraft, min_text_length: int) -> list[str]:
     kinds = {
-        NO_TEXT: "without text",
-        INVALID_TEXT: "whose text is not valid text",
-        TOO_SHORT: f"with fewer than {counted(min_text_length, 'character')}",
+        NO_TEXT: "no text",
+        INVALID_TEXT: "a text that is not valid text",
+        TOO_SHORT: f"fewer than {counted(min_text_length, 'character')}",
     }
     lines = [
-        f"{counted(each.posts, 'post')} {kinds[each.reason]} ({each.reason}), such as {each.uri!r}"
+        f"of the posts to label, {each.posts:,} {'has' if each.posts == 1 else 'have'} "
+        f"{kinds[each.reason]} ({each.reason}), such as {each.uri!r}"
         for each in draft.unsent
     ]
     if lines and not draft.posts_to_send:

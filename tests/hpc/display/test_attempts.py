@@ -85,7 +85,7 @@ def test_every_attempt_shows_slurms_state_the_last_words_and_the_log(tmp_path: P
         f"  its server's log: {server_log}",
         "",
         "attempt 2 (submission 2): task 4002_0 on n1, submitted 2026-11-24 12:00:00 UTC, ran 2 s",
-        "  Slurm: FAILED, exit code 9:0, too short to measure its memory",
+        "  Slurm: FAILED, killed by SIGKILL, exit code 9:0, too short to measure its memory",
         f"  the end of {killed_log}:",
         "  | srun: error: n1: task 0: Killed",
         "  | srun: more",

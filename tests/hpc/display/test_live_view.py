@@ -13,6 +13,7 @@ from msgspec import structs
 
 from hpc.display.blocks import Line, Table, Tone
 from hpc.display.console import Printer
+from hpc.display.live import screen
 from hpc.display.live.plain_lines import SIGN_OF_LIFE_S, PlainLines
 from hpc.display.live.screen import describe_sight
 from hpc.display.next_step import command
@@ -111,6 +112,16 @@ def test_a_screen_shows_the_most_urgent_tasks_and_counts_the_others(
     assert shown[-1] == f"Seen at 12:00:00, 0 s ago, again in 18 s. {LEAVING}"
     assert len(shown) < terminal.lines
     assert terminal.shown == ["gathered 10 shards"]
+
+
+def test_a_run_that_is_complete_has_no_task_that_ctrl_c_could_reach(run: Run) -> None:
+    def foot(state: State) -> str:
+        seen = describe_sight(Sight(status=status_of(run, [resting(0, state)])), NOW)
+        clock = screen.Clock(now=NOW, seen_at=NOW, next_look_s=18)
+        return screen.screen(seen, clock, LEAVING).foot.text
+
+    assert foot(State.QUEUED) == f"Seen at 12:00:00, 0 s ago, again in 18 s. {LEAVING}"
+    assert foot(State.DONE) == "Seen at 12:00:00, 0 s ago."
 
 
 def test_a_first_look_that_takes_long_says_so(

@@ -291,6 +291,22 @@ def test_a_run_that_a_person_canceled_goes_on_by_force_only(run_of_eight_shards:
     assert next_command(running) == NextStep(verb="supervise")
 
 
+def test_a_run_is_called_canceled_if_nothing_else_ended_its_tasks(
+    run_of_eight_shards: Run,
+) -> None:
+    def headline(*states: State) -> str:
+        canceled = judgement(0, State.BLOCKED, Cause.CANCELLED)
+        others = (judgement(at, state) for at, state in enumerate(states, start=1))
+        judged = [canceled, *others]
+        facts = FACTS[: len(judged)]
+        return table(run_of_eight_shards, facts, judged).splitlines()[0].split(": ")[1]
+
+    assert headline(State.DONE) == headline(State.PLANNED) == "canceled"
+    assert headline(State.FAILED) == "failed"
+    assert headline(State.RUNNING) == "running"
+    assert headline(State.BLOCKED) == "blocked"
+
+
 def test_a_long_list_of_indices_is_cut_between_two_indices(run_of_eight_shards: Run) -> None:
     judged = [judgement(index, State.DONE) for index in range(0, 200, 2)]
     facts = [ShardFacts(index=index, posts=10, output=DONE) for index in range(0, 200, 2)]

@@ -202,9 +202,10 @@ def test_a_plan_reports_posts_that_are_not_sent(bench: Bench) -> None:
     some = draft_of(ShardSizes(count=1, rows=2_000, larger=0), rows=2_000, posts=2_000)
     every = draft_of(ShardSizes(count=1, rows=1_003, larger=0), rows=1_003, posts=1_003)
     lines = [
-        "2 posts without text (no_text), such as 'at://a'",
-        "1 post whose text is not valid text (invalid_text), such as 'at://b'",
-        "1,000 posts with fewer than 5 characters (text_too_short), such as 'at://c'",
+        "of the posts to label, 2 have no text (no_text), such as 'at://a'",
+        "of the posts to label, 1 has a text that is not valid text (invalid_text), such as 'at://b'",
+        "of the posts to label, 1,000 have fewer than 5 characters (text_too_short), such as "
+        "'at://c'",
     ]
     assert plan_lines(bench, replace(some, unsent=unsent))[1:-1] == [
         *lines,

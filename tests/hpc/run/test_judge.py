@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from hpc.executors.slurm.answers.states import MEANING, SlurmState
-from hpc.run.causes import REMEDY, Remedy, why_ended
+from hpc.run.causes import REMEDY, Remedy, describe_exit, why_ended
 from hpc.run.judge import counted_attempts, judge, judge_all, rest_of_grace
 from hpc.run.model.attempts import Attempt, Phase, TaskRecord, UnreadableFile
 from hpc.run.model.shards import Judgement, Observation, ShardFacts, State
@@ -375,6 +375,24 @@ def test_rule_9_says_what_ended_where_and_how() -> None:
     ended = attempt(record=record("FAILED", exit_code="3:0", node="n2"))
     message = "task 4001_7 ended as FAILED (exit code 3:0, on n2)"
     assert judged(ended) == judgement(9, message, Cause.CRASHED)
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "words"),
+    [
+        ("9:0", "killed by SIGKILL, exit code 9:0"),
+        ("0:9", "killed by SIGKILL, exit code 0:9"),
+        ("0:11", "killed by SIGSEGV, exit code 0:11"),
+        ("1:0", "exit code 1:0"),
+        ("0:0", "exit code 0:0"),
+        ("0:125", "exit code 0:125"),
+        ("127:0", "exit code 127:0"),
+        ("9", "exit code 9"),
+        ("-9", "exit code -9"),
+    ],
+)
+def test_a_signal_that_ended_a_task_is_named(exit_code: str, words: str) -> None:
+    assert describe_exit(exit_code) == words
 
 
 @pytest.mark.parametrize(
