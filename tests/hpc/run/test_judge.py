@@ -96,6 +96,12 @@ def test_rule_5_a_shard_is_queued_if_any_of_its_attempts_waits() -> None:
     waits = attempt(1, record=record("PENDING", reason="Priority"))
     assert judged(waits, attempt(2, "TIMEOUT")) == judgement(5, "task 4001_7 is PENDING (Priority)")
     assert judged(attempt(1, "REQUEUED")) == judgement(5, "task 4001_7 is REQUEUED")
+    later = attempt(2, record=record("PENDING", reason="BeginTime"), starts_at=NOW + GRACE)
+    until = f"{NOW + GRACE:%Y-%m-%d %H:%M:%S} UTC"
+    message = f"task 4002_7 is PENDING (BeginTime) until {until}"
+    assert judged(attempt(1, "FAILED"), later) == judgement(5, message)
+    due = replace(later, starts_at=NOW)
+    assert judged(due) == judgement(5, "task 4002_7 is PENDING (BeginTime)")
 
 
 def test_rule_6_unknown_while_slurm_does_not_answer() -> None:
