@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import os
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,6 +11,13 @@ from pathlib import Path
 import duckdb
 
 from pipeline.config.session_limits import LOGIN_NODE, SessionLimits
+
+# DuckDB's messages end with the words for the error number of a call that failed.
+_SYSTEM_ERRORS = {os.strerror(number): number for number in errno.errorcode}
+# Not compiled here, which takes 3 ms.
+_FAILED_CALL = rf": ({'|'.join(map(re.escape, _SYSTEM_ERRORS))})(?=[\"\n]|$)"
+# These calls failed too, and DuckDB does not say why, or with a number that has no words.
+_NAMELESS_FAILURE = r"fsync failed|Could not (fsync|write|seek)|Failed to write to file"
 
 
 def configure_session(
@@ -98,6 +106,16 @@ def raise_lack_of_space(error: duckdb.Error, doing: str) -> None:
         raise OSError(errno.ENOSPC, f"No space left for {doing}: {error}") from None
     if isinstance(error, duckdb.OutOfMemoryException):
         raise MemoryLimitError(doing, str(error).partition("\n")[0]) from None
+
+
+def find_error_number(error: duckdb.Error) -> int | None:
+    """Return the error number of a call to the system that failed; None if none did.
+
+    DuckDB has no class for such errors.
+    """
+    if failed := re.search(_FAILED_CALL, str(error)):
+        return _SYSTEM_ERRORS[failed[1]]
+    return errno.EIO if re.search(_NAMELESS_FAILURE, str(error)) else None
 
 
 @contextlib.contextmanager

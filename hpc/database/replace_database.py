@@ -15,7 +15,7 @@ import duckdb
 from pipeline import files
 from pipeline.database import duckdb_file, history, sample_rows
 from pipeline.database.duckdb_file import UnusableDatabaseError, log_of
-from pipeline.database.stores import layouts, parts
+from pipeline.database.stores import label_files, layouts, parts
 from pipeline.errors import RunError
 from pipeline.text import counted
 
@@ -133,8 +133,8 @@ def _remove_unless_held(fresh: Path) -> None:
 
 def remove(fresh: Path) -> None:
     """Delete a database that did not replace another one, its log and its files of labels."""
-    if parts.folder_of(fresh).is_dir():
-        shutil.rmtree(parts.folder_of(fresh), ignore_errors=True)
+    if label_files.folder_of(fresh).is_dir():
+        shutil.rmtree(label_files.folder_of(fresh), ignore_errors=True)
     log_of(fresh).unlink(missing_ok=True)
     fresh.unlink(missing_ok=True)
 
@@ -153,18 +153,18 @@ def replace_with_files(path: Path, fresh: Path, *, is_usable: bool) -> Path | No
     Returns:
         The old one's new path; None if there was none.
     """
-    had_files = parts.folder_of(path).is_dir()
+    had_files = label_files.folder_of(path).is_dir()
     if had_files and not is_usable:
-        folder = parts.folder_of(path)
+        folder = label_files.folder_of(path)
         folder.rename(files.name_to_keep(folder))
     with duckdb_file.open_database(path, read_only=True) if is_usable else nullcontext():
-        if parts.folder_of(fresh).is_dir():
-            _move_files(fresh, parts.folder_name(path))
+        if label_files.folder_of(fresh).is_dir():
+            _move_files(fresh, label_files.folder_name(path))
         kept = replace(path, fresh)
     if kept and is_usable and had_files:
         # Whatever is wrong with the old files, the new ones are in use already.
         with suppress(OSError, RunError, duckdb.Error):
-            _move_files(kept, parts.folder_name(kept))
+            _move_files(kept, label_files.folder_name(kept))
     return kept
 
 

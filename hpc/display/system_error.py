@@ -2,13 +2,13 @@
 
 import errno
 import os
-import re
 import resource
 from pathlib import Path
 
 import duckdb
 
-from pipeline.sql import MemoryLimitError, is_lack_of_disk
+from pipeline.database.stores.label_files import find_label_file
+from pipeline.sql import MemoryLimitError, find_error_number, is_lack_of_disk
 from pipeline.system import ownership
 from pipeline.terminal import one_line
 
@@ -17,9 +17,7 @@ _NO_MEMORY = (errno.ENOMEM, errno.EAGAIN)
 # A disk with less than this is full for a program that writes tables.
 SMALL_BYTES = 64 << 20
 
-# DuckDB has no class for this error. The path is that of a file of labels.
-_GONE_LABELS = r'No files found that match the pattern "[^"\n]*\.parquet/labels_'
-_ADVICE_ON_GONE_FILES = (
+_ADVICE_ON_LABEL_FILES = (
     "\nThis file has labels. Restore it together with the database. To make both again from the "
     "run folders, run: hpc gather --rebuild"
 )
@@ -27,6 +25,11 @@ _MAKE_ROOM = "the disk or your quota is full. Make room, then run the same comma
 _ADVICE_ON_MEMORY = (
     "Set storage.memory_gb to more in the configuration, and run the same command again. For a run "
     "that exists: hpc resubmit RUN --set storage.memory_gb=16"
+)
+_ADVICE_ON_UNNAMED_FILES = (
+    "\nA Parquet file may be damaged, and DuckDB does not say which. If it is one of the labels "
+    "(storage.layout: parquet), restore it together with the database. To make both again from the "
+    "run folders, run: hpc gather --rebuild"
 )
 
 
@@ -41,9 +44,22 @@ def describe_error(error: Exception) -> str:
             return f"DuckDB: {error}\n{_MAKE_ROOM}"
         if isinstance(error, duckdb.OutOfMemoryException):
             return f"DuckDB: {error}\n{_ADVICE_ON_MEMORY}"
-        gone = _ADVICE_ON_GONE_FILES if re.search(_GONE_LABELS, str(error)) else ""
-        return f"DuckDB: {error}{gone}"
+        return _describe_duckdb_error(error)
     return str(error)
+
+
+def _describe_duckdb_error(error: duckdb.Error) -> str:
+    file = find_label_file(error)
+    if file is None:
+        # Its reader of Parquet raises errors without a class, and without the name of the file.
+        advice = _ADVICE_ON_UNNAMED_FILES if type(error) is duckdb.Error else ""
+        return f"DuckDB: {error}{advice}"
+    number = find_error_number(error)
+    if number is not None:
+        return describe_system_error(OSError(number, os.strerror(number), str(file)))
+    what = "is damaged" if file.is_file() else "is missing"
+    problem = str(error).partition("\n")[0]
+    return f"{file} {what}: DuckDB: {problem}{_ADVICE_ON_LABEL_FILES}"
 
 
 def describe_briefly(error: Exception) -> str:

@@ -10,7 +10,6 @@ programs can read it. DuckDB keeps the format of a file that exists.
 import errno
 import math
 import os
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -24,11 +23,13 @@ import pyarrow as pa
 
 from pipeline.config.session_limits import LOGIN_NODE, SessionLimits
 from pipeline.database.open_here import is_open_elsewhere_here, is_open_here, note_opened
+from pipeline.database.stores.label_files import find_blocking_files, find_label_file
 from pipeline.database.tables import CREATE_TABLES, HISTORY_TABLES
 from pipeline.errors import BusyError, RunError, UnreadableError
 from pipeline.sql import (
     clean_up_with,
     configure_session,
+    find_error_number,
     is_lock_message,
     is_open_here_message,
     literal,
@@ -47,12 +48,6 @@ HOW_TO_CLOSE = (
 )
 # A database without any table: DuckDB's three headers.
 _EMPTY_BYTES = 3 * 4096
-# DuckDB's messages end with the words for the error number of a call that failed.
-_SYSTEM_ERRORS = {os.strerror(number): number for number in errno.errorcode}
-# Not compiled here, which takes 3 ms.
-_FAILED_CALL = rf": ({'|'.join(map(re.escape, _SYSTEM_ERRORS))})(?=[\"\n]|$)"
-# These calls failed too, and DuckDB does not say why, or with a number that has no words.
-_NAMELESS_FAILURE = r"fsync failed|Could not (fsync|write|seek)|Failed to write to file"
 Opened = TypeVar("Opened")
 
 
@@ -273,7 +268,7 @@ def _wait_for_lock(
     patience: Patience,
     is_held_here: Callable[[Path], bool],
 ) -> Opened:
-    for file in (path, log_of(path)):
+    for file in (path, log_of(path), *find_blocking_files(path)):
         if file.exists() and not file.is_file():
             # DuckDB would wait for the other end of a pipe, and no rebuild replaces a folder.
             raise RunError(
@@ -334,11 +329,10 @@ def raise_system_error(path: Path, error: duckdb.Error) -> None:
     Whatever the call, that says something about the system or the reader, and nothing about the
     content of the file.
     """
-    if failed := re.search(_FAILED_CALL, str(error)):
-        number = _SYSTEM_ERRORS[failed[1]]
-        raise OSError(number, failed[1], str(path)) from None
-    if re.search(_NAMELESS_FAILURE, str(error)):
-        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path)) from None
+    number = find_error_number(error)
+    if number is not None:
+        file = find_label_file(error, path.resolve().parent) or path
+        raise OSError(number, os.strerror(number), str(file)) from None
 
 
 @contextmanager

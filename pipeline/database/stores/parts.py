@@ -21,6 +21,7 @@ import duckdb
 from pipeline import files
 from pipeline.config.sections import PARQUET
 from pipeline.database.label_tables import labels_table
+from pipeline.database.stores.label_files import folder_name, folder_of
 from pipeline.database.stores.layouts import parquet_names
 from pipeline.sql import clean_up_with, literal, parquet_rows, quoted
 
@@ -144,16 +145,6 @@ def _all_columns_nullable(connection: duckdb.DuckDBPyConnection) -> Iterator[Non
     connection.execute("SET disabled_optimizers = 'statistics_propagation'")
     with clean_up_with(lambda: connection.execute("RESET disabled_optimizers")):
         yield
-
-
-def folder_name(database: Path) -> str:
-    """Return the name of the folder beside a database that has its Parquet files."""
-    return f"{database.resolve().name}.parquet"
-
-
-def folder_of(database: Path) -> Path:
-    """Return the folder beside a database that has its Parquet files, if there are any."""
-    return database.resolve().parent / folder_name(database)
 
 
 def find_unregistered(connection: duckdb.DuckDBPyConnection, database: Path) -> list[Path]:

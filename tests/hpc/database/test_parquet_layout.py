@@ -3,6 +3,7 @@
 What a gather does to the rows is tested for both layouts elsewhere. This is about the files.
 """
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import pyarrow.dataset
 import pytest
 
 from hpc.database import gather_outputs, output_batches
+from hpc.display.system_error import describe_error
 from hpc.executors.local.executor import LocalExecutor
 from hpc.reconcile.gathering.rebuild import rebuild
 from hpc.reconcile.look import look
@@ -236,18 +238,61 @@ def test_files_of_a_database_that_is_gone_are_not_deleted(tmp_path: Path) -> Non
     assert len(label_files(tmp_path)) == 1
 
 
-def test_labels_whose_file_is_gone_come_back_with_a_rebuild(bench: Bench) -> None:
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def tear(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def overwrite_footer(path: Path) -> None:
+    """Leave DuckDB with an error that names no file."""
+    content = bytearray(path.read_bytes())
+    content[-200:-100] = b"\xff" * 100
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "is_named"), [(remove, True), (tear, True), (overwrite_footer, False)]
+)
+def test_labels_whose_file_is_gone_or_damaged_come_back_with_a_rebuild(
+    bench: Bench, damage: Callable[[Path], None], is_named: bool
+) -> None:
     bench.config(classifier={"type": "valence"})
     run = published_run(bench.folder, 4, shards=2)
     gather(run)
     rows, (file,) = query(bench.folder, ROWS), label_files(bench.folder)
-    (bench.folder / file).unlink()
+    damage(bench.folder / file)
     for words in (("gather",), ("export", "valence", "--to", "labels.csv")):
         done = bench.hpc(*words)
-        assert (done.returncode, file in done.stderr) == (1, True)
+        assert (done.returncode, file in done.stderr) == (1, is_named)
         assert done.stderr.endswith("run: hpc gather --rebuild\n")
     assert bench.hpc("gather", "--rebuild").returncode == 0
     assert query(bench.folder, ROWS) == rows
+
+
+def test_no_command_waits_for_a_pipe_in_the_place_of_a_label_file(bench: Bench) -> None:
+    bench.config(classifier={"type": "valence"})
+    gather(published_run(bench.folder, 4, shards=2))
+    (file,) = label_files(bench.folder)
+    (bench.folder / file).unlink()
+    os.mkfifo(bench.folder / file)
+    for words in (("gather",), ("export", "valence", "--to", "labels.csv")):
+        done = bench.hpc(*words)
+        assert (done.returncode, str(bench.folder / file) in done.stderr) == (1, True)
+
+
+def test_a_label_file_that_cannot_be_read_is_to_blame_and_not_its_database(tmp_path: Path) -> None:
+    file = "labels.duckdb.parquet/labels_v/run-00001-0123456789abcdef.parquet"
+    error = duckdb.IOException(f'IO Error: Cannot open file "{file}": Permission denied')
+    with (
+        pytest.raises(PermissionError) as failed,
+        duckdb_file.open_database(tmp_path / "labels.duckdb"),
+    ):
+        raise error
+    assert failed.value.filename == str(tmp_path / file)
+    assert describe_error(error).startswith(f"{file}: Permission denied")
 
 
 def test_a_label_file_that_is_not_registered_is_moved_aside_and_nothing_else(
