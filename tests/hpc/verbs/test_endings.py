@@ -54,7 +54,7 @@ def end_with(error: BaseException, **options: Any) -> int:
         (OSError(errno.ENOMEM, os.strerror(errno.ENOMEM), "runs/1"), 1,
          f"runs/1: Cannot allocate memory: {NO_MEMORY}"),
         (MemoryError(), 1, f"out of memory: {NO_MEMORY}"),
-        (duckdb.Error("Out of Memory"), 1, "DuckDB: Out of Memory"),
+        (duckdb.DatabaseError("Out of Memory"), 1, "DuckDB: Out of Memory"),
         (duckdb.OutOfMemoryException("Out of Memory"), 1, f"DuckDB: Out of Memory\n{MORE_MEMORY}"),
         (duckdb.OutOfMemoryException("the 'max_temp_directory_size' setting"), 1,
          f"DuckDB: the 'max_temp_directory_size' setting\n{FULL}"),
