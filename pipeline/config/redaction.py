@@ -8,10 +8,12 @@ So the text is read as such a reader would read it, and the key is looked for in
 import base64
 import html.entities
 import re
+import string
 from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
+from pipeline.config.key_forms import as_numbers, in_base32, in_base64, in_base85, packed_twice
 from pipeline.terminal import ESCAPE_SEQUENCES, UNSAFE
 
 SHOWN = "[key]"
@@ -23,10 +25,21 @@ _ROUNDS = 3
 # What may stand between two characters of a key: blanks, ends of lines, tags that break lines, and
 # all that is taken out of a text before it is shown, which would put the key together again.
 _BETWEEN = re.compile(
-    rf"(?:\s|{UNSAFE.pattern})+|<(?:br|wbr)\s*/?>|&(?:amp;)*(?:nbsp|shy|zwnj|zwj);",
+    rf"(?:\s|{UNSAFE.pattern}|[\u0300-\u036f])+|<(?:br|wbr)\s*/?>"
+    r"|&(?:amp;)*(?:nbsp|shy|zwnj|zwj);",
     re.IGNORECASE,
 )
-_BEFORE_OTHERS = ("<", "&")
+_BEFORE_OTHERS = ("<", "&", "=\r", "=\n")
+# The same, for a reader of markup or quoted-printable: any tag or comment, the seams of CDATA, and
+# ends of lines that are no part of the text.
+_BETWEEN_WITH_TAGS = re.compile(
+    rf"=\r?\n|{_BETWEEN.pattern}|<!--.{{0,256}}?-->|\]\]>|<!\[CDATA\[|<[^<>]*>",
+    re.IGNORECASE | re.DOTALL,
+)
+# What stands between two numbers of a list.
+_SEPARATORS = re.compile(r"(?:<[^<>]*>|\\[nrt]|[^0-9a-z])+")
+_FULL_WIDTH = re.compile("[\uff01-\uff5e]")
+_LOWER = {ord(c): c.lower() for c in string.ascii_uppercase}
 # An escape sequence is taken out whole. One that is cut off may end with a character of the key.
 _SEQUENCES = (ESCAPE_SEQUENCES, re.compile("\x1b"))
 # What every form of the escape character has, and few other texts.
@@ -44,8 +57,13 @@ _ESCAPES = (
         r"|x([0-9a-f]{2})|([0-7]{3})|[nrtfv])?",
         re.IGNORECASE,
     ),
-    re.compile(r"%(?:25)*([0-9a-f]{2})", re.IGNORECASE),
+    re.compile(r"%(?:25)*(?:u([0-9a-f]{4})|([0-9a-f]{2}))", re.IGNORECASE),
     re.compile(r"&(?:amp;)*(?:\#x0*([0-9a-f]{1,5});?|\#0*([0-9]{1,6});?|([a-z]+;))", re.IGNORECASE),
+)
+# Forms that an ordinary text, or a key, has by chance. They are read last: quoted-printable, UTF-7.
+_RARE_ESCAPES = (
+    re.compile(r"=([0-9a-f]{2})", re.IGNORECASE),
+    re.compile(r"\+([A-Za-z0-9]{0,200})-"),
 )
 _URLSAFE = str.maketrans("-_;", "+/,")
 _HEX_SPACES = re.compile(r"0x|[:;,\-]")
@@ -59,7 +77,7 @@ class _Reading(msgspec.Struct, frozen=True):
     ends: list[int]
 
     def replaced(self, pattern: re.Pattern[str], new: Callable[[re.Match[str]], str]) -> "_Reading":
-        """Return this reading with each match replaced by a character or by nothing."""
+        """Return this reading with each match replaced by other characters or by nothing."""
         parts: list[str] = []
         begins: list[int] = []
         ends: list[int] = []
@@ -69,10 +87,10 @@ class _Reading(msgspec.Struct, frozen=True):
             parts.append(self.text[position:start])
             begins += self.begins[position:start]
             ends += self.ends[position:start]
-            if character := new(match):
-                parts.append(character)
-                begins.append(self.begins[start])
-                ends.append(self.ends[end - 1])
+            if characters := new(match):
+                parts.append(characters)
+                begins += [self.begins[start]] * len(characters)
+                ends += [self.ends[end - 1]] * len(characters)
             position = end
         parts.append(self.text[position:])
         return _Reading(
@@ -86,74 +104,122 @@ class Redaction:
     def __init__(self, key: str) -> None:
         """Prepare to find a key of printable ASCII characters."""
         self._key = key
-        self._plain = {key.lower(), _decode(key, ESCAPE_SEQUENCES).lower()}
-        self._base64 = {_base64(key, before).lower() for before in range(3)}
-        self._hexadecimal = key.encode().hex()
+        code = key.encode()
+        plain = _decode(key, ESCAPE_SEQUENCES, _BETWEEN)
+        self._plain = _needles(key, plain, *_read_rare(plain), code.hex())
+        packed = _needles(*in_base64(code), *packed_twice(code))
+        self._packed = {needle.translate(_URLSAFE) for needle in packed}
+        self._written = self._plain | _needles(*in_base85(code), *in_base32(code))
+        self._hexadecimal = code.hex()
         first = self._hexadecimal[:2]
         self._spaced_hexadecimal = (f"0x{first}", *(first + between for between in ":;,-"))
-        self._decimal = ",".join(str(ord(c)) for c in key)
+        self._numbers = set(as_numbers(code))
+        # A list of characters has quotes, commas and the like between them.
+        others = "".join(sorted({*string.punctuation, "\0"} - {*key}))
+        self._punctuation = re.compile(f"[{re.escape(others)}]+")
+        self._without_punctuation = str.maketrans("", "", others)
 
     def __call__(self, text: str) -> str:
         """Return a text without the key."""
         text = text.replace(self._key, SHOWN)
         # Most texts hold none, and are looked at only this quickly.
-        if not any(self._is_in(reading) for reading in _readings(text)):
+        if not (any(self._is_in(each) for each in _readings(text)) or self._is_listed_in(text)):
             return text
         spans: list[tuple[int, int]] = []
-        for reading in _mapped_readings(text):
+        places = list(range(len(text) + 1))
+        written = _Reading(text, places[:-1], places[1:])
+        for reading in _mapped_readings(written):
             spans += self._spans(reading)
+        numbers = _folded(written).replaced(_SEPARATORS, lambda match: ",")
+        spans += _places_of(self._numbers, numbers)
         return _without(text, spans)
 
     def _is_in(self, text: str) -> bool:
-        return any(needle in form for form, needles in self._forms(text) for needle in needles)
+        return any(needle in form for form, needles, _ in self._forms(text) for needle in needles)
 
-    def _forms(self, text: str) -> Iterator[tuple[str, set[str]]]:
-        """Yield texts of the same length, and what to look for in them."""
-        text = text.lower()
-        yield text, {n for n in (*self._plain, self._hexadecimal) if len(n) >= _SHORTEST}
-        yield text.translate(_URLSAFE), {*self._base64, self._decimal}
+    def _is_listed_in(self, text: str) -> bool:
+        # In every notation, the code of a printable character has a digit.
+        if sum(map(text.count, string.digits)) < len(self._key):
+            return False
+        numbers = _SEPARATORS.sub(",", _fold(text))
+        return any(needle in numbers for needle in self._numbers)
+
+    def _forms(self, text: str) -> Iterator[tuple[str, set[str], re.Pattern[str] | None]]:
+        """Yield a text in other forms, what to look for in each, and what was taken out for it."""
+        text = _fold(text)
+        yield text, self._written, None
+        yield text.translate(_URLSAFE), self._packed, None
+        yield text.translate(self._without_punctuation), self._plain, self._punctuation
         if any(begin in text for begin in self._spaced_hexadecimal):
-            yield _HEX_SPACES.sub("", text), {self._hexadecimal}
+            yield _HEX_SPACES.sub("", text), {self._hexadecimal}, _HEX_SPACES
 
     def _spans(self, reading: _Reading) -> Iterator[tuple[int, int]]:
         """Yield where in the original text the forms of the key begin and end."""
-        for form, needles in self._forms(reading.text):
-            same = reading
-            if len(form) != len(reading.text):
-                lower = _Reading(reading.text.lower(), reading.begins, reading.ends)
-                same = lower.replaced(_HEX_SPACES, lambda match: "")
-            for needle in needles:
-                start = form.find(needle)
-                while start >= 0:
-                    end = start + len(needle)
-                    yield same.begins[start], same.ends[end - 1]
-                    start = form.find(needle, end)
+        folded = _folded(reading)
+        for form, needles, left_out in self._forms(reading.text):
+            same = folded.replaced(left_out, lambda match: "") if left_out else folded
+            yield from _places_of(needles, _Reading(form, same.begins, same.ends))
+
+
+def _needles(*texts: str) -> set[str]:
+    return {text.lower() for text in texts if len(text) >= _SHORTEST}
+
+
+def _places_of(needles: Iterable[str], reading: _Reading) -> Iterator[tuple[int, int]]:
+    """Yield where in the original text any of these texts begin and end."""
+    for needle in needles:
+        start = reading.text.find(needle)
+        while start >= 0:
+            end = start + len(needle)
+            yield reading.begins[start], reading.ends[end - 1]
+            start = reading.text.find(needle, end)
+
+
+def _fold(text: str) -> str:
+    """Return a text of the same length in lower case and in letters of the usual width."""
+    if not text.isascii():
+        text = _FULL_WIDTH.sub(lambda match: chr(ord(match[0]) - 0xFEE0), text)
+    lower = text.lower()
+    return lower if len(lower) == len(text) else text.translate(_LOWER)
+
+
+def _folded(reading: _Reading) -> _Reading:
+    return _Reading(_fold(reading.text), reading.begins, reading.ends)
 
 
 def _readings(text: str) -> Iterator[str]:
     """Yield a text as different readers understand it: as it is, and decoded."""
-    for sequence in _sequences(text):
-        closed = _close_up(text, sequence)
-        yield closed
-        decoded = _decode(closed, sequence)
-        if decoded != closed:
-            yield decoded
+    has_tags = any(end in text for end in ("=\r", "=\n"))
+    for between in (_BETWEEN, _BETWEEN_WITH_TAGS):
+        for sequence in _sequences(text):
+            closed = _close_up(text, sequence, between)
+            decoded = _decode(closed, sequence, between)
+            # As they are written, and as escapes that were decoded.
+            has_tags = has_tags or any(mark in decoded for mark in "<>")
+            yield closed
+            if decoded != closed:
+                yield decoded
+            yield from _read_rare(decoded)
+        if not has_tags:
+            return
 
 
-def _mapped_readings(text: str) -> Iterator[_Reading]:
+def _mapped_readings(written: _Reading) -> Iterator[_Reading]:
     """Yield what `_readings` yields, with the places in the text."""
-    places = list(range(len(text) + 1))
-    for sequence in _sequences(text):
-        reading = _mapped_closed(_Reading(text, places[:-1], places[1:]), sequence)
-        yield reading
-        for _ in range(_ROUNDS):
-            before = reading.text
-            for pattern, character in zip(_ESCAPES, _CHARACTERS, strict=True):
-                reading = reading.replaced(pattern, character)
-            if reading.text == before:
-                break
-            reading = _mapped_closed(reading, sequence)
+    for between in (_BETWEEN, _BETWEEN_WITH_TAGS):
+        for sequence in _sequences(written.text):
+            reading = _mapped_closed(written, sequence, between)
             yield reading
+            for _ in range(_ROUNDS):
+                before = reading.text
+                for pattern, character in zip(_ESCAPES, _CHARACTERS, strict=True):
+                    reading = reading.replaced(pattern, character)
+                if reading.text == before:
+                    break
+                reading = _mapped_closed(reading, sequence, between)
+                yield reading
+            for pattern, characters in zip(_RARE_ESCAPES, _RARE_CHARACTERS, strict=True):
+                yield reading.replaced(pattern, characters)
 
 
 def _sequences(text: str) -> Iterable[re.Pattern[str]]:
@@ -161,28 +227,38 @@ def _sequences(text: str) -> Iterable[re.Pattern[str]]:
     return _SEQUENCES if any(form in text for form in _ESCAPE_FORMS) else _SEQUENCES[:1]
 
 
-def _close_up(text: str, sequence: re.Pattern[str]) -> str:
+def _close_up(text: str, sequence: re.Pattern[str], between: re.Pattern[str]) -> str:
     """Return a text without what may stand between two characters of a key."""
     if text.isascii() and not any(begin in text for begin in _BEFORE_OTHERS):
         closed = "".join(text.split())  # many times faster
         if closed.isprintable():
             return closed
-    return _BETWEEN.sub("", sequence.sub("", text))
+    return between.sub("", sequence.sub("", text))
 
 
-def _mapped_closed(reading: _Reading, sequence: re.Pattern[str]) -> _Reading:
+def _mapped_closed(
+    reading: _Reading, sequence: re.Pattern[str], between: re.Pattern[str]
+) -> _Reading:
     """Return a reading of what `_close_up` returns."""
-    return reading.replaced(sequence, lambda match: "").replaced(_BETWEEN, lambda match: "")
+    return reading.replaced(sequence, lambda match: "").replaced(between, lambda match: "")
 
 
-def _decode(text: str, sequence: re.Pattern[str]) -> str:
+def _read_rare(text: str) -> Iterator[str]:
+    """Yield a text as readers of quoted-printable and of UTF-7 read it, if it then differs."""
+    for pattern, characters in zip(_RARE_ESCAPES, _RARE_CHARACTERS, strict=True):
+        read = pattern.sub(characters, text)
+        if read != text:
+            yield read
+
+
+def _decode(text: str, sequence: re.Pattern[str], between: re.Pattern[str]) -> str:
     for _ in range(_ROUNDS):
         before = text
         for pattern, character in zip(_ESCAPES, _CHARACTERS, strict=True):
             text = pattern.sub(character, text)
         if text == before:
             break
-        text = _close_up(text, sequence)
+        text = _close_up(text, sequence, between)
     return text
 
 
@@ -195,7 +271,22 @@ def _after_backslash(match: re.Match[str]) -> str:
 
 
 def _after_percent(match: re.Match[str]) -> str:
+    return chr(int(match[1] or match[2], 16))
+
+
+def _after_equals(match: re.Match[str]) -> str:
     return chr(int(match[1], 16))
+
+
+def _of_utf_7(match: re.Match[str]) -> str:
+    """Return the characters of a run of UTF-7; the run itself if it is none."""
+    if not match[1]:
+        return "+"
+    missing = -len(match[1]) % 4
+    if missing == 3:
+        return match[0]
+    characters = base64.b64decode(match[1] + "=" * missing).decode("utf-16-be", "replace")
+    return characters if characters.isascii() and characters.isprintable() else match[0]
 
 
 def _of_entity(match: re.Match[str]) -> str:
@@ -206,15 +297,7 @@ def _of_entity(match: re.Match[str]) -> str:
 
 
 _CHARACTERS = (_after_backslash, _after_percent, _of_entity)
-
-
-def _base64(key: str, before: int) -> str:
-    """Return what is certain of a key in Base64 after that number of other bytes (modulo 3).
-
-    The first and the last character may depend on what stands beside the key.
-    """
-    encoded = base64.b64encode(b"\0" * before + key.encode()).decode()
-    return encoded[(0, 2, 3)[before] : 8 * (before + len(key)) // 6]
+_RARE_CHARACTERS = (_after_equals, _of_utf_7)
 
 
 def _without(text: str, spans: list[tuple[int, int]]) -> str:

@@ -3,13 +3,15 @@
 import base64
 import html
 import json
+import quopri
+import re
 import string
 import sys
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pipeline.config.redaction import Redaction
@@ -37,6 +39,14 @@ def wrapped(text: str, between: str) -> str:
 
 def percent(text: str) -> str:
     return "".join(f"%{byte:02x}" for byte in text.encode())
+
+
+def packed(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def utf_7(text: str) -> str:
+    return f"+{base64.b64encode(text.encode('utf-16-be')).decode().rstrip('=')}-"
 
 
 FORMS: dict[str, Callable[[str], str]] = {
@@ -91,23 +101,66 @@ FORMS: dict[str, Callable[[str], str]] = {
     "hexadecimal with colons": lambda key: key.encode().hex(":"),
     "hexadecimal with blanks": lambda key: key.encode().hex(" "),
     "hexadecimal numbers": lambda key: ", ".join(f"0x{ord(c):02x}" for c in key),
+    "lines of quoted-printable": lambda key: wrapped(key, "=\r\n"),
+    "quoted-printable": lambda key: quopri.encodestring(key.encode()).decode(),
+    "escapes of quoted-printable": lambda key: "".join(f"={ord(c):02X}" for c in key),
+    "escapes of JavaScript": lambda key: "".join(f"%u{ord(c):04x}" for c in key),
+    "tags": lambda key: wrapped(key, "<b></b>"),
+    "a tag for each character": lambda key: "".join(f'<span class="x">{c}</span>' for c in key),
+    "escaped tags": lambda key: wrapped(key, "&lt;i&gt;"),
+    "comments": lambda key: wrapped(key, "<!-- a > b -->"),
+    "CDATA": lambda key: wrapped(key, "]]><![CDATA["),
+    "accents": "\u0301".join,
+    "full width": lambda key: "".join(chr(ord(c) + 0xFEE0) for c in key),
+    "decimal numbers with blanks": lambda key: " ".join(str(ord(c)) for c in key),
+    "decimal numbers in tags": lambda key: "".join(f"<td>{ord(c)}</td>" for c in key),
+    "hexadecimal numbers in quotes": lambda key: json.dumps([hex(ord(c)) for c in key])[1:-1],
+    "octal numbers": lambda key: ";".join(f"{ord(c):o}" for c in key),
+    "binary numbers": lambda key: " ".join(f"{ord(c):08b}" for c in key),
+    "Base32": lambda key: base64.b32encode(key.encode()).decode(),
+    "Base85": lambda key: base64.b85encode(key.encode()).decode(),
+    "Base64 of Base64": lambda key: packed(packed(key)),
+    "Base64 of Base64 of a header": lambda key: packed(packed(f"Bearer {key}, ")),
+    "Base64 of hexadecimal": lambda key: packed(key.encode().hex()),
+    "Base64 of UTF-16": lambda key: base64.b64encode(key.encode("utf-16-le")).decode(),
+    "UTF-7": lambda key: "".join(utf_7(c) for c in key),
+    "UTF-7 of what is no letter": lambda key: re.sub(r"[^A-Za-z0-9]+", lambda m: utf_7(m[0]), key),
     "decimal numbers": lambda key: json.dumps([*key.encode()])[1:-1],
 }
 
+# Forms with quotes and commas, which are left out of the text if they are no part of the key.
+LISTS: dict[str, Callable[[str], str]] = {
+    "a list of characters": lambda key: json.dumps([*key])[1:-1],
+    "a list of escaped characters": lambda key: ", ".join(f"'\\x{ord(c):02x}'" for c in key),
+}
 
+
+@settings(max_examples=40)
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 @given(key=keys | likely_keys, before=st.sampled_from(["", "key=", '"Authorization": "Bearer ']))
 def test_a_key_is_taken_out_in_every_form(
     form: Callable[[str], str], key: str, before: str
 ) -> None:
-    assume(Redaction(key)(before) == before)  # the key AUTHORIZ is in the header's name
+    check(form, key, before)
+
+
+@settings(max_examples=40)
+@pytest.mark.parametrize("form", LISTS.values(), ids=LISTS)
+@given(key=likely_keys, before=st.sampled_from(["", "key="]))
+def test_a_key_is_taken_out_of_a_list(form: Callable[[str], str], key: str, before: str) -> None:
+    check(form, key, before)
+
+
+def check(form: Callable[[str], str], key: str, before: str) -> None:
+    redact = Redaction(key)
+    assume(redact(before) == before)  # the key AUTHORIZ is in the header's name
     written = form(key)
-    shown = Redaction(key)(f"{before}{written} is wrong")
+    shown = redact(f"{before}{written} is wrong")
     assert "[key]" in shown
     assert shown.startswith(before)
     assert shown.endswith(" is wrong")
-    # Beside a form of Base64, one character can be left that holds a few bits.
-    assert len(shown) <= len(f"{before}[key] is wrong") + 16
+    # Beside a form of Base64, one character can be left that holds a few bits; and tags.
+    assert len(shown) <= len(f"{before}[key] is wrong") + 32
     middle = written[len(written) // 4 : -len(written) // 4]
     assert middle not in shown.removeprefix(before)
 
@@ -127,8 +180,9 @@ def test_no_character_that_screens_leave_out_hides_a_key() -> None:
     """The key would show, because a screen puts it together again."""
     left_out = [chr(code) for code in range(sys.maxunicode + 1) if not clean(f"{chr(code)}x")[1:]]
     assert len(left_out) > 200
+    redact = Redaction(KEY)
     for character in left_out:
-        shown = Redaction(KEY)(f"{KEY[:9]}{character}{KEY[9:]}")
+        shown = redact(f"{KEY[:9]}{character}{KEY[9:]}")
         assert shown == "[key]", hex(ord(character))
 
 
@@ -140,5 +194,20 @@ def test_the_text_around_several_keys_stays() -> None:
 
 def test_a_long_text_takes_linear_time() -> None:
     """Patterns that begin anew at each character would take hours."""
-    for piece in ("s", "s ", "\\", "&amp;", "%25", "<br", "0x73,", "115,", "&#0"):
-        Redaction(KEY)(piece * ((1 << 20) // len(piece)))
+    for piece in (
+        "s",
+        "s ",
+        "\\",
+        "&amp;",
+        "%25",
+        "<br",
+        "0x73,",
+        "115,",
+        "&#0",
+        "<",
+        "<!--",
+        "=7",
+        "+A",
+        "<b>",
+    ):
+        Redaction(KEY)(piece * ((1 << 18) // len(piece)))
