@@ -7,7 +7,7 @@ from pathlib import Path
 from hpc.display.run.label_counts import describe_no_label
 from hpc.run.array_indices import format_indices
 from hpc.run.model.run import Run
-from hpc.run.model.shards import State
+from hpc.run.model.shards import CaretakerJob, State
 from hpc.run.next_step import NextStep, next_command, next_step
 from hpc.run.run_state import RunState, RunStatus
 from pipeline.run_files.manifest import ANSWERS
@@ -24,6 +24,9 @@ _IF_CONFIGURED_WRONGLY = (
 
 _FORCE = "--force"
 _LONGEST_INDICES = 40
+
+# With options, such as --force, they are a person's decision.
+_DONE_BY_CARETAKER = frozenset({"gather", "resubmit", "supervise"})
 
 # The verbs that report on, or write to, the run's database.
 _TAKE_DATABASE = frozenset({"adopt", "cancel", "gather", "resubmit", "status", "supervise"})
@@ -44,17 +47,33 @@ def command(verb: str, run: Run, *options: str) -> str:
     return f"hpc {' '.join([verb, *options, shlex.quote(str(folder))])}"
 
 
-def describe_caretaken(run: Run) -> str:
-    """Return that a caretaker continues a run, and how to look at it."""
-    return (
-        "next: nothing; the caretaker continues when the arrays have ended. To look: "
-        f"{command('status', run)}"
-    )
+def describe_caretaken(run: Run, caretaker: CaretakerJob | None = None) -> str:
+    """Return that a caretaker continues a run, and how to look at it.
+
+    Args:
+        run: the run.
+        caretaker: its job; None for one that was just submitted.
+    """
+    does = "continues when the arrays have ended"
+    if caretaker and caretaker.is_running:
+        does = "supervises the run now"
+    which = f" (job {caretaker.job})" if caretaker else ""
+    return f"next: nothing; the caretaker{which} {does}. To look: {command('status', run)}"
 
 
 def describe_next_command(status: RunStatus) -> str:
     """Return the command to type next, whether or not anything is left to gather."""
-    return _command(status.run, next_command(status))
+    step = next_command(status)
+    if _is_left_to_caretaker(status, step):
+        return command("status", status.run)
+    return _command(status.run, step)
+
+
+def _is_left_to_caretaker(status: RunStatus, step: NextStep) -> bool:
+    """Tell whether a job of the run takes the next step by itself."""
+    is_its_work = step.verb in _DONE_BY_CARETAKER and not step.options
+    has_caretaker = status.observation.caretaker is not None
+    return has_caretaker and is_its_work and not step.may_be_misconfigured
 
 
 def describe_next_step(status: RunStatus, *, is_gathered: bool) -> str:
@@ -73,6 +92,8 @@ def describe_next_step(status: RunStatus, *, is_gathered: bool) -> str:
     hint = _IF_CONFIGURED_WRONGLY if step.may_be_misconfigured else ""
     retry = "To retry {shards} after fixing the cause: {command}"
     hint += "".join(f"{line}\n" for line in _describe_left_blocked(status, step, retry))
+    if _is_left_to_caretaker(status, step):
+        return f"{hint}{describe_caretaken(status.run, status.observation.caretaker)}"
     return f"{hint}next: {_command(status.run, step)}"
 
 

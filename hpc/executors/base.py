@@ -17,6 +17,7 @@ from hpc.run.cluster.resources import Cluster, ExecutorName, Resources
 from hpc.run.model.arrays import Limits, Submission, SubmitLimit
 from hpc.run.model.attempts import Attempt, Records
 from hpc.run.model.run import Run, Say
+from hpc.run.model.shards import CaretakerJob
 from pipeline.errors import RunError
 
 
@@ -87,6 +88,8 @@ class TaskQuery(msgspec.Struct, frozen=True, kw_only=True):
     """When it last answered in full (UTC); None if it never did, or never fails to."""
     hidden: Mapping[int, str] = {}
     """By submission number, why tasks without a record may be alive all the same."""
+    caretaker: CaretakerJob | None = None
+    """The job that supervises the run, if the executor was asked and has one."""
 
 
 class Cancellation(msgspec.Struct, frozen=True, kw_only=True):

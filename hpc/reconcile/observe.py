@@ -111,6 +111,7 @@ def observe(
         answered=query.trouble is None,
         last_answer=query.last_answer,
         trouble=query.trouble,
+        caretaker=query.caretaker,
         submissions=submissions,
         is_labeled_elsewhere=run.manifest.is_labeled_elsewhere,
         unreadable=(*describe_lost_records(run), *task_files.unreadable),

@@ -138,6 +138,7 @@ def document(status: RunStatus) -> dict[str, Any]:
         "unlabelable": dict(labels.unlabelable),
         "usage": asdict(usage) if usage else None,
         "amendments": amendments_document(status.run.amendments),
+        "caretaker": _caretaker_document(status.observation),
         "observed_at": seen_at.isoformat(timespec="seconds"),
         "eta_seconds": None if seconds is None else round(seconds),
         "errors": errors_document(count_errors(status)),
@@ -159,6 +160,12 @@ def document(status: RunStatus) -> dict[str, Any]:
             for facts, judgement in _pairs(status)
         ],
     }
+
+
+def _caretaker_document(observation: Observation) -> dict[str, object] | None:
+    """Return the job that supervises the run; null if none is known."""
+    caretaker = observation.caretaker
+    return {"job_id": caretaker.job, "running": caretaker.is_running} if caretaker else None
 
 
 def _states(judgements: Sequence[Judgement]) -> Table:

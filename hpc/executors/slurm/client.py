@@ -263,10 +263,16 @@ class Slurm:
         except SlurmError:
             raise refusal from None
 
-    def queue(self, names: Sequence[str]) -> QueryResult:
-        """Return what the controller knows of the jobs of these names, just ended ones included."""
+    def queue(self, names: Sequence[str], caretakers: Sequence[str] = ()) -> QueryResult:
+        """Return what the controller knows of the jobs of these names, just ended ones included.
+
+        Args:
+            names: of arrays.
+            caretakers: names of jobs that supervise a run, which cost no call of their own.
+        """
+        every = ",".join((*names, *caretakers))
         printed = self._run(
-            "squeue", "-h", "-a", "-t", "all", "-n", ",".join(names), "-o", parse.SQUEUE_FORMAT
+            "squeue", "-h", "-a", "-t", "all", "-n", every, "-o", parse.SQUEUE_FORMAT
         )
         return QueryResult(records=parse.parse_squeue(printed))
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from hpc.executors.base import (
     Cancellation,
+    CaretakerRole,
     ExecutorError,
     ResourceCheck,
     TaskQuery,
@@ -66,7 +67,8 @@ class SlurmExecutor:
     ) -> TaskQuery:
         """Ask squeue and sacct once each, and remember when both answered."""
         now = datetime.now(UTC)
-        records, trouble = query_tasks(self._slurm, submissions)
+        caretakers = [prefix + CaretakerRole.CARETAKER for prefix in job_prefixes(run)]
+        records, trouble, caretaker = query_tasks(self._slurm, submissions, caretakers)
         if submissions and not records and trouble is None:
             try:
                 trouble = self._describe_other_cluster(run)
@@ -80,7 +82,13 @@ class SlurmExecutor:
         if submissions and trouble is None:
             _remember_answer(run.folder, now)
         last_answer = _last_answer(run.folder)
-        return TaskQuery(records=records, trouble=trouble, last_answer=last_answer, hidden=hidden)
+        return TaskQuery(
+            records=records,
+            trouble=trouble,
+            last_answer=last_answer,
+            hidden=hidden,
+            caretaker=caretaker,
+        )
 
     def has_live_jobs(self, run: Run) -> bool:
         """Ask squeue for jobs by the prefixes of their names."""

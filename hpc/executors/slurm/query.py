@@ -13,6 +13,7 @@ from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.commands import SlurmError
 from hpc.run.model.arrays import Submission
 from hpc.run.model.attempts import Phase, Records, TaskRecord
+from hpc.run.model.shards import CaretakerJob
 from pipeline.errors import Cause
 from pipeline.system.ownership import user_name
 
@@ -20,16 +21,24 @@ _BY = " by "
 _REQUEUED = (Cause.NODE, Cause.PREEMPTED)
 
 
-def query_tasks(slurm: Slurm, submissions: Sequence[Submission]) -> tuple[Records, str | None]:
+def query_tasks(
+    slurm: Slurm, submissions: Sequence[Submission], caretakers: Sequence[str] = ()
+) -> tuple[Records, str | None, CaretakerJob | None]:
     """Call squeue and sacct once each, and merge their answers.
 
     The controller is asked first, so that accounting sees a task that ends between the two.
 
+    Args:
+        slurm: what is asked.
+        submissions: the arrays.
+        caretakers: the names that a caretaker of the run may have.
+
     Returns:
-        The records, and what kept one of the two from answering, None if nothing did.
+        The records, what kept one of the two from answering, None if nothing did, and the
+        caretaker, if there is one.
     """
     if not submissions:
-        return {}, None
+        return {}, None, None
     by_job = {
         submission.array_job_id: submission
         for submission in submissions
@@ -39,9 +48,12 @@ def query_tasks(slurm: Slurm, submissions: Sequence[Submission]) -> tuple[Record
     queued: Records = {}
     accounted: Records = {}
     controller_answers = True
+    caretaker: CaretakerJob | None = None
     try:
         names = [submission.job_name for submission in submissions]
-        queued = _by_task(by_job, slurm.queue(names).records)
+        rows = slurm.queue(names, caretakers).records
+        queued = _by_task(by_job, rows)
+        caretaker = _find_caretaker(by_job, rows)
     except SlurmError as error:
         controller_answers = False
         troubles.append(error.words)
@@ -57,7 +69,22 @@ def query_tasks(slurm: Slurm, submissions: Sequence[Submission]) -> tuple[Record
     if not controller_answers:
         # Slurm requeues such tasks under the same id, and accounting shows their last end only.
         merged = {task: record for task, record in merged.items() if record.cause not in _REQUEUED}
-    return merged, "; ".join(troubles) or None
+    return merged, "; ".join(troubles) or None, caretaker
+
+
+def _find_caretaker(
+    by_job: Mapping[int, Submission], rows: Sequence[Record]
+) -> CaretakerJob | None:
+    """Return the caretaker among the jobs of a run: the only kind of them that is no array.
+
+    One that runs comes before its successor, which waits already.
+    """
+    alive = [
+        CaretakerJob(job=task.job, is_running=record.phase is Phase.ACTIVE)
+        for task, record in rows
+        if task.job not in by_job and task.indices is None and record.phase is not Phase.ENDED
+    ]
+    return min(alive, key=lambda job: (not job.is_running, job.job), default=None)
 
 
 def with_user_names(records: Records) -> Records:

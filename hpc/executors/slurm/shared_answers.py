@@ -39,8 +39,8 @@ class SharedAnswers(Slurm):
         self._since = min((each.intended_at for each in submissions), default=None)
         self._answers: dict[str, object] = {}
 
-    def queue(self, names: Sequence[str]) -> QueryResult:
-        """Return what the controller knows of the jobs of all submissions."""
+    def queue(self, names: Sequence[str], caretakers: Sequence[str] = ()) -> QueryResult:
+        """Return what the controller knows of the jobs of all submissions, without caretakers."""
         if not set(names) <= set(self._names):
             return super().queue(names)
 

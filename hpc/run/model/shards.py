@@ -60,6 +60,15 @@ class ShardFacts(msgspec.Struct, frozen=True, kw_only=True):
         return self.output.verified and attempt.number == number
 
 
+class CaretakerJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that supervises the run."""
+
+    job: int
+    """Its job id."""
+    is_running: bool
+    """Whether it has started; until then it waits for the arrays to end."""
+
+
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """A run at one moment."""
 
@@ -86,6 +95,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """How far resources can grow; None if nothing needs to know."""
     submit_limits: tuple[SubmitLimit, ...] | None = None
     """How many jobs may be submitted, as far as is known; None if nothing needs to know."""
+    caretaker: CaretakerJob | None = None
+    """The job that supervises the run; None if there is none, or nobody has asked."""
     is_labeled_elsewhere: bool = False
     """Whether another engine labels the posts, so that nothing is ever submitted."""
 

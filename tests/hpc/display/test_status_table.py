@@ -409,6 +409,7 @@ def test_the_document_has_the_keys_that_programs_rely_on(run_of_eight_shards: Ru
         "unlabelable": {},
         "usage": None,
         "amendments": [],
+        "caretaker": None,
         "observed_at": "2026-11-24T12:00:00+00:00",
         "eta_seconds": 900,
         "errors": {"requests": {}, "posts": {}, "tasks": {}},

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from hpc.display.next_step import describe_next_step
 from hpc.executors.slurm.client import Slurm
 from hpc.executors.slurm.executor import SlurmExecutor
 from hpc.locks import run_lock
@@ -17,7 +18,7 @@ from hpc.reconcile.resubmit import Request, preview, resubmit
 from hpc.run import run_folder
 from hpc.run.model.arrays import ArrayPlan, ResourceRequest, Submission
 from hpc.run.model.run import Run
-from hpc.run.model.shards import State
+from hpc.run.model.shards import CaretakerJob, State
 from hpc.run.submissions import write_submission
 from hpc.traces.file_cache import CacheFile
 from pipeline.errors import Cause
@@ -173,6 +174,30 @@ def test_a_run_with_a_caretaker_needs_no_other_command(twice_submitted_run: Run)
     )
     assert last_line() == advice, "it submits a shard again"
     assert last_line() == advice, "no shard has failed"
+
+
+@pytest.mark.parametrize(
+    ("rows", "caretaker"),
+    [
+        ("4720|PENDING|N/A||Dependency", CaretakerJob(job=4720, is_running=False)),
+        ("4720|RUNNING|N/A|n1|None\n4725|PENDING|N/A||Dependency",
+         CaretakerJob(job=4720, is_running=True)),
+        ("4720|COMPLETED|2026-11-25T00:01:00|n1|None", None),
+        ("4713_[0-2]|PENDING|N/A||None", None),  # an array that no record names
+        ("4712_1|RUNNING|N/A|n1|None", None),
+    ],
+)  # fmt: skip
+def test_a_look_finds_the_caretaker_by_the_call_that_it_makes_anyway(
+    twice_submitted_run: Run, tmp_path: Path, rows: str, caretaker: CaretakerJob | None
+) -> None:
+    answer = f"case $* in *caretaker*) printf '%s\\n' '{rows}';; esac"
+    (tmp_path / "programs" / "squeue").write_text(f"#!/bin/sh\n{answer}\n")
+    status = look(twice_submitted_run, slurm())
+    assert status.observation.caretaker == caretaker
+    advice = describe_next_step(status, is_gathered=False)
+    assert (
+        (f"the caretaker (job {caretaker.job})" in advice) if caretaker else "next: hpc" in advice
+    )
 
 
 def test_resubmitting_a_shard_reads_each_submission_once(twice_submitted_run: Run) -> None:
