@@ -6,7 +6,12 @@ from pathlib import Path
 
 import msgspec
 
-from pipeline.classifiers.frozen_classifier import SECTION, TYPE, FrozenClassifier
+from pipeline.classifiers.frozen_classifier import (
+    SECTION,
+    TYPE,
+    FrozenClassifier,
+    find_unusable_column,
+)
 from pipeline.classifiers.options import Options
 from pipeline.classifiers.registry import is_installed, list_installed, load
 from pipeline.config.check import Problems, check, shown
@@ -39,7 +44,10 @@ class ConfiguredClassifier(msgspec.Struct, frozen=True, kw_only=True):
         inputs = InputFiles(
             source=self.source, path=SECTION, folders=self.folders, problems=problems
         )
-        return FrozenClassifier(self.kind, load(self.kind).freeze(self.options, inputs))
+        frozen = FrozenClassifier(self.kind, load(self.kind).freeze(self.options, inputs))
+        if problem := find_unusable_column(frozen.columns):
+            problems.add(self.source, f"{SECTION}.{TYPE}", f"{self.kind}: {problem}")
+        return frozen
 
     def checkable(self, frozen: FrozenClassifier, problems: Problems) -> JsonObject:
         """Return frozen options for checks that never ask the classifier, and for nothing else.

@@ -114,12 +114,23 @@ def create(
     """
     classifier, options = _with_options(frozen, source=source)
     made = classifier(options, share)
-    names = [column.name.lower() for column in made.columns]
-    for name in names:
-        if name in RESERVED or names.count(name) > 1:
-            problem = "reserved in every output" if name in RESERVED else "declared twice"
-            raise InputError(f"classifier.type {frozen[TYPE]}: its column {name!r} is {problem}")
+    if problem := find_unusable_column(made.columns):
+        raise InputError(f"classifier.type {frozen[TYPE]}: {problem}")
     return made
+
+
+def find_unusable_column(columns: Sequence[Column]) -> str:
+    """Return which column cannot be stored among the others, and why; '' if all can be."""
+    names = [column.name.lower() for column in columns]
+    for name in names:
+        if name in RESERVED:
+            return f"its column {name!r} is reserved in every output"
+        if names.count(name) > 1:
+            return f"its column {name!r} is declared twice"
+        # SQL of this program gives columns beside the labels such names.
+        if " " in name:
+            return f"its column {name!r} has a blank in its name"
+    return ""
 
 
 def _with_options(frozen: JsonObject, *, source: str) -> tuple[type[Classifier[Options]], Options]:

@@ -134,7 +134,9 @@ def test_a_classifier_that_cannot_be_imported_says_what_is_missing() -> None:
     [
         (("response",), "its column 'response' is reserved in every output"),
         (("shouts", "URI"), "its column 'uri' is reserved in every output"),
+        (("rowid",), "its column 'rowid' is reserved in every output"),
         (("shouts", "loud", "Shouts"), "its column 'shouts' is declared twice"),
+        (("its shard",), "its column 'its shard' has a blank in its name"),
     ],
 )
 def test_columns_that_cannot_be_stored_are_rejected_before_anything_is_paid_for(
@@ -145,6 +147,9 @@ def test_columns_that_cannot_be_stored_are_rejected_before_anything_is_paid_for(
     with pytest.raises(InputError) as refused:
         frozen_classifier.create({"type": "shouting", "mark": "!"}, TaskShare())
     assert str(refused.value) == f"classifier.type shouting: {problem}"
+    with pytest.raises(InputError) as planned:
+        configured({"type": "shouting"})
+    assert str(planned.value).endswith(f"classifier.type: shouting: {problem}")
 
 
 @pytest.mark.parametrize(
