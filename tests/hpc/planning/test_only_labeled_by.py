@@ -239,6 +239,16 @@ def test_plain_submits_label_every_post_whatever_was_chosen_or_drawn_before(
     assert eight_posts.labeled() == dict.fromkeys(uris(len(eight_posts.posts)), 1)
 
 
+def test_the_path_of_the_runs_does_not_decide_which_posts_are_chosen_by_their_labels(
+    tmp_path: Path,
+) -> None:
+    growing = GrowingBacklog(tmp_path, runs="uri=u")
+    growing.arrive(*(post(number, number) for number in range(1, 5)))
+    label_elsewhere(growing, 3)
+    chosen, _ = growing.submit(only_labeled_by=OTHER, where="was_successfully_labeled")
+    assert uris_of(chosen) == uris(1, first=3)
+
+
 def label_elsewhere(eight_posts: GrowingBacklog, number: int) -> None:
     """Insert a label of this post under the other name."""
     with duckdb_file.open_database(eight_posts.bench.folder / "labels.duckdb") as database:
