@@ -22,6 +22,7 @@ from pathlib import Path
 import msgspec
 
 from pipeline.errors import DamagedError
+from pipeline.name_errors import naming
 
 FILE_NAME = "archive.zip"
 # `pipeline.run_files.manifest` reads files through this module, so its constant is not at hand.
@@ -122,6 +123,8 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     """A file that is open for reading, or the part of an archive that holds it."""
 
     descriptor: int
+    path: Path
+    """The file, or the archive."""
     size: int
     """How many bytes it had when it was opened."""
     start: int = 0
@@ -135,8 +138,9 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
         most = CHUNK_BYTES if self.crc is None else min(CHUNK_BYTES, self.size - offset)
         if most <= 0:
             return b""
-        os.lseek(self.descriptor, self.start + offset, os.SEEK_SET)
-        return os.read(self.descriptor, most)
+        with naming(self.path):
+            os.lseek(self.descriptor, self.start + offset, os.SEEK_SET)
+            return os.read(self.descriptor, most)
 
     def chunks(self, offset: int = 0) -> Iterator[bytes]:
         """Yield the bytes from an offset on, piece by piece."""
@@ -166,7 +170,7 @@ def open_part(path: Path) -> Iterator[Part]:
     try:
         if not stat.S_ISREG((status := os.fstat(descriptor)).st_mode):
             raise DamagedError(path, "it is not a file")
-        yield Part(descriptor=descriptor, size=status.st_size)
+        yield Part(descriptor=descriptor, path=path, size=status.st_size)
     finally:
         os.close(descriptor)
 
@@ -176,7 +180,13 @@ def _opened_member(member: Member) -> Iterator[Part]:
     descriptor = _open_archive(member.archive)
     try:
         start = _start_of(member, descriptor)
-        yield Part(descriptor=descriptor, size=member.size, start=start, crc=member.crc)
+        yield Part(
+            descriptor=descriptor,
+            path=member.archive,
+            size=member.size,
+            start=start,
+            crc=member.crc,
+        )
     finally:
         os.close(descriptor)
 
@@ -239,7 +249,7 @@ def copy_member(member: Member, target: Path) -> None:
         OSError: it cannot be read now, or the copy cannot be written.
     """
     crc = 0
-    with _opened_member(member) as part, target.open("wb") as stream:
+    with _opened_member(member) as part, naming(target), target.open("wb") as stream:
         for chunk in part.chunks():
             crc = zlib.crc32(chunk, crc)
             stream.write(chunk)
@@ -285,7 +295,8 @@ def _start_of(member: Member, descriptor: int) -> int:
     Raises:
         DamagedError: its header is not there.
     """
-    header = os.pread(descriptor, _LOCAL_HEADER.size, member.header)
+    with naming(member.archive):
+        header = os.pread(descriptor, _LOCAL_HEADER.size, member.header)
     if len(header) == _LOCAL_HEADER.size:
         signature, name, extra = _LOCAL_HEADER.unpack(header)
         if signature == _SIGNATURE:
@@ -322,7 +333,11 @@ def _read_directory(archive: Path, stamp: tuple[int, int, int]) -> _Directory:
     members: dict[str, Member] = {}
     names: dict[str, set[str]] = defaultdict(set)
     try:
-        with os.fdopen(_open_archive(archive), "rb") as stream, zipfile.ZipFile(stream) as file:
+        with (
+            naming(archive),
+            os.fdopen(_open_archive(archive), "rb") as stream,
+            zipfile.ZipFile(stream) as file,
+        ):
             entries = file.infolist()
     except (zipfile.BadZipFile, ValueError, EOFError, struct.error, UnicodeDecodeError) as error:
         raise DamagedArchiveError(archive, "it is not a zip file") from error

@@ -29,6 +29,7 @@ import pyarrow as pa
 from pipeline import archive, limits
 from pipeline.errors import DamagedError, UnreadableError
 from pipeline.late_imports import arrow_parquet as pq
+from pipeline.name_errors import naming
 
 T = TypeVar("T")
 
@@ -61,19 +62,20 @@ def appearing_whole(target: Path, *, sync: bool = True) -> Iterator[Path]:
     try:
         yield temporary
         if sync:
-            _sync(temporary)
+            with naming(target):
+                _sync(temporary)
         temporary.replace(target)
     except BaseException:
         with contextlib.suppress(OSError):  # the first error says more
             temporary.unlink(missing_ok=True)
         raise
     if sync:
-        _sync(target.parent)
+        _sync_named(target.parent)
 
 
 def write_text(target: Path, text: str) -> None:
     """Write text as UTF-8."""
-    with appearing_whole(target) as temporary:
+    with appearing_whole(target) as temporary, naming(target):
         temporary.write_text(text, encoding="utf-8")
 
 
@@ -108,8 +110,9 @@ def write_new_bytes(target: Path, content: bytes) -> None:
     """
 
     def write(temporary: Path) -> None:
-        temporary.write_bytes(content)
-        _sync(temporary)
+        with naming(target):
+            temporary.write_bytes(content)
+            _sync(temporary)
 
     _write_new(target, write)
 
@@ -121,7 +124,7 @@ def _write_new(target: Path, write: Callable[[Path], None]) -> None:
         os.link(temporary, target)  # unlike a rename, it replaces nothing
     finally:
         temporary.unlink(missing_ok=True)
-    _sync(target.parent)
+    _sync_named(target.parent)
 
 
 def write_parquet(target: Path, table: pa.Table) -> None:
@@ -328,7 +331,7 @@ def sync_all(paths: Iterable[Path]) -> None:
         OSError: a file is gone, or the disk reports an error.
     """
     with ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:
-        for _ in pool.map(_sync, paths):
+        for _ in pool.map(_sync_named, paths):
             pass
 
 
@@ -339,10 +342,15 @@ def sha256_of(path: Path) -> str:
         OSError: the file is not there, or cannot be read now.
     """
     try:
-        with os.fdopen(limits.open_regular(path), "rb") as stream:
+        with naming(path), os.fdopen(limits.open_regular(path), "rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except FileNotFoundError:
         return archive.digest(path)
+
+
+def _sync_named(path: Path) -> None:
+    with naming(path):
+        _sync(path)
 
 
 def _sync(path: Path) -> None:

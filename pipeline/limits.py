@@ -10,6 +10,8 @@ import os
 import stat
 from pathlib import Path
 
+from pipeline.name_errors import naming
+
 MEBIBYTE = 1 << 20
 
 ANSWER_BYTES = MEBIBYTE
@@ -75,17 +77,14 @@ def read_file(path: Path, most_bytes: int) -> bytes:
     """
     pieces: list[bytes] = []
     left = most_bytes + 1
-    descriptor = open_regular(path)
-    try:
+    with naming(path), os.fdopen(open_regular(path), "rb", buffering=0) as stream:
         # Room for what is there and no more: memory for the most that is allowed would take five
         # times as long as reading it. The file may grow meanwhile.
-        room = os.fstat(descriptor).st_size + 1
-        while left and (piece := os.read(descriptor, min(room, left))):
+        room = os.fstat(stream.fileno()).st_size + 1
+        while left and (piece := os.read(stream.fileno(), min(room, left))):
             pieces.append(piece)
             left -= len(piece)
             room = _FURTHER_BYTES
-    finally:
-        os.close(descriptor)
     if not left:
         raise TooLarge(path, most_bytes)
     return b"".join(pieces)

@@ -20,6 +20,7 @@ from hpc.locks.run_lock import LOCK
 from pipeline import archive, files
 from pipeline.archive import archive_path
 from pipeline.errors import DamagedError, RunError
+from pipeline.name_errors import naming
 from pipeline.run_files import amendments, manifest
 
 KEPT = frozenset({manifest.FILE_NAME, amendments.FOLDER, LOCK, archive.FILE_NAME})
@@ -131,7 +132,10 @@ def write_archive(run_dir: Path, content: FolderContent, expected: Mapping[str, 
     target = archive_path(run_dir)
     temporary = target.with_name(f"{files.TEMPORARY_PREFIX}{uuid.uuid4().hex}-{target.name}")
     try:
-        with zipfile.ZipFile(temporary, "x", zipfile.ZIP_STORED, allowZip64=True) as file:
+        with (
+            naming(target),
+            zipfile.ZipFile(temporary, "x", zipfile.ZIP_STORED, allowZip64=True) as file,
+        ):
             for path in content.files:
                 digests[path] = _add(file, run_dir / path, path)
                 if path in expected and digests[path] != expected[path]:

@@ -16,6 +16,7 @@ from hpc.run.model.arrays import Submission
 from hpc.run.model.attempts import LogExcerpt, LogExcerpts, TaskRecord
 from pipeline import archive, files, limits
 from pipeline.errors import DamagedError
+from pipeline.name_errors import naming
 from pipeline.run_files.last_words import LastWords
 from pipeline.run_files.recorded_values import check_time, find_large_number
 
@@ -158,7 +159,7 @@ def add_packed_tasks(run_dir: Path, tasks: Iterable[PackedTask]) -> None:
     The caller holds the run's lock.
     """
     lines = b"".join(msgspec.json.encode(task) + b"\n" for task in tasks)
-    with _path(run_dir).open("a+b") as stream:
+    with naming(_path(run_dir)), _path(run_dir).open("a+b") as stream:
         _cut_half_line(stream.fileno())
         stream.write(lines)
         stream.flush()

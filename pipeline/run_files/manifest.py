@@ -19,6 +19,7 @@ from pipeline.config.check import Problems, shown
 from pipeline.config.keys import Count, Positive, Section, key
 from pipeline.errors import InputError
 from pipeline.model import JsonObject, Receipt, Shard
+from pipeline.name_errors import naming
 from pipeline.run_files import portable_paths
 from pipeline.run_files.json_record import parse_record, parse_version, read_content
 from pipeline.run_files.recorded_values import (
@@ -233,7 +234,7 @@ def read_beginning(path: Path) -> bytes:
     Raises:
         OSError: the file cannot be opened, or is not a regular file.
     """
-    with os.fdopen(limits.open_regular(path), "rb") as stream:
+    with naming(path), os.fdopen(limits.open_regular(path), "rb") as stream:
         return stream.read(_BEGINNING)
 
 

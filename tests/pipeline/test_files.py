@@ -2,12 +2,14 @@ import errno
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pyarrow as pa
 import pytest
 
-from pipeline import files
+from pipeline import archive, files, limits
 from tests.pipeline.conftest import fill
 
 
@@ -101,3 +103,32 @@ def test_a_hash_is_of_the_whole_file(tmp_path: Path) -> None:
     content = b"x" * 3_000_000 + b"y"
     (tmp_path / "a").write_bytes(content)
     assert files.sha256_of(tmp_path / "a") == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("call", "act"),
+    [
+        ("fsync", lambda path: files.write_text(path, "new")),
+        ("fsync", lambda path: files.sync_all([path])),
+        ("read", lambda path: limits.read_file(path, 10)),
+        ("read", lambda path: archive.digest(path)),
+        ("write", lambda path: files.write_text(path, "new")),
+    ],
+)
+def test_an_error_of_a_descriptor_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, act: Callable[[Path], object]
+) -> None:
+    """The system names no file there, and a person would not know what is broken."""
+
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    path = tmp_path / "file"
+    path.write_text("old")
+    if call == "write":
+        monkeypatch.setattr(Path, "write_text", fail)
+    else:
+        monkeypatch.setattr(os, call, fail)
+    with pytest.raises(OSError, match="Input/output error") as raised:
+        act(path)
+    assert raised.value.filename == str(path)
