@@ -7,6 +7,7 @@ member: somebody may have unpacked only a part of it.
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import stat
@@ -333,13 +334,13 @@ def _read_directory(archive: Path, stamp: tuple[int, int, int]) -> _Directory:
     members: dict[str, Member] = {}
     names: dict[str, set[str]] = defaultdict(set)
     try:
-        with (
-            naming(archive),
-            os.fdopen(_open_archive(archive), "rb") as stream,
-            zipfile.ZipFile(stream) as file,
-        ):
+        with os.fdopen(_open_archive(archive), "rb") as stream, zipfile.ZipFile(stream) as file:
             entries = file.infolist()
     except (zipfile.BadZipFile, ValueError, EOFError, struct.error, UnicodeDecodeError) as error:
+        # zipfile reports an archive that cannot be read as one that is no zip file.
+        reader = error.__context__
+        if isinstance(reader, OSError) and reader.errno != errno.EINVAL:
+            raise OSError(reader.errno, reader.strerror, str(archive)) from error
         raise DamagedArchiveError(archive, "it is not a zip file") from error
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(archive)) from error

@@ -1,12 +1,13 @@
 """`hpc clean`: a run becomes one archive, and nothing that reads the run notices."""
 
 import contextlib
+import errno
 import os
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import duckdb
 import pytest
@@ -291,6 +292,22 @@ def test_a_damaged_archive_is_named_and_the_audit_goes_on(complete: Bench, damag
     audited = complete.hpc("audit", "--config", complete.path)
     assert audited.returncode == 1
     assert f"{archive} is damaged" in audited.stdout
+
+
+def test_an_archive_that_cannot_be_read_now_is_not_called_damaged(
+    complete: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """zipfile hides the error of the system behind one of its own, with advice to restore."""
+    complete.hpc("clean", "--yes")
+
+    def read_end(stream: object) -> NoReturn:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(zipfile, "_EndRecData", read_end)
+    path = run_dir(complete) / "archive.zip"
+    os.utime(path, (0, 0))  # its directory is read again
+    done = complete.hpc("clean", "--restore", "test")
+    assert (done.returncode, done.stderr) == (1, f"error: {path}: {os.strerror(errno.EIO)}\n")
 
 
 def test_a_shard_of_an_archived_run_is_not_resubmitted(complete: Bench) -> None:
