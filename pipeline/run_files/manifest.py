@@ -199,8 +199,10 @@ def _check_values(made: Manifest, source: str) -> None:
     for index, shard in enumerate(made.shards):
         if shard.index != index:
             found[f"shards[{index}].index"] = f"should be {index}, not {shard.index}"
-        for name in ("min_preprocessing_timestamp", "max_preprocessing_timestamp"):
-            found[f"shards[{index}].{name}"] = check_naive_time(getattr(shard, name))
+        if problem := check_naive_time(shard.min_preprocessing_timestamp):
+            found[f"shards[{index}].min_preprocessing_timestamp"] = problem
+        if problem := check_naive_time(shard.max_preprocessing_timestamp):
+            found[f"shards[{index}].max_preprocessing_timestamp"] = problem
     if not isinstance(kind := made.classifier.get("type"), str):
         found["classifier.type"] = f"should be text, not {shown(kind)}"
     for name in ("cluster", "notify", "session"):

@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 _LONGEST_NAME = 255
-_MANY_DIGITS = re.compile(rb"[0-9]{19}")
+# A digest in quotes may have as many digits.
+_MANY_DIGITS = re.compile(rb"[:,\[\s]-?[0-9]{19}")
 _INTEGERS = range(-(2**63), 2**63)
 # Delays and time zones are added to a recorded time. Python ends with the year 9999.
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
