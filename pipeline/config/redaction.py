@@ -61,10 +61,15 @@ _ESCAPES = (
     re.compile(r"&(?:amp;)*(?:\#x0*([0-9a-f]{1,5});?|\#0*([0-9]{1,6});?|([a-z]+;))", re.IGNORECASE),
 )
 # Forms that an ordinary text, or a key, has by chance. They are read last: quoted-printable, UTF-7.
+# An equals sign is all that quoted-printable must escape in a key. To read no other keeps what
+# follows `key=` as it is.
 _RARE_ESCAPES = (
     re.compile(r"=([0-9a-f]{2})", re.IGNORECASE),
-    re.compile(r"\+([A-Za-z0-9]{0,200})-"),
+    re.compile(r"=(3d)", re.IGNORECASE),
+    re.compile(r"\+[A-Za-z0-9+/]{0,200}-"),
 )
+# A plus begins a run of UTF-7, and is a digit of its Base64, too.
+_MOST_PLUSES = 16
 _URLSAFE = str.maketrans("-_;", "+/,")
 _HEX_SPACES = re.compile(r"0x|[:;,\-]")
 
@@ -279,14 +284,27 @@ def _after_equals(match: re.Match[str]) -> str:
 
 
 def _of_utf_7(match: re.Match[str]) -> str:
-    """Return the characters of a run of UTF-7; the run itself if it is none."""
-    if not match[1]:
+    """Return the characters of a run of UTF-7 and what is before it, or the text without a run."""
+    run = match[0].removesuffix("-")
+    begin = 0
+    for _ in range(_MOST_PLUSES):
+        if characters := _characters_of_utf_7(run[begin + 1 :]):
+            return run[:begin] + characters
+        begin = run.find("+", begin + 1)
+        if begin < 0:
+            break
+    return match[0]
+
+
+def _characters_of_utf_7(digits: str) -> str:
+    """Return what Base64 digits of UTF-16 stand for; '' if that is no ASCII text."""
+    if not digits:
         return "+"
-    missing = -len(match[1]) % 4
+    missing = -len(digits) % 4
     if missing == 3:
-        return match[0]
-    characters = base64.b64decode(match[1] + "=" * missing).decode("utf-16-be", "replace")
-    return characters if characters.isascii() and characters.isprintable() else match[0]
+        return ""
+    characters = base64.b64decode(digits + "=" * missing).decode("utf-16-be", "replace")
+    return characters if characters.isascii() and characters.isprintable() else ""
 
 
 def _of_entity(match: re.Match[str]) -> str:
@@ -297,7 +315,7 @@ def _of_entity(match: re.Match[str]) -> str:
 
 
 _CHARACTERS = (_after_backslash, _after_percent, _of_entity)
-_RARE_CHARACTERS = (_after_equals, _of_utf_7)
+_RARE_CHARACTERS = (_after_equals, _after_equals, _of_utf_7)
 
 
 def _without(text: str, spans: list[tuple[int, int]]) -> str:
