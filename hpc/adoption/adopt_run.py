@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hpc.adoption import adoption_record
-from hpc.adoption.adoption_number import next_number
+from hpc.adoption.adoption_number import next_adoption_number
 from hpc.adoption.adoption_record import AdoptedFile, Adoption
 from hpc.adoption.answer_files import AnswerFolder, find_answer_files, reject_changed
 from hpc.adoption.kept_answers import find_kept
@@ -34,6 +34,7 @@ from pipeline.classifiers.frozen_classifier import TYPE
 from pipeline.errors import InputError, RunError
 from pipeline.progress import NO_PROGRESS, Progress
 from pipeline.run_files.manifest import shard_path
+from pipeline.run_files.output import OutputCheck
 from pipeline.system import ownership
 
 # Of the folder for what is staged. It holds a copy of the answers, which a login node's /tmp may
@@ -100,7 +101,7 @@ def preview_adoption(run: Run, request: AdoptRequest, progress: Progress = NO_PR
 
     The arguments and errors are those of `adopt_run`.
     """
-    with _check_answers(run, request, progress, None) as (adopted, _):
+    with _check_answers(run, request, progress, None) as (adopted, _, _):
         return adopted
 
 
@@ -123,11 +124,11 @@ def adopt_run(
     run = locked.run
     for left_behind in run.folder.glob(f"{_SCRATCH}*"):  # by one that was killed
         shutil.rmtree(left_behind, ignore_errors=True)
-    with _check_answers(run, request, progress, run.folder) as (adopted, shards):
+    with _check_answers(run, request, progress, run.folder) as (adopted, shards, checks):
         if not (adopted.complete or adopted.matched.fresh):
             return adopted
         run_lock.check_lock(run, locked.lock)
-        number = next_number(run)
+        number = next_adoption_number(run, checks)
         record = _record(number, request, adopted, shards.adopted_at)
         adoption_record.write(run.folder, record)
         total = len(adopted.matched.missing)
@@ -145,8 +146,8 @@ def adopt_run(
 @contextmanager
 def _check_answers(
     run: Run, request: AdoptRequest, progress: Progress, beside: Path | None
-) -> Iterator[tuple[Adopted, ShardAnswers]]:
-    """Check the answers; yield what follows for the run, and the answers of its shards.
+) -> Iterator[tuple[Adopted, ShardAnswers, tuple[OutputCheck, ...]]]:
+    """Check the answers; yield what follows for the run, its shards' answers and its outputs.
 
     They are staged in the folder `beside`, or in the system's where nothing may be written, unless
     the run's configuration names one.
@@ -157,7 +158,8 @@ def _check_answers(
     with progress.step("reading the answers"):
         found = find_answer_files(request.folder)
     former = _last_naming_engine(run)
-    published = _find_published(run)
+    checks = _verify_readable_outputs(run)
+    published = frozenset(index for index, check in enumerate(checks) if check.verified)
     kept = find_kept(run, tuple(label.column for label in options.labels), published)
     with (
         tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=beside) as folder,
@@ -185,6 +187,7 @@ def _check_answers(
         yield (
             adopted,
             ShardAnswers(connection, options.model, kept, now, reopened=matched.reopened),
+            checks,
         )
 
 
@@ -208,8 +211,8 @@ def _reject_missing_shards(run: Run) -> None:
             )
 
 
-def _find_published(run: Run) -> frozenset[int]:
-    """Return the shards that have their outputs.
+def _verify_readable_outputs(run: Run) -> tuple[OutputCheck, ...]:
+    """Return what the output of each shard shows.
 
     Raises:
         RunError: an output cannot be read now, so nobody knows whether it is there.
@@ -221,7 +224,7 @@ def _find_published(run: Run) -> frozenset[int]:
                 f"the output of shard {index} cannot be read now, so nothing was adopted: "
                 f"{check.unreadable}"
             )
-    return frozenset(index for index, check in enumerate(checks) if check.verified)
+    return checks
 
 
 def _record(number: int, request: AdoptRequest, adopted: Adopted, adopted_at: datetime) -> Adoption:

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator
 
 from hpc.adoption import adoption_record
 from hpc.run.model.run import Run
-from hpc.run.outputs import verify_outputs
 from pipeline import files
 from pipeline.run_files.checkpoints import parts
 from pipeline.run_files.manifest import work_path
+from pipeline.run_files.output import OutputCheck
 
 _SET_ASIDE = re.compile(r".*\.replaced-(\d{4,9})")
 
@@ -22,20 +22,21 @@ def set_aside_name(name: str, number: int) -> str:
     return f"{name}.replaced-{number:04d}"
 
 
-def next_number(run: Run) -> int:
+def next_adoption_number(run: Run, checks: Iterable[OutputCheck]) -> int:
     """Return the number of the next adoption of a run.
+
+    Args:
+        run: the run.
+        checks: what its outputs show.
 
     Raises:
         UnreadableError: a folder of the run cannot be read now.
     """
-    used = {*adoption_record.numbers(run.folder), *_published(run), *_kept(run)}
+    used = {*adoption_record.numbers(run.folder), *_kept(run)}
+    used.update(check.attempt for check in checks)
     used.update(_set_aside(files.names_in(run.folder / "outputs")))
     # A larger number is of no adoption: somebody has put that file there.
     return 1 + max((number for number in used if number < adoption_record.LARGEST), default=0)
-
-
-def _published(run: Run) -> Iterator[int]:
-    return (check.attempt for check in verify_outputs(run))
 
 
 def _kept(run: Run) -> Iterator[int]:
