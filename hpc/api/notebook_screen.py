@@ -5,7 +5,6 @@ IPython is not needed: without it, and outside of a notebook, everything is prin
 
 import importlib
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +21,7 @@ from hpc.run.run_view import RunView, Sight, never_early, sleep_until_due
 from pipeline.progress import Measure, Step
 from pipeline.terminal import clean
 from pipeline.text import counted, format_duration
+from pipeline.threads.repeat import repeat_in_background
 
 # A step that is done by then gets no bar.
 PATIENCE_S = 1.0
@@ -176,20 +176,13 @@ class _NotebookStep:
 @contextmanager
 def _measuring(step: _NotebookStep, measure: Measure) -> Iterator[None]:
     """Ask now and then how much is done, until the block ends."""
-    ended = threading.Event()
 
     def ask() -> None:
-        while not ended.wait(REDRAW_S):
-            if (share := measure()) is not None:
-                step.measured(share)
+        if (share := measure()) is not None:
+            step.measured(share)
 
-    thread = threading.Thread(target=ask, name="hpc-progress", daemon=True)
-    thread.start()
-    try:
+    with repeat_in_background(ask, REDRAW_S, name="hpc-progress"):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 class _NotebookView:

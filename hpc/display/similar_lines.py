@@ -3,10 +3,9 @@
 A folder that cannot be read makes thousands of files unreadable, all for the same reason.
 """
 
-import re
 from collections.abc import Sequence
 
-from pipeline.text import counted
+from pipeline.text import counted, without_numbers
 
 _SHOWN_OF_A_KIND = 3
 
@@ -24,7 +23,7 @@ def describe_similar(
     """
     kinds: dict[str, list[str]] = {}
     for line in lines:
-        kinds.setdefault(re.sub(r"\d+", "#", line), []).append(line)
+        kinds.setdefault(without_numbers(line), []).append(line)
     shown: list[str] = []
     left = 0
     for kind in kinds.values():

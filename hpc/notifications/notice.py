@@ -21,7 +21,7 @@ from pipeline.config.keys import Section
 from pipeline.config.notify_settings import Event
 from pipeline.errors import Cause
 from pipeline.run_files.heartbeat import UtcTime
-from pipeline.text import counted
+from pipeline.text import counted, without_numbers
 
 MOST_MESSAGES = 3
 _LETS_NOTHING_THROUGH = (Cause.THROTTLED, Cause.UNAVAILABLE)
@@ -87,7 +87,7 @@ def error_notice(run: Run, last_submission: int, error: Exception, message: str)
         message: the same in words, without any key.
     """
     # Times, ports and job ids differ from round to round.
-    same = re.sub(r"\d+", "#", message)
+    same = without_numbers(message)
     return Notice(
         event=Event.NEEDS_PERSON,
         key=_person_key(run, last_submission, [type(error).__name__, same]),

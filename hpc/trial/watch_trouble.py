@@ -1,7 +1,5 @@
 """Show what a service complains of while a classifier waits for it."""
 
-import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,6 +7,8 @@ from hpc.run.model.run import Say
 from pipeline.classifiers.base import Classifier
 from pipeline.classifiers.options import Options
 from pipeline.terminal import one_line
+from pipeline.text import without_numbers
+from pipeline.threads.repeat import repeat_in_background
 
 PAUSE_S = 1.0
 """Between two looks."""
@@ -27,21 +27,14 @@ def show_trouble(classifier: Classifier[Options], title: str, say: Say) -> Itera
         title: what reports call its configuration.
         say: receives each message, in the other thread.
     """
-    ended = threading.Event()
+    shown = ""
 
     def look() -> None:
-        shown = ""
-        while not ended.wait(PAUSE_S):
-            trouble = one_line(classifier.secret.redact(classifier.trouble), _LONGEST)
-            without_numbers = re.sub(r"\d+", "#", trouble)
-            if trouble and without_numbers != shown:
-                say(f"{title}: {trouble}")
-                shown = without_numbers
+        nonlocal shown
+        trouble = one_line(classifier.secret.redact(classifier.trouble), _LONGEST)
+        if trouble and without_numbers(trouble) != shown:
+            say(f"{title}: {trouble}")
+            shown = without_numbers(trouble)
 
-    thread = threading.Thread(target=look, name="trouble", daemon=True)
-    thread.start()
-    try:
+    with repeat_in_background(look, PAUSE_S, name="trouble"):
         yield
-    finally:
-        ended.set()
-        thread.join()

@@ -21,7 +21,7 @@ from hpc.run.model.run import Run
 from hpc.run.model.shards import Judgement, Observation, ShardFacts, State
 from hpc.run.run_state import LabelCounts, RunState, RunStatus, posts_done
 from pipeline.errors import Cause
-from pipeline.text import counted
+from pipeline.text import counted, without_numbers
 from pipeline.usage import cost_options
 
 TONES = {
@@ -277,8 +277,8 @@ def describe_troubles(observation: Observation, judgements: Sequence[Judgement])
     for shard in observation.shards:
         error = shard.heartbeat.last_error if shard.heartbeat else ""
         if error and shard.index in running:
-            without_numbers = re.sub(r"\d+", "#", error)
-            groups.setdefault(without_numbers, []).append(f"shard {shard.index}, running: {error}")
+            group = groups.setdefault(without_numbers(error), [])
+            group.append(f"shard {shard.index}, running: {error}")
     largest = sorted(groups.values(), key=len, reverse=True)[:MOST_TROUBLES]
     lines = [Line(f"  {group[0]}{_more_shards(len(group) - 1)}") for group in largest]
     return [Line(""), *lines] if lines else []
