@@ -59,7 +59,7 @@ def path_of(run_dir: Path, number: int) -> Path:
 
 
 def numbers(run_dir: Path) -> list[int]:
-    """Return the numbers of all records of a run, sorted; other files in the folder are none.
+    """Return the numbers of all records of a run, sorted; other files in the folder do not count.
 
     Raises:
         UnreadableError: the folder cannot be read now.
