@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.run_files import heartbeat
 from pipeline.run_files.manifest import work_path
 from tests.hpc.cli_bench import Bench, ended, once, outcome, valence_run
 from tests.pipeline.backlog import source_files
 from tests.pipeline.conftest import fill, small_disk
+from tests.pipeline.worker.whole_heartbeat import read_whole_heartbeat
 from tests.waiting import wait_until
 
 __all__ = ["small_disk"]
@@ -213,7 +213,7 @@ def test_a_run_waits_while_the_disk_is_full_and_goes_on_once_there_is_room(
     (run,) = (disk / "runs").glob("2*")
 
     def waits_for_disk(shard: int) -> bool:
-        beat = heartbeat.read(work_path(run, shard), 1)
+        beat = read_whole_heartbeat(work_path(run, shard), 1)
         return beat is not None and beat.waits_for_disk
 
     wait_until(lambda: waits_for_disk(0) and waits_for_disk(1), "both tasks wait")

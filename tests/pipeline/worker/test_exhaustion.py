@@ -16,6 +16,7 @@ from pipeline.run_files.manifest import Manifest, work_path
 from tests.pipeline import task_processes
 from tests.pipeline.conftest import fill, take_all_inodes
 from tests.pipeline.run_builders import make_run, order, posts
+from tests.pipeline.worker.whole_heartbeat import read_whole_heartbeat
 from tests.servers.perspective import Fault, PerspectiveServer
 from tests.waiting import wait_until
 
@@ -73,7 +74,7 @@ def start(
 
 
 def beat_of(run_dir: Path) -> heartbeat.Heartbeat | None:
-    return heartbeat.read(work_path(run_dir, 0), 1)
+    return read_whole_heartbeat(work_path(run_dir, 0), 1)
 
 
 def waits_for_disk(run_dir: Path) -> bool:
